@@ -1,0 +1,28 @@
+"""Training tricks for Keras 3: exact, serializable, and safe to compile.
+
+Importing the package registers its schedules and optimizers with Keras, so that
+`keras.models.load_model` needs no `custom_objects`. The folders that stand on
+KerasTuner (`hypermodels`, `tuners`) are imported when they are first used.
+"""
+
+import importlib
+
+from keras_tricks import optimizers
+from keras_tricks import parameters
+from keras_tricks import schedules
+
+__version__ = "0.1.0"
+
+__all__ = ["hypermodels", "optimizers", "parameters", "schedules", "tuners"]
+
+_IMPORTED_ON_USE = ("hypermodels", "tuners")
+
+
+def __getattr__(name: str):
+    if name in _IMPORTED_ON_USE:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_IMPORTED_ON_USE])

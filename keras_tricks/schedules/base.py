@@ -1,0 +1,48 @@
+"""What all schedules of this package share."""
+
+import inspect
+
+import keras
+
+from keras_tricks.schedules import steps
+
+
+class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Base class: a schedule is its constructor's arguments and a formula.
+
+    A subclass keeps each constructor argument as an attribute of the same name and
+    implements `rate(step)` with `keras.ops`. Saving, loading (schedules inside
+    schedules too) and the handling of steps are done here.
+    """
+
+    def rate(self, step):
+        """Returns the float32 learning rate of `step`.
+
+        Args:
+            step: Integer tensor of any shape, never negative.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement `rate(step)`.")
+
+    def __call__(self, step):
+        return self.rate(steps.as_step(step))
+
+    def get_config(self) -> dict:
+        return {
+            name: keras.saving.serialize_keras_object(getattr(self, name))
+            for name in inspect.signature(type(self)).parameters
+        }
+
+    @classmethod
+    def from_config(cls, config: dict):
+        arguments = {
+            name: keras.saving.deserialize_keras_object(value)
+            for name, value in config.items()
+        }
+        return cls(**arguments)
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(
+            f"{name}={getattr(self, name)!r}"
+            for name in inspect.signature(type(self)).parameters
+        )
+        return f"{type(self).__name__}({arguments})"

@@ -1,0 +1,185 @@
+"""BERT's schedule: linear warmup, then polynomial decay."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_tricks.schedules import arguments
+from keras_tricks.schedules import steps
+from keras_tricks.schedules import warmup
+from keras_tricks.schedules.base import Schedule
+
+
+@keras.saving.register_keras_serializable(package="keras_tricks")
+class WarmupPolynomialDecay(Schedule):
+    """BERT's learning rate: linear warmup, then polynomial decay.
+
+    The decay is
+
+    `decay(s) = (initial - end) * (1 - min(s, decay_steps) / decay_steps)**power + end`
+
+    and with `cycle=True` `decay_steps` is replaced in it by the first multiple of
+    `decay_steps` that is at least `s` (and at least `decay_steps`). The warmup is
+    `initial * step / warmup_steps` for `step < warmup_steps`. How they are joined:
+
+    - `"overlap"` (BERT, tf-models' nlp `WarmUp`): `decay(step)` runs underneath from
+      step 0, so that the rate drops where the warmup ends;
+    - `"shift"` (Hugging Face): the decay starts when the warmup ends and takes the
+      `decay_steps - warmup_steps` updates that are left;
+    - `"lower"` (tf-models' `LinearWarmup`): as `"overlap"`, but the warmup climbs to
+      `decay(warmup_steps)` only, without a drop.
+
+    With `"overlap"` the rates are those of BERT's TF1 graph
+    (`tf.compat.v1.train.polynomial_decay` under the warmup mask), bit for bit, in
+    eager mode against a TF1 graph without grappler. They differ from TF1 on purpose
+    in these places: steps are compared as integers of 64 bits; at and after the last
+    step the rate is exactly `end_learning_rate`, under XLA too, where TF1's own
+    formula can give NaN; and a cycle is counted in integers, so that it ends at
+    `end_learning_rate`, where TF1's rounded quotient can jump to the next cycle.
+
+    Args:
+        initial_learning_rate: The rate before decay, >= 0.
+        decay_steps: Optimizer updates of the whole run, warmup included, >= 1
+            (`num_train_steps` in BERT).
+        warmup_steps: Updates of the warmup, >= 0 (`num_warmup_steps` in BERT).
+        end_learning_rate: The rate at the end of the decay, >= 0.
+        power: Exponent of the decay, > 0; 1 is linear.
+        cycle: Whether to start again, from a lower rate, after each `decay_steps`.
+        join: `"overlap"`, `"shift"` or `"lower"`.
+
+    Call arguments:
+        step: Optimizer updates made so far, counted from 0; a scalar or an array of
+            any shape.
+
+    Returns:
+        The learning rate as a float32 tensor of the shape of `step`.
+
+    Raises:
+        TypeError: If a number is not a number, `cycle` not a bool.
+        ValueError: If a number is out of its range, the warmup longer than the run,
+            or `join` unknown.
+
+    Example:
+
+    >>> from keras_tricks.schedules import WarmupPolynomialDecay
+    >>> schedule = WarmupPolynomialDecay(5e-5, decay_steps=10000, warmup_steps=1000)
+    >>> [f"{rate:.3e}" for rate in schedule([500, 999, 1000, 10000]).numpy()]
+    ['2.500e-05', '4.995e-05', '4.500e-05', '0.000e+00']
+
+    Reference:
+        `create_optimizer` in `optimization.py` of google-research/bert.
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: int,
+        warmup_steps: int = 0,
+        end_learning_rate: float = 0.0,
+        power: float = 1.0,
+        cycle: bool = False,
+        *,
+        join: str = "overlap",
+    ):
+        super().__init__()
+        self.initial_learning_rate = arguments.real(
+            "initial_learning_rate", initial_learning_rate
+        )
+        self.decay_steps = arguments.whole("decay_steps", decay_steps, minimum=1)
+        self.warmup_steps = arguments.whole("warmup_steps", warmup_steps)
+        self.end_learning_rate = arguments.real("end_learning_rate", end_learning_rate)
+        self.power = arguments.real("power", power, exclusive=True)
+        self.cycle = arguments.flag("cycle", cycle)
+        self.join = arguments.one_of("join", join, warmup.JOINS)
+        left_to_decay = self.decay_steps - self.warmup_steps
+        if join == "shift":
+            unusable = left_to_decay < 1
+        else:
+            unusable = left_to_decay < 0 and not cycle
+        if unusable:
+            raise ValueError(
+                "`warmup_steps` must be shorter than the run, `decay_steps`, which "
+                f"includes the warmup. Received: warmup_steps={warmup_steps}, "
+                f"decay_steps={decay_steps}"
+            )
+
+    @classmethod
+    def from_epochs(
+        cls,
+        initial_learning_rate: float,
+        *,
+        num_examples: int,
+        batch_size: int,
+        epochs: int,
+        warmup_fraction: float = 0.1,
+        **kwargs,
+    ) -> "WarmupPolynomialDecay":
+        """Returns the schedule of a whole `fit` from the size of its data.
+
+        `decay_steps = epochs * ceil(num_examples / batch_size)`, since `fit` keeps
+        the last partial batch, and
+        `warmup_steps = floor(decay_steps * warmup_fraction)`.
+
+        Args:
+            initial_learning_rate: The rate before decay.
+            num_examples: Training examples of one epoch.
+            batch_size: Examples a batch.
+            epochs: Epochs of the run.
+            warmup_fraction: Share of the updates that warm up, from 0 to 1.
+            **kwargs: Other arguments of the constructor.
+
+        Example:
+
+        >>> schedule = WarmupPolynomialDecay.from_epochs(
+        ...     1e-3, num_examples=1001, batch_size=100, epochs=10)
+        >>> schedule.decay_steps, schedule.warmup_steps
+        (110, 11)
+        """
+        num_examples = arguments.whole("num_examples", num_examples, minimum=1)
+        batch_size = arguments.whole("batch_size", batch_size, minimum=1)
+        epochs = arguments.whole("epochs", epochs, minimum=1)
+        fraction = arguments.real("warmup_fraction", warmup_fraction)
+        if fraction > 1:
+            raise ValueError(
+                "`warmup_fraction` must be a share of the updates, from 0 to 1. "
+                f"Received: warmup_fraction={warmup_fraction!r}"
+            )
+        decay_steps = epochs * -(-num_examples // batch_size)
+        return cls(
+            initial_learning_rate,
+            decay_steps,
+            warmup_steps=int(decay_steps * fraction),
+            **kwargs,
+        )
+
+    def rate(self, step):
+        return warmup.join_warmup(
+            step,
+            self._decay,
+            warmup_steps=self.warmup_steps,
+            peak=self.initial_learning_rate,
+            join=self.join,
+        )
+
+    def _decay(self, step):
+        decay_steps = self.decay_steps
+        if self.join == "shift":
+            decay_steps -= self.warmup_steps
+        done = steps.ratio(step, decay_steps)
+        at_end = step >= decay_steps
+        if self.cycle:
+            # (step - 1) // decay_steps + 1 is the quotient rounded up, in integers.
+            cycles = ops.maximum((step - 1) // decay_steps + 1, 1)
+            done = ops.divide(
+                ops.cast(step, "float32"),
+                ops.multiply(np.float32(decay_steps), ops.cast(cycles, "float32")),
+            )
+            at_end = ops.logical_and(step > 0, ops.equal(step % decay_steps, 0))
+        end = np.float32(self.end_learning_rate)
+        span = np.float32(self.initial_learning_rate) - end
+        # XLA divides by multiplying with a reciprocal, which can leave 1 - done just
+        # below 0: NaN under a fractional power.
+        left = ops.maximum(np.float32(1) - done, np.float32(0))
+        if self.power != 1:
+            left = ops.power(left, np.float32(self.power))
+        return ops.where(at_end, end, ops.add(ops.multiply(span, left), end))

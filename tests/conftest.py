@@ -1,0 +1,21 @@
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import child_process
+
+# Before TensorFlow is imported anywhere: its notices bury the report of a failure.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@pytest.fixture
+def run_python(tmp_path: Path) -> Callable[..., str]:
+    """`run_python(code_or_script, *arguments, env=None)` in a child process.
+
+    The child works in the test's temporary directory. Returns what it printed; a child
+    that fails fails the test and shows its stderr.
+    """
+    return functools.partial(child_process.run_python, cwd=tmp_path)

@@ -1,0 +1,160 @@
+"""WarmupPolynomialDecay against BERT's TF1 graph."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_tricks.schedules import WarmupPolynomialDecay
+from tests import tf1_reference
+
+CONFIGURATIONS = [
+    {"power": power, "cycle": cycle, "end_learning_rate": end, "warmup": warmup}
+    for power in (0.5, 1.0, 2.0)
+    for cycle in (False, True)
+    for end in (0.0, 1e-6)
+    for warmup in (0, 100)
+]
+
+
+def build(configuration, decay_steps=1000, **kwargs):
+    return WarmupPolynomialDecay(
+        5e-5,
+        decay_steps,
+        configuration["warmup"],
+        end_learning_rate=configuration["end_learning_rate"],
+        power=configuration["power"],
+        cycle=configuration["cycle"],
+        **kwargs,
+    )
+
+
+def reference(steps, configuration, decay_steps=1000, grappler=False):
+    return tf1_reference.bert_rates(
+        steps,
+        init_lr=5e-5,
+        num_train_steps=decay_steps,
+        num_warmup_steps=configuration["warmup"],
+        end_learning_rate=configuration["end_learning_rate"],
+        power=configuration["power"],
+        cycle=configuration["cycle"],
+        grappler=grappler,
+    )
+
+
+# Before, at and after the end of the warmup, of the run, and of a second cycle.
+STEPS = [0, 1, 50, 99, 100, 101, 333, 500, 777, 998, 999, 1000, 1001, 1500, 1999, 2001]
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=str)
+def test_eager_rates_are_those_of_tf1_without_grappler_bit_for_bit(configuration):
+    schedule = build(configuration)
+    rates = np.array([float(schedule(step)) for step in STEPS], np.float32)
+    np.testing.assert_array_equal(rates, reference(STEPS, configuration))
+
+
+def test_the_rates_of_bert_base_fine_tuning():
+    """Hand-computed: 5e-5 over 10,000 steps, 1,000 of them warmup."""
+    schedule = WarmupPolynomialDecay(5e-5, 10000, 1000)
+    expected = {0: 0.0, 500: 2.5e-5, 999: 4.995e-5, 1000: 4.5e-5, 5000: 2.5e-5}
+    for step, rate in expected.items():
+        assert float(schedule(step)) == pytest.approx(rate, rel=1e-6)
+
+
+def test_shift_is_hugging_faces_join():
+    """After the warmup `initial * (10000 - step) / 9000`, by hand."""
+    schedule = WarmupPolynomialDecay(5e-5, 10000, 1000, join="shift")
+    expected = {500: 2.5e-5, 1000: 5e-5, 5000: 5e-5 * 5000 / 9000, 10000: 0.0}
+    for step, rate in expected.items():
+        assert float(schedule(step)) == pytest.approx(rate, rel=1e-6)
+
+
+def test_lower_is_the_join_of_tf_models_linear_warmup():
+    """The warmup climbs to the 4.5e-5 that the decay has reached by step 1000."""
+    schedule = WarmupPolynomialDecay(5e-5, 10000, 1000, join="lower")
+    expected = {500: 2.25e-5, 1000: 4.5e-5, 5000: 2.5e-5}
+    for step, rate in expected.items():
+        assert float(schedule(step)) == pytest.approx(rate, rel=1e-6)
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 1.5])
+@pytest.mark.parametrize("decay_steps", [10, 300, 500, 1000, 2000, 12345])
+def test_the_end_is_exact_under_xla(power, decay_steps):
+    """Keras's PolynomialDecay is NaN or negative at some of these ends."""
+    schedule = WarmupPolynomialDecay(0.1, decay_steps, power=power)
+    steps = tf.range(decay_steps - 3, decay_steps + 3, dtype=tf.int64)
+    rates = tf.function(schedule, jit_compile=True)(steps).numpy()
+    assert (rates[:3] > 0).all()
+    np.testing.assert_array_equal(rates[3:], 0.0)
+
+
+def test_boundaries_are_exact_above_2_to_the_24():
+    """A float32 counter does not tell 2**25 from 2**25 + 1."""
+    warmup, decay = 2**25 + 1, 2**26 + 1
+    schedule = WarmupPolynomialDecay(1.0, decay, warmup)
+    assert float(schedule(warmup - 1)) > 0.9
+    assert float(schedule(warmup)) < 0.6
+    assert float(schedule(decay)) == 0.0
+
+
+def test_a_cycle_ends_at_the_end_rate_where_tf1_jumps():
+    """In a graph TF1's rounded quotient starts the next cycle at step 3000."""
+    schedule = WarmupPolynomialDecay(1.0, 1000, cycle=True)
+    for jit_compile in (False, True):
+        compiled = tf.function(schedule, jit_compile=jit_compile)
+        for step in (1000, 2000, 3000, 7000):
+            assert float(compiled(tf.constant(step, tf.int64))) == 0.0
+
+
+def test_from_epochs_counts_the_last_partial_batch_as_fit_does(run_count_of_fit):
+    schedule = WarmupPolynomialDecay.from_epochs(
+        1e-3, num_examples=25, batch_size=10, epochs=4, warmup_fraction=0.3
+    )
+    assert schedule.decay_steps == run_count_of_fit(25, 10, 4)
+    assert schedule.warmup_steps == 3  # int(12 * 0.3), as BERT rounds
+
+
+@pytest.fixture
+def run_count_of_fit():
+    import keras
+
+    def count(num_examples, batch_size, epochs):
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        data = np.zeros((num_examples, 1))
+        model.fit(data, data, batch_size=batch_size, epochs=epochs, verbose=0)
+        return int(model.optimizer.iterations)
+
+    return count
+
+
+def test_whole_rates_mean_the_float():
+    """Keras's PolynomialDecay(1, 100, .1, power=.5)(50) is 1.0."""
+    schedule = WarmupPolynomialDecay(1, 100, end_learning_rate=0, power=0.5)
+    assert float(schedule(75)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((float("nan"), 10), ValueError, "initial_learning_rate"),
+        ((float("inf"), 10), ValueError, "initial_learning_rate"),
+        ((-1e-3, 10), ValueError, "initial_learning_rate"),
+        ((tf.constant(1e-3), 10), TypeError, "initial_learning_rate"),
+        ((1e-3, 0), ValueError, "decay_steps"),
+        ((1e-3, 10.5), ValueError, "decay_steps"),
+        ((1e-3, None), TypeError, "decay_steps"),
+        ((1e-3, 10, -1), ValueError, "warmup_steps"),
+        ((1e-3, 10, 11), ValueError, "warmup_steps"),
+        ((1e-3, 10, 1, -1.0), ValueError, "end_learning_rate"),
+        ((1e-3, 10, 1, 0.0, 0.0), ValueError, "power"),
+        ((1e-3, 10, 1, 0.0, 1.0, "yes"), TypeError, "cycle"),
+    ],
+)
+def test_bad_arguments_are_named_with_what_was_received(arguments, error, message):
+    with pytest.raises(error, match=rf"`{message}` must be .*Received: {message}="):
+        WarmupPolynomialDecay(*arguments)
+
+
+def test_an_unknown_join_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"'overlap', 'shift', 'lower'.*'hf'"):
+        WarmupPolynomialDecay(1e-3, 10, join="hf")

@@ -1,0 +1,70 @@
+"""What runs in a step has GPU kernels throughout; no GPU is needed to tell.
+
+The oracle is TensorFlow's registry of kernels (`tests/gpu_kernels.py`). No op is
+let pass.
+"""
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_tricks.hypermodels
+import keras_tricks.schedules
+from tests import traced_steps
+from tests.gpu_kernels import assert_gpu_kernels
+from tests.gpu_kernels import requires_gpu_registry
+
+# More than one, since accumulated gradients are applied in every second step.
+NUM_STEPS = 3
+
+
+def public_classes(module, base):
+    members = [getattr(module, name) for name in module.__all__]
+    return {m for m in members if isinstance(m, type) and issubclass(m, base)}
+
+
+def assert_trains_on_gpu_kernels(program):
+    traced = program.trace()
+    assert_gpu_kernels(traced)
+    # What was audited is a whole training step: it moves every weight.
+    before = [variable.numpy() for variable in program.variables]
+    for _ in range(NUM_STEPS):
+        traced(*(tf.constant(argument) for argument in program.arguments))
+    assert before
+    for variable, start in zip(program.variables, before, strict=True):
+        assert np.any(variable.numpy() != start), variable.path
+
+
+def test_every_public_schedule_is_audited():
+    audited = {type(make()) for make in traced_steps.SCHEDULES.values()}
+    base = keras.optimizers.schedules.LearningRateSchedule
+    assert public_classes(keras_tricks.schedules, base) == audited
+
+
+def test_every_public_hypermodel_is_audited():
+    public = public_classes(keras_tricks.hypermodels, keras_tuner.HyperModel)
+    assert public == {keras_tricks.hypermodels.HyperMLP}
+
+
+@requires_gpu_registry
+@pytest.mark.parametrize("steps", traced_steps.STEPS)
+@pytest.mark.parametrize("schedule", traced_steps.SCHEDULES)
+def test_a_schedule_has_gpu_kernels(schedule, steps):
+    assert_gpu_kernels(traced_steps.schedule_program(schedule, steps).trace())
+
+
+@requires_gpu_registry
+@pytest.mark.parametrize("gradients", ["dense", "sparse"])
+@pytest.mark.parametrize("inner_optimizer", traced_steps.INNER_OPTIMIZERS)
+def test_a_clipped_training_step_has_gpu_kernels(inner_optimizer, gradients):
+    assert_trains_on_gpu_kernels(
+        traced_steps.clipped_program(inner_optimizer, gradients)
+    )
+
+
+@requires_gpu_registry
+@pytest.mark.parametrize("optimizer", traced_steps.hyper_mlp_optimizers())
+def test_the_training_step_of_hyper_mlp_has_gpu_kernels(optimizer):
+    assert_trains_on_gpu_kernels(traced_steps.hyper_mlp_program(optimizer))

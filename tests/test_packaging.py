@@ -1,0 +1,168 @@
+import configparser
+import importlib
+import inspect
+import pkgutil
+import re
+import runpy
+import subprocess
+import sys
+
+import pytest
+
+import keras_tricks
+from tests.child_process import ROOT
+
+
+@pytest.fixture(scope="module")
+def setup_cfg():
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(ROOT / "setup.cfg", encoding="utf-8")
+    return parser
+
+
+def requirements(option):
+    return [line for line in option.splitlines() if line and not line.startswith("#")]
+
+
+def test_version_is_the_one_in_setup_cfg(setup_cfg):
+    """`__version__` and the distribution's version are the same."""
+    assert keras_tricks.__version__ == setup_cfg["metadata"]["version"]
+
+
+def test_changelog_tells_of_this_version(setup_cfg):
+    """The version has its section in the change log."""
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    version = re.escape(setup_cfg["metadata"]["version"])
+    assert re.search(rf"^## .*\b{version}\b", changes, re.MULTILINE)
+
+
+def test_package_is_marked_as_typed(setup_cfg):
+    """`py.typed` stands in the package and is shipped with it (PEP 561)."""
+    assert (ROOT / "keras_tricks" / "py.typed").is_file()
+    assert "py.typed" in setup_cfg["options.package_data"]["keras_tricks"].split()
+
+
+def test_every_requirement_has_a_lower_bound(setup_cfg):
+    """Each dependency, optional ones too, names the oldest version tested."""
+    options = [setup_cfg["options"]["install_requires"]]
+    options += setup_cfg["options.extras_require"].values()
+    lines = [line for option in options for line in requirements(option)]
+    assert [line for line in lines if ">=" not in line] == ["keras_tricks[test]"]
+
+
+def test_lowest_versions_pins_each_lower_bound(tmp_path, capsys, monkeypatch):
+    """`>=` becomes `==`, extras and their own references are left out."""
+    cfg = tmp_path / "setup.cfg"
+    cfg.write_text(
+        "[options]\n"
+        "install_requires =\n"
+        "    alpha>=1.2\n"
+        "    # a reason\n"
+        "    beta-x >= 3.0, <4\n"
+        "[options.extras_require]\n"
+        "fast = alpha[cuda]>=1.2\n"
+        "more =\n"
+        "    ours[fast]\n"
+        "    gamma>=0.5.1; python_version < '3.13'\n"
+    )
+    monkeypatch.setattr(sys, "argv", ["lowest_versions.py", str(cfg)])
+    runpy.run_path(str(ROOT / ".ci" / "lowest_versions.py"), run_name="__main__")
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == ["alpha==1.2", "beta-x==3.0", "gamma==0.5.1"]
+
+
+OPTIONAL = ("keras_tuner", "matplotlib", "optuna", "pandas", "sklearn", "tensorboard")
+
+
+def test_import_asks_for_nothing_optional(run_python):
+    """`import keras_tricks` never tries one of these; Keras itself may, and is refused.
+
+    Keras imports some of them where they are installed, so looking into `sys.modules`
+    afterwards would prove nothing.
+    """
+    code = f"""
+        import sys
+
+        class Refusal:
+            asked = []
+
+            def find_spec(self, name, path=None, target=None):
+                if name.partition(".")[0] in {OPTIONAL!r}:
+                    self.asked.append(name)
+                    raise ModuleNotFoundError(name, name=name)
+
+        sys.meta_path.insert(0, Refusal())
+        import keras
+        by_keras = len(Refusal.asked)
+        import keras_tricks
+        print(Refusal.asked[by_keras:])
+        try:
+            keras_tricks.tuners
+        except ModuleNotFoundError:
+            print("refused where it is needed")
+    """
+    assert run_python(code).splitlines() == ["[]", "refused where it is needed"]
+
+
+def public_names():
+    """Each (module, name) that the folders and the single modules offer."""
+    for module in pkgutil.iter_modules(keras_tricks.__path__):
+        imported = importlib.import_module(f"keras_tricks.{module.name}")
+        names = getattr(imported, "__all__", None)
+        if names is None and not module.ispkg:
+            names = [
+                name
+                for name, thing in vars(imported).items()
+                if not name.startswith("_")
+                and getattr(thing, "__module__", None) == imported.__name__
+            ]
+        for name in names:
+            yield pytest.param(imported, name, id=f"{module.name}.{name}")
+
+
+@pytest.mark.parametrize(("module", "name"), list(public_names()))
+def test_public_name_has_a_docstring_with_an_example(module, name):
+    """What is offered exists and documents itself, not by inheritance."""
+    # Of a class, what it says itself and not what it inherits.
+    documentation = vars(getattr(module, name)).get("__doc__") or ""
+    if inspect.isfunction(getattr(module, name)):
+        documentation = getattr(module, name).__doc__ or ""
+    assert documentation.split("\n")[0].strip()
+    assert ">>> " in documentation
+
+
+def test_package_offers_its_folders_and_modules():
+    """`keras_tricks.__all__` holds just what stands in the package."""
+    found = [m.name for m in pkgutil.iter_modules(keras_tricks.__path__)]
+    public = sorted(name for name in found if not name.startswith("_"))
+    assert sorted(keras_tricks.__all__) == public
+
+
+@pytest.mark.parametrize(
+    ("origin", "outcome"),
+    [
+        ("keras_tricks", "1 failed"),
+        ("keras_tricks.schedules.noam", "1 failed"),
+        ("tests.schedules.test_noam", "1 failed"),
+        ("keras_tricksters", "1 passed, 1 warning"),
+        ("keras.src.optimizers", "1 passed, 1 warning"),
+    ],
+)
+def test_only_warnings_from_our_own_code_fail_a_test(tmp_path, origin, outcome):
+    """Under the repository's settings a warning fails a test by where it comes from."""
+    (tmp_path / "setup.cfg").write_bytes((ROOT / "setup.cfg").read_bytes())
+    (tmp_path / "test_it.py").write_text(
+        "import warnings\n"
+        "def test_it():\n"
+        "    names = {'warnings': warnings, '__name__': '" + origin + "'}\n"
+        "    exec('warnings.warn(\"mind this\")', names)\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_it.py"],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert outcome in finished.stdout.splitlines()[-1]

@@ -1,0 +1,68 @@
+"""The TF1 code that the ports are compared with, run in `tf.compat.v1` graphs."""
+
+import numpy as np
+import tensorflow as tf
+
+v1 = tf.compat.v1
+
+
+def session_config(*, grappler: bool):
+    """The settings of a v1 session, with TensorFlow's graph rewriter on or off."""
+    config = v1.ConfigProto()
+    if not grappler:
+        config.graph_options.rewrite_options.disable_meta_optimizer = True
+        config.graph_options.optimizer_options.opt_level = -1
+    return config
+
+
+def bert_rates(
+    steps,
+    *,
+    init_lr,
+    num_train_steps,
+    num_warmup_steps,
+    end_learning_rate=0.0,
+    power=1.0,
+    cycle=False,
+    grappler=False,
+):
+    """BERT's rate at each of `steps`: the decay under the int32 warmup mask."""
+    with tf.Graph().as_default():
+        global_step = v1.placeholder(tf.int64, ())
+        rate = v1.train.polynomial_decay(
+            tf.constant(init_lr, tf.float32),
+            global_step,
+            num_train_steps,
+            end_learning_rate=end_learning_rate,
+            power=power,
+            cycle=cycle,
+        )
+        if num_warmup_steps:
+            step = tf.cast(global_step, tf.int32)
+            boundary = tf.constant(num_warmup_steps, tf.int32)
+            done = tf.cast(step, tf.float32) / tf.cast(boundary, tf.float32)
+            in_warmup = tf.cast(step < boundary, tf.float32)
+            rate = (1.0 - in_warmup) * rate + in_warmup * (init_lr * done)
+        with v1.Session(config=session_config(grappler=grappler)) as session:
+            return np.array(
+                [session.run(rate, {global_step: step}) for step in steps],
+                np.float32,
+            )
+
+
+def clipped_gradient_descent(
+    weights, gradients_by_step, *, learning_rate, clip_norm, grappler=True
+):
+    """Weights after `clip_by_global_norm` + gradient descent on given gradients."""
+    with tf.Graph().as_default():
+        variables = [v1.Variable(w, use_resource=True) for w in weights]
+        fed = [v1.placeholder(tf.float32, w.shape) for w in weights]
+        clipped, _ = tf.clip_by_global_norm(fed, clip_norm)
+        step = v1.train.GradientDescentOptimizer(learning_rate).apply_gradients(
+            list(zip(clipped, variables, strict=True))
+        )
+        with v1.Session(config=session_config(grappler=grappler)) as session:
+            session.run(v1.global_variables_initializer())
+            for gradients in gradients_by_step:
+                session.run(step, dict(zip(fed, gradients, strict=True)))
+            return session.run(variables)

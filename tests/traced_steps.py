@@ -1,0 +1,145 @@
+"""The steps that must run on a GPU whole: audited without one, run where there is one.
+
+`tests/test_gpu_audit.py` looks their ops up in the registry of kernels and
+`tests/gpu/` runs them, so both take them from here.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import tensorflow as tf
+
+from keras_tricks.hypermodels import HyperMLP
+from keras_tricks.optimizers import ClippedOptimizer
+from keras_tricks.schedules import CustomSchedule
+from keras_tricks.schedules import NoamSchedule
+from keras_tricks.schedules import WarmupPolynomialDecay
+
+NUM_CLASSES = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A step, the data it takes, and the variables it changes.
+
+    Attributes:
+        function: What one step does, a function of tensors.
+        arguments: Its data, as NumPy arrays with the batch first.
+        variables: The trainable variables that it changes; empty for a schedule.
+    """
+
+    function: Callable[..., Any]
+    arguments: tuple[np.ndarray, ...]
+    variables: tuple[keras.Variable, ...] = ()
+
+    def trace(self) -> Any:
+        """Returns the `ConcreteFunction`, for batches of any size as `fit` has them."""
+        specs = [
+            tf.TensorSpec((None, *a.shape[1:]) if a.ndim else (), a.dtype)
+            for a in self.arguments
+        ]
+        function = tf.function(self.function, autograph=False)
+        return function.get_concrete_function(*specs)
+
+
+# Steps that the counter of Keras's optimizers can show, before and after each joint.
+STEPS = {
+    "scalar": np.asarray(999, "int64"),
+    "vector": np.asarray([0, 1, 999, 1000, 4000, 9999, 10_000, 2**24 + 1], "int64"),
+}
+
+SCHEDULES: dict[str, Callable[[], keras.optimizers.schedules.LearningRateSchedule]] = {
+    "noam": lambda: NoamSchedule(128),
+    "custom": lambda: CustomSchedule(512, warmup_steps=1000, scale=2.0),
+    "bert": lambda: WarmupPolynomialDecay(5e-5, 10_000, warmup_steps=1000),
+    "root": lambda: WarmupPolynomialDecay(1e-3, 10_000, 1000, 1e-5, 0.5, join="shift"),
+    "cycle": lambda: WarmupPolynomialDecay(
+        1e-3, 3000, 1000, 1e-5, 2.0, True, join="lower"
+    ),
+}
+
+# What the wrapper is put around; the rate of each is a schedule. Accumulation adds a
+# condition to the step, decay and momentum add updates of their own.
+INNER_OPTIMIZERS: dict[str, Callable[[Any], keras.optimizers.Optimizer]] = {
+    "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9, nesterov=True),
+    "adam": lambda rate: keras.optimizers.Adam(rate),
+    "nadam": lambda rate: keras.optimizers.Nadam(rate),
+    "adamw": lambda rate: keras.optimizers.AdamW(rate, weight_decay=0.01),
+    "accumulating": lambda rate: keras.optimizers.Adam(
+        rate, gradient_accumulation_steps=2
+    ),
+}
+
+
+def schedule_program(schedule: str, steps: str) -> Program:
+    """The rates of one of `SCHEDULES` at one of `STEPS`."""
+    return Program(SCHEDULES[schedule](), (STEPS[steps],))
+
+
+def clipped_program(inner_optimizer: str, gradients: str = "dense") -> Program:
+    """A training step with `ClippedOptimizer` around one of `INNER_OPTIMIZERS`.
+
+    Args:
+        inner_optimizer: A key of `INNER_OPTIMIZERS`.
+        gradients: `"dense"`, or `"sparse"` for a model with an embedding.
+    """
+    keras.utils.set_random_seed(0)
+    if gradients == "sparse":
+        body = [
+            keras.layers.Embedding(50, 8),
+            keras.layers.GlobalAveragePooling1D(),
+        ]
+        x = np.random.default_rng(0).integers(0, 50, (16, 12))
+    else:
+        body = [keras.layers.Dense(32, activation="relu")]
+        x = _features()
+    model = keras.Sequential([*body, keras.layers.Dense(NUM_CLASSES)])
+    schedule = WarmupPolynomialDecay(1e-2, decay_steps=100, warmup_steps=10)
+    model.compile(
+        optimizer=ClippedOptimizer(
+            INNER_OPTIMIZERS[inner_optimizer](schedule), global_clipnorm=1.0
+        ),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    return _training_program(model, x)
+
+
+def hyper_mlp_program(optimizer: str) -> Program:
+    """A training step of `HyperMLP`'s default model with one of its optimizers."""
+    keras.utils.set_random_seed(0)
+    hp = keras_tuner.HyperParameters()
+    hp.Fixed("optimizer", optimizer)
+    hypermodel = HyperMLP(input_shape=(64,), num_classes=NUM_CLASSES, total_steps=100)
+    return _training_program(hypermodel.build(hp), _features())
+
+
+def hyper_mlp_optimizers() -> list[str]:
+    """The optimizers that `HyperMLP` searches over."""
+    hp = keras_tuner.HyperParameters()
+    HyperMLP(input_shape=(64,), num_classes=NUM_CLASSES, total_steps=100).build(hp)
+    (choice,) = [parameter for parameter in hp.space if parameter.name == "optimizer"]
+    return list(choice.values)
+
+
+def _features() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(16, 64)).astype("float32")
+
+
+def _training_program(model: keras.Model, x: np.ndarray) -> Program:
+    y = np.arange(len(x), dtype="int64") % NUM_CLASSES
+
+    # `fit` calls exactly this on every batch (Keras's guide "Customizing fit()"):
+    # forward pass, loss, gradients, optimizer, metrics. Only the iterator over the
+    # data is left out, which lives on the host.
+    def step(x, y):
+        return model.train_step((x, y))
+
+    # A first step creates what `fit` creates before it traces: the optimizer's and
+    # the metrics' variables. Its rate is 0, so the weights stay.
+    step(tf.constant(x), tf.constant(y))
+    return Program(step, (x, y), tuple(model.trainable_variables))

@@ -1,0 +1,123 @@
+"""Each private KerasTuner name is where the package expects it.
+
+An upgrade of KerasTuner that moves one fails here, by name.
+"""
+
+import inspect
+import re
+
+import keras
+import keras_tuner
+import pytest
+
+from keras_tricks.tuners import keras_tuner_hooks
+from keras_tricks.tuners import oracles
+
+# Owner and name -> the public or private method of KerasTuner that must use it.
+USED_BY = {
+    ("Tuner", "_build_hypermodel"): keras_tuner.Tuner._try_build,
+    ("Tuner", "_configure_tensorboard_dir"): keras_tuner.Tuner.run_trial,
+    ("Oracle", "_check_consecutive_failures"): keras_tuner.Oracle.end_trial,
+    ("Oracle", "_seed_state"): keras_tuner.Oracle._random_values,
+    ("Oracle", "_display"): keras_tuner.Oracle.create_trial,
+    (
+        "BayesianOptimizationOracle",
+        "_random_state",
+    ): keras_tuner.oracles.BayesianOptimizationOracle.populate_space,
+}
+
+
+@pytest.mark.parametrize(("owner", "name"), USED_BY)
+def test_kerastuner_still_uses(owner, name):
+    user = inspect.unwrap(USED_BY[owner, name])
+    if user.__name__ == "wrapped_func":  # `synchronized` hides what it wraps.
+        user = inspect.getclosurevars(user).nonlocals["func"]
+    assert f"self.{name}" in inspect.getsource(user)
+
+
+def test_the_file_names_every_private_name_and_no_other():
+    """Private attributes in the source against the table in its first lines."""
+    source = inspect.getsource(keras_tuner_hooks)
+    listed = set(re.findall(r"`\w+\.(_\w+)` \|", keras_tuner_hooks.__doc__))
+    used = set(re.findall(r"(?:\.|def )(_[a-z]\w+)", source))
+    assert listed == used == {name for _, name in USED_BY}
+
+
+def test_a_model_is_built_after_keras_was_cleared(tmp_path):
+    """`_build_hypermodel`: the state is clear before, and the build follows."""
+    events = []
+
+    class Watched(keras_tuner_hooks.TunerHooks, keras_tuner.RandomSearch):
+        def on_build_begin(self):
+            events.append(keras.layers.Dense(1).name)
+
+        def on_build_end(self, model):
+            events.append(model)
+
+    def build(hp):
+        hp.Float("x", 0.0, 1.0)
+        events.append("build")
+        return keras.Sequential()
+
+    tuner = Watched(build, "val_loss", directory=tmp_path)
+    events.clear()
+    keras.layers.Dense(1)
+    trial = tuner.oracle.create_trial("tuner0")
+    model = tuner._try_build(trial.hyperparameters)
+    # Keras counts layer names from the start again when its state is cleared.
+    assert events == ["dense", "build", model]
+
+
+def test_the_oracle_prints_nothing(capsys):
+    """`_display`: KerasTuner's prints the settings when a trial begins."""
+    oracle = oracles.RandomSearchOracle(objective="val_loss", seed=0)
+    oracle.verbose = 1
+    assert oracle._display.verbose == 0
+    assert oracle.verbose == 0
+
+
+def settings(oracle, trial_id):
+    space = keras_tuner.HyperParameters()
+    space.Float("x", 0.0, 1.0)
+    oracle.update_space(space)
+    return oracle.populate_space(trial_id)["values"]["x"]
+
+
+def test_neighbouring_seeds_share_no_settings():
+    """`_seed_state`: KerasTuner draws value n of a search with its seed + n."""
+
+    def drawn(oracle_class):
+        first, second = (oracle_class(objective="loss", seed=seed) for seed in (1, 2))
+        return [{settings(o, str(n)) for n in range(3)} for o in (first, second)]
+
+    stock_first, stock_second = drawn(keras_tuner.oracles.RandomSearchOracle)
+    assert len(stock_first & stock_second) == 2
+    first, second = drawn(oracles.RandomSearchOracle)
+    assert not first & second
+
+
+@pytest.mark.parametrize(
+    "oracle_class", [oracles.RandomSearchOracle, oracles.BayesianOptimizationOracle]
+)
+def test_settings_are_a_function_of_the_seed_and_the_trial(oracle_class):
+    def oracle(seed):
+        return oracle_class(objective="val_loss", seed=seed)
+
+    used = oracle(0)
+    settings(used, "0")
+    assert settings(used, "1") == settings(oracle(0), "1")
+    assert settings(used, "1") != settings(used, "2")
+    assert settings(used, "1") != settings(oracle(1), "1")
+
+
+def test_starting_points_depend_on_the_trial_only():
+    """`_random_state`: equal for one trial however many were suggested before."""
+    oracle = oracles.BayesianOptimizationOracle(objective="val_loss", seed=0)
+
+    def starting_points(trial_id):
+        oracle.seed_suggestion(trial_id)
+        return oracle._random_state.uniform(size=3).tolist()
+
+    first = starting_points("3")
+    assert starting_points("4") != first
+    assert starting_points("3") == first

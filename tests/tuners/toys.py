@@ -1,0 +1,94 @@
+"""Small searches for the tests: a model that trains, and one that only pretends to."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+
+EPOCHS = 2
+
+# Few random points, so that three trials reach the model of BayesianOptimization.
+EXTRA_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "RandomSearch": {},
+    "BayesianOptimization": {"num_initial_points": 2},
+}
+
+
+def toy_data() -> dict[str, Any]:
+    """Arguments of `fit`: two Gaussian clouds that overlap."""
+    generator = np.random.default_rng(5)
+    labels = generator.integers(0, 2, 96)
+    features = generator.normal(size=(96, 4)) + labels[:, None]
+    x, y = features.astype("float32"), labels.astype("float32")[:, None]
+    return {
+        "x": x[:64],
+        "y": y[:64],
+        "validation_data": (x[64:], y[64:]),
+        "epochs": EPOCHS,
+        "batch_size": 16,
+    }
+
+
+def build(hp: keras_tuner.HyperParameters) -> keras.Model:
+    """A model that draws from every generator: weights, dropout, shuffling."""
+    rate = hp.Float("rate", 1e-3, 1e-1, sampling="log")
+    layers = hp.Int("layers", 1, 2)
+    model = keras.Sequential([keras.Input((4,))])
+    model.add(keras.layers.Dense(hp.Int("units", 2, 8), activation="relu"))
+    with hp.conditional_scope("layers", [2]):
+        second = hp.Int("units_2", 2, 8)
+    if layers == 2:
+        model.add(keras.layers.Dense(second, activation="relu"))
+    model.add(keras.layers.Dropout(0.3))
+    model.add(keras.layers.Dense(1))
+    model.compile(
+        keras.optimizers.SGD(rate),
+        keras.losses.BinaryCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def search(tuner_class: type, directory: Any, seed: int, **arguments: Any) -> Any:
+    """Three trials of `build`."""
+    tuner = tuner_class(
+        **{
+            "hypermodel": build,
+            "objective": "val_loss",
+            "max_trials": 3,
+            "seed": seed,
+            "directory": directory,
+            **EXTRA_ARGUMENTS[tuner_class.__name__],
+            **arguments,
+        }
+    )
+    tuner.search(**toy_data(), verbose=0)
+    return tuner
+
+
+class Scored(keras_tuner.HyperModel):
+    """Trains nothing: trial number n (from 0) ends with `outcomes(n)`.
+
+    Args:
+        outcomes: From the number of the `fit` call to its score, or to an exception.
+    """
+
+    def __init__(self, outcomes: Callable[[int], float | BaseException]):
+        super().__init__()
+        self.outcomes = outcomes
+        self.fits = 0
+
+    def build(self, hp):
+        # So many that a Bayesian search, slow, begins after the tests' few trials.
+        for name in "wxyz":
+            hp.Float(name, 0.0, 1.0)
+        return keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+
+    def fit(self, hp, model, *args, **kwargs):
+        outcome = self.outcomes(self.fits)
+        self.fits += 1
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
