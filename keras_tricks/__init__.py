@@ -7,13 +7,21 @@ KerasTuner (`hypermodels`, `tuners`) are imported when they are first used.
 
 import importlib
 
+from keras_tricks import callbacks
 from keras_tricks import optimizers
 from keras_tricks import parameters
 from keras_tricks import schedules
 
 __version__ = "0.1.0"
 
-__all__ = ["hypermodels", "optimizers", "parameters", "schedules", "tuners"]
+__all__ = [
+    "callbacks",
+    "hypermodels",
+    "optimizers",
+    "parameters",
+    "schedules",
+    "tuners",
+]
 
 _IMPORTED_ON_USE = ("hypermodels", "tuners")
 

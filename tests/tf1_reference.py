@@ -50,6 +50,17 @@ def bert_rates(
             )
 
 
+def polynomial_decay(steps, decay_steps, power):
+    """TF1's decay from 1 to 0 at a vector of steps, in its default graph."""
+    with tf.Graph().as_default():
+        global_step = v1.placeholder(tf.int64, (None,))
+        rate = v1.train.polynomial_decay(
+            tf.constant(1.0), global_step, decay_steps, 0.0, power
+        )
+        with v1.Session(config=session_config(grappler=True)) as session:
+            return session.run(rate, {global_step: steps})
+
+
 def clipped_gradient_descent(
     weights, gradients_by_step, *, learning_rate, clip_norm, grappler=True
 ):

@@ -15,9 +15,8 @@ import tensorflow as tf
 
 from keras_tricks.hypermodels import HyperMLP
 from keras_tricks.optimizers import ClippedOptimizer
-from keras_tricks.schedules import CustomSchedule
-from keras_tricks.schedules import NoamSchedule
 from keras_tricks.schedules import WarmupPolynomialDecay
+from tests.schedules import families
 
 NUM_CLASSES = 10
 
@@ -53,13 +52,9 @@ STEPS = {
 }
 
 SCHEDULES: dict[str, Callable[[], keras.optimizers.schedules.LearningRateSchedule]] = {
-    "noam": lambda: NoamSchedule(128),
-    "custom": lambda: CustomSchedule(512, warmup_steps=1000, scale=2.0),
+    **dict(families.BUILDERS),
     "bert": lambda: WarmupPolynomialDecay(5e-5, 10_000, warmup_steps=1000),
     "root": lambda: WarmupPolynomialDecay(1e-3, 10_000, 1000, 1e-5, 0.5, join="shift"),
-    "cycle": lambda: WarmupPolynomialDecay(
-        1e-3, 3000, 1000, 1e-5, 2.0, True, join="lower"
-    ),
 }
 
 # What the wrapper is put around; the rate of each is a schedule. Accumulation adds a

@@ -8,6 +8,7 @@ its own, so that a Keras release that moves one of them fails there, by name.
 | `Optimizer._all_reduce_sum_gradients` (TensorFlow) | 3.11 to 3.15 | the only place where unscaled, accumulated gradients have been summed over the replicas and no weight has used them yet |
 | `Optimizer._clip_gradients` (JAX, torch) | 3.11 to 3.15 | the same place on backends that reduce gradients before the optimizer sees them |
 | `Optimizer._iterations`, `_learning_rate`, `_untrack_variable` | 3.11 to 3.15 | a wrapper must not keep, save or count steps of its own beside the inner optimizer's |
+| `Optimizer._learning_rate`, once more | 3.11 to 3.15 | the public `learning_rate` is the rate of the current step; a callback that scales or records a schedule needs the schedule itself |
 """  # noqa: E501
 
 from collections.abc import Callable
@@ -51,3 +52,17 @@ def share_counters(
     wrapper._untrack_variable(wrapper._learning_rate)
     object.__setattr__(wrapper, "_iterations", inner._iterations)
     object.__setattr__(wrapper, "_learning_rate", inner._learning_rate)
+
+
+def schedule_of(
+    optimizer: keras.optimizers.Optimizer,
+) -> keras.optimizers.schedules.LearningRateSchedule | None:
+    """Returns the schedule of `optimizer`, or `None` where its rate is none.
+
+    Args:
+        optimizer: An optimizer that is not a wrapper; a wrapper's own rate is unused.
+    """
+    rate = optimizer._learning_rate
+    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        return rate
+    return None

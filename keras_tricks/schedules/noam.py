@@ -54,16 +54,14 @@ class NoamSchedule(Schedule):
         self.scale = arguments.real("scale", scale, exclusive=True)
 
     def rate(self, step):
-        # The constants are rounded to float32 once, so that only one rounding each
-        # is left for the square root, the quotient and the product.
-        decay_numerator = np.float32(self.scale * self.d_model**-0.5)
-        warmup_slope = np.float32(
-            self.scale * self.d_model**-0.5 * self.warmup_steps**-1.5
-        )
         step = ops.cast(step, "float32")
-        # At step 0 the decay is not the smaller one, but it must be finite.
-        decay = ops.divide(decay_numerator, ops.sqrt(ops.maximum(step, np.float32(1))))
-        return ops.minimum(decay, ops.multiply(step, warmup_slope))
+        # The root of a quotient, since compilers turn a quotient by a root into a
+        # product with an approximate inverse root. At step 0, where the decay is not
+        # the smaller one, it must be finite.
+        squared_scale = np.float32(self.scale**2 / self.d_model)
+        squared_decay = ops.divide(squared_scale, ops.maximum(step, np.float32(1)))
+        slope = np.float32(self.scale * self.d_model**-0.5 * self.warmup_steps**-1.5)
+        return ops.minimum(ops.sqrt(squared_decay), ops.multiply(step, slope))
 
 
 CustomSchedule = NoamSchedule

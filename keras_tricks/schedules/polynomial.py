@@ -165,21 +165,21 @@ class WarmupPolynomialDecay(Schedule):
         decay_steps = self.decay_steps
         if self.join == "shift":
             decay_steps -= self.warmup_steps
-        done = steps.ratio(step, decay_steps)
-        at_end = step >= decay_steps
-        if self.cycle:
-            # (step - 1) // decay_steps + 1 is the quotient rounded up, in integers.
-            cycles = ops.maximum((step - 1) // decay_steps + 1, 1)
-            done = ops.divide(
-                ops.cast(step, "float32"),
-                ops.multiply(np.float32(decay_steps), ops.cast(cycles, "float32")),
-            )
-            at_end = ops.logical_and(step > 0, ops.equal(step % decay_steps, 0))
-        end = np.float32(self.end_learning_rate)
-        span = np.float32(self.initial_learning_rate) - end
-        # XLA divides by multiplying with a reciprocal, which can leave 1 - done just
-        # below 0: NaN under a fractional power.
-        left = ops.maximum(np.float32(1) - done, np.float32(0))
+        if not self.cycle:
+            return self._decayed(steps.share_left(step, decay_steps))
+        # (step - 1) // decay_steps + 1 is the quotient rounded up, in integers.
+        length = steps.count(decay_steps)
+        cycles = ops.maximum((step - 1) // length + 1, 1)
+        until = ops.multiply(np.float32(decay_steps), ops.cast(cycles, "float32"))
+        left = ops.subtract(np.float32(1), steps.ratio(step, until))
+        decayed = self._decayed(ops.maximum(left, np.float32(0)))
+        at_end = ops.logical_and(step > 0, ops.equal(step % length, 0))
+        return ops.where(at_end, np.float32(self.end_learning_rate), decayed)
+
+    def _decayed(self, left):
+        """Returns the rate when the share `left` of the decay is still to come."""
         if self.power != 1:
             left = ops.power(left, np.float32(self.power))
-        return ops.where(at_end, end, ops.add(ops.multiply(span, left), end))
+        end = np.float32(self.end_learning_rate)
+        rate = ops.multiply(np.float32(self.initial_learning_rate) - end, left)
+        return ops.add(rate, end) if end else rate

@@ -1,13 +1,91 @@
-"""How a warmup is joined to what follows it."""
+"""A warmup in front of any schedule, joined to it in one of three ways."""
 
 from collections.abc import Callable
 
+import keras
 import numpy as np
 from keras import ops
 
+from keras_tricks.schedules import arguments
+from keras_tricks.schedules import children
 from keras_tricks.schedules import steps
+from keras_tricks.schedules.base import Schedule
 
 JOINS = ("overlap", "shift", "lower")
+
+
+@keras.saving.register_keras_serializable(package="keras_tricks")
+class Warmup(Schedule):
+    """Warms up to a schedule: its own, one of Keras's, or a constant rate.
+
+    For `step < warmup_steps` the rate is
+
+    `start + (peak - start) * (step / warmup_steps)**power`
+
+    | join | `peak` | the rate from `warmup_steps` on |
+    |---|---|---|
+    | `"shift"` (Hugging Face) | `schedule(0)` | `schedule(step - warmup_steps)` |
+    | `"overlap"` (BERT, tf-models nlp) | `schedule(0)` | `schedule(step)` |
+    | `"lower"` (tf-models) | `schedule(warmup_steps)` | `schedule(step)` |
+
+    Args:
+        schedule: A `LearningRateSchedule`, or a number for a constant rate.
+        warmup_steps: Optimizer updates of the warmup, >= 0; 0 is none.
+        start: The rate of step 0, >= 0.
+        power: Exponent of the climb, > 0; 1 is linear.
+        join: `"shift"`, `"overlap"` or `"lower"`.
+
+    Call arguments:
+        step: Optimizer updates made so far, counted from 0; a scalar, or an array of
+            any shape if `schedule` takes one (Keras's `CosineDecay` with a warmup of
+            its own does not).
+
+    Returns:
+        The learning rate as a float32 tensor of the shape of `step`.
+
+    Raises:
+        TypeError: If `schedule` is neither a schedule nor a number (a lambda could not
+            be saved), or another argument not a number.
+        ValueError: If a number is out of its range or `join` unknown.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_tricks.schedules import Warmup
+    >>> cosine = keras.optimizers.schedules.CosineDecay(1e-3, decay_steps=900)
+    >>> schedule = Warmup(cosine, warmup_steps=100)
+    >>> [f"{rate:.1e}" for rate in schedule([0, 50, 100, 550, 1000]).numpy()]
+    ['0.0e+00', '5.0e-04', '1.0e-03', '5.0e-04', '0.0e+00']
+
+    Reference:
+        Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 2.2.
+    """
+
+    def __init__(
+        self,
+        schedule: keras.optimizers.schedules.LearningRateSchedule | float,
+        warmup_steps: int,
+        *,
+        start: float = 0.0,
+        power: float = 1.0,
+        join: str = "shift",
+    ):
+        super().__init__()
+        self.schedule = children.schedule("schedule", schedule)
+        self.warmup_steps = arguments.whole("warmup_steps", warmup_steps)
+        self.start = arguments.real("start", start)
+        self.power = arguments.real("power", power, exclusive=True)
+        self.join = arguments.one_of("join", join, JOINS)
+
+    def rate(self, step):
+        return join_warmup(
+            step,
+            lambda step: children.evaluate(self.schedule, step),
+            warmup_steps=self.warmup_steps,
+            join=self.join,
+            start=self.start,
+            power=self.power,
+        )
 
 
 def join_warmup(
@@ -15,32 +93,40 @@ def join_warmup(
     decay: Callable,
     *,
     warmup_steps: int,
-    peak: float,
     join: str,
+    start: float = 0.0,
+    power: float = 1.0,
+    peak: float | None = None,
 ):
-    """Returns `decay` with a linear warmup from 0 in front of it.
-
-    | join | warmup climbs to | afterwards |
-    |---|---|---|
-    | `"overlap"` | `peak` | `decay(step)`: it ran underneath from step 0 |
-    | `"shift"` | `peak` | `decay(step - warmup_steps)`: it starts now |
-    | `"lower"` | `decay(warmup_steps)` | `decay(step)` |
+    """Returns the rate of `step` for a warmup joined to `decay`; see `Warmup`.
 
     Args:
         step: Integer tensor, never negative.
-        decay: Function of an integer tensor of steps, finite everywhere.
-        warmup_steps: Updates of the warmup; 0 is none.
-        peak: The rate at which the decay starts.
-        join: One of `JOINS`.
+        decay: Function from an integer tensor of steps to float32 rates, finite for
+            every step.
+        warmup_steps: See `Warmup`.
+        join: See `Warmup`.
+        start: See `Warmup`.
+        power: See `Warmup`.
+        peak: `decay(0)` where it is known exactly, which spares its rounding.
     """
     if warmup_steps == 0:
         return decay(step)
-    top = np.float32(peak)
     if join == "lower":
-        top = decay(ops.full_like(step, warmup_steps))
-    warmup = ops.multiply(top, steps.ratio(step, warmup_steps))
+        top = decay(steps.as_step(warmup_steps))
+    else:
+        top = decay(steps.as_step(0)) if peak is None else np.float32(peak)
+    done = steps.ratio(step, warmup_steps)
+    if power != 1:
+        done = ops.power(done, np.float32(power))
+    if start:
+        bottom = np.float32(start)
+        warmup = ops.add(bottom, ops.multiply(ops.subtract(top, bottom), done))
+    else:
+        warmup = ops.multiply(top, done)
+    boundary = steps.count(warmup_steps)
     if join == "shift":
-        after = decay(ops.maximum(step - warmup_steps, 0))
+        after = decay(ops.maximum(step - boundary, 0))
     else:
         after = decay(step)
-    return ops.where(step < warmup_steps, warmup, after)
+    return ops.where(step < boundary, warmup, after)

@@ -19,7 +19,8 @@ every_schedule = pytest.mark.parametrize(
 
 STEPS = np.arange(families.RUN_STEPS + 5)
 
-# Trains a model with each schedule in a process of its own, whole or in two parts.
+# Trains a model with each schedule, and saves it during the warmup; or loads it, trains
+# on, and compares with a model that was never interrupted.
 TRAIN = """
 import sys
 import keras
@@ -30,22 +31,32 @@ from tests.schedules import families
 part, folder = sys.argv[1:]
 x = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
 y = x.sum(axis=1, keepdims=True)
-x_a, x_b, y_a, y_b = x[:6], x[6:], y[:6], y[6:]
+first = {"x": x[:6], "y": y[:6]}  # 3 of the 4 updates of the warmup
+second = {"x": x[6:], "y": y[6:]}
+
+def train(model, data):
+    # Without compiling: it would take most of the time, and is tested elsewhere.
+    model.run_eagerly = keras.backend.backend() == "tensorflow"
+    model.fit(**data, batch_size=2, shuffle=False, verbose=0)
+    return b"".join(np.asarray(w).tobytes() for w in model.get_weights())
+
+def new_model(build):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(build()), "mse")
+    return model
+
 for label, build in families.BUILDERS:
     path = f"{folder}/{label}.keras"
-    if part == "second":
-        model = keras.models.load_model(path)
-    else:
-        keras.utils.set_random_seed(0)
-        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
-        model.compile(keras.optimizers.Adam(build()), "mse")
-        model.fit(x_a, y_a, batch_size=2, shuffle=False, verbose=0)
     if part == "first":
-        model.save(path)  # after 3 of the 4 updates of the warmup
+        model = new_model(build)
+        train(model, first)
+        model.save(path)
     else:
-        model.fit(x_b, y_b, batch_size=2, shuffle=False, verbose=0)
-        bits = b"".join(np.asarray(w).tobytes() for w in model.get_weights())
-        print(label, bits.hex())
+        resumed = train(keras.models.load_model(path), second)
+        whole = new_model(build)
+        train(whole, first)
+        print(label, resumed == train(whole, second))
 """
 
 
@@ -128,7 +139,7 @@ def test_the_config_gives_the_same_schedule_back(build):
     schedule = build()
     config = keras.saving.serialize_keras_object(schedule)
     restored = keras.saving.deserialize_keras_object(config)
-    assert repr(restored) == repr(schedule)
+    assert keras.saving.serialize_keras_object(restored) == config
     np.testing.assert_array_equal(restored(STEPS), schedule(STEPS))
 
 
@@ -195,10 +206,9 @@ def test_a_run_saved_during_warmup_goes_on_in_a_new_process_bit_for_bit(
     """The uninterrupted run is the oracle; `custom_objects` is not used."""
     env = {"KERAS_BACKEND": backend}
     run_python(TRAIN, "first", str(tmp_path), env=env)
-    resumed = run_python(TRAIN, "second", str(tmp_path), env=env)
-    whole = run_python(TRAIN, "whole", str(tmp_path), env=env)
-    assert resumed.count("\n") == len(families.BUILDERS)
-    assert resumed == whole
+    printed = run_python(TRAIN, "second", str(tmp_path), env=env)
+    equal = dict(line.split() for line in printed.splitlines())
+    assert equal == {label: "True" for label, _ in families.BUILDERS}
 
 
 def test_rates_under_jax_are_those_of_tensorflow(run_python):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_tricks.schedules import CustomSchedule
 from keras_tricks.schedules import NoamSchedule
@@ -16,11 +17,15 @@ def formula(steps, d_model, warmup_steps, scale=1.0):
 @pytest.mark.parametrize(
     ("d_model", "warmup_steps", "scale"), [(128, 4000, 1), (512, 4000, 2.0), (7, 1, 1)]
 )
+@pytest.mark.parametrize("jit_compile", [None, False, True])
 def test_rates_are_within_2_ulp_of_float64_up_to_a_million_steps(
-    d_model, warmup_steps, scale
+    d_model, warmup_steps, scale, jit_compile
 ):
     steps = np.arange(1, 10**6 + 1)
-    rates = NoamSchedule(d_model, warmup_steps, scale=scale)(steps)
+    schedule = NoamSchedule(d_model, warmup_steps, scale=scale)
+    if jit_compile is not None:
+        schedule = tf.function(schedule, jit_compile=jit_compile)
+    rates = schedule(tf.constant(steps))
     exact = formula(steps, d_model, warmup_steps, scale)
     assert ulps_from(rates, exact).max() <= 2
 

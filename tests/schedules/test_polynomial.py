@@ -52,6 +52,26 @@ def test_eager_rates_are_those_of_tf1_without_grappler_bit_for_bit(configuration
     np.testing.assert_array_equal(rates, reference(STEPS, configuration))
 
 
+@pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=str)
+def test_graph_rates_are_those_of_tf1_with_grappler_bit_for_bit(configuration):
+    compiled = tf.function(build(configuration), jit_compile=False)
+    rates = [compiled(tf.constant(step, tf.int64)).numpy() for step in STEPS]
+    expected = reference(STEPS, configuration, grappler=True)
+    np.testing.assert_array_equal(rates, expected)
+
+
+@pytest.mark.parametrize("decay_steps", [41, 300, 4095, 12345])
+def test_graph_rates_have_tf1s_bits_where_a_reciprocal_misses_the_end(decay_steps):
+    """1/41 * 41 is not 1 in float32, so that TF1's graph misses the end itself."""
+    configuration = {"power": 1.0, "cycle": False, "end_learning_rate": 0, "warmup": 0}
+    compiled = tf.function(build(configuration, decay_steps))
+    steps = [0, 1, decay_steps // 3, decay_steps // 2, decay_steps - 2, decay_steps - 1]
+    rates = [compiled(tf.constant(step, tf.int64)).numpy() for step in steps]
+    expected = reference(steps, configuration, decay_steps, grappler=True)
+    np.testing.assert_array_equal(rates, expected)
+    assert float(compiled(tf.constant(decay_steps, tf.int64))) == 0.0
+
+
 def test_the_rates_of_bert_base_fine_tuning():
     """Hand-computed: 5e-5 over 10,000 steps, 1,000 of them warmup."""
     schedule = WarmupPolynomialDecay(5e-5, 10000, 1000)
@@ -98,6 +118,15 @@ def test_boundaries_are_exact_above_2_to_the_24():
 
 def test_a_cycle_ends_at_the_end_rate_where_tf1_jumps():
     """In a graph TF1's rounded quotient starts the next cycle at step 3000."""
+    [of_tf1] = tf1_reference.bert_rates(
+        [3000],
+        init_lr=1.0,
+        num_train_steps=1000,
+        num_warmup_steps=0,
+        cycle=True,
+        grappler=True,
+    )
+    assert of_tf1 == pytest.approx(0.25)
     schedule = WarmupPolynomialDecay(1.0, 1000, cycle=True)
     for jit_compile in (False, True):
         compiled = tf.function(schedule, jit_compile=jit_compile)

@@ -1,0 +1,6 @@
+"""Callbacks: what `fit` shows and steers beside the optimizer."""
+
+from keras_tricks.callbacks.plateau import ReduceScheduleOnPlateau
+from keras_tricks.callbacks.rates import LearningRateHistory
+
+__all__ = ["LearningRateHistory", "ReduceScheduleOnPlateau"]

@@ -1,0 +1,62 @@
+"""Schedules inside schedules: what is accepted as a child, and its rate."""
+
+import numbers
+
+from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
+
+from keras_tricks.schedules import arguments
+from keras_tricks.schedules.base import Schedule
+
+
+def schedule(name: str, value) -> LearningRateSchedule | float:
+    """Returns `value` if a schedule can hold it, and be saved with it, or raises.
+
+    Args:
+        name: The argument's name, for the message.
+        value: A Keras schedule (Keras's own, this package's or a user's), or a
+            number, which is a constant rate.
+
+    Returns:
+        The schedule itself, or the number as a float.
+
+    Raises:
+        TypeError: If it is neither (a function, a schedule's class, a tensor), or a
+            schedule that cannot be saved since it has no `get_config`.
+        ValueError: If it is a number, but negative, NaN or infinite.
+    """
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        return arguments.real(name, value)
+    received = f"Received: {name}={value!r} (of type {type(value).__name__})"
+    if not isinstance(value, LearningRateSchedule):
+        raise TypeError(
+            f"`{name}` must be a `keras.optimizers.schedules.LearningRateSchedule`, "
+            "which can be saved with a model (a lambda or another function cannot), "
+            f"or a number, which is a constant rate. {received}"
+        )
+    try:
+        value.get_config()
+    except NotImplementedError as error:
+        raise TypeError(
+            f"`{name}` must be a schedule that can be saved with a model: its class "
+            f"must implement `get_config`. {received}"
+        ) from error
+    return value
+
+
+def evaluate(schedule_or_rate: LearningRateSchedule | float, step):
+    """Returns the float32 rate of a child, of the shape of `step`.
+
+    Args:
+        schedule_or_rate: What `schedule` returned.
+        step: Integer tensor of any shape, never negative.
+    """
+    if isinstance(schedule_or_rate, Schedule):
+        return schedule_or_rate.rate(step)
+    if not isinstance(schedule_or_rate, LearningRateSchedule):
+        return ops.full_like(step, schedule_or_rate, dtype="float32")
+    # Keras's own compute in floatx, and a user's may return one number for all.
+    rate = ops.cast(schedule_or_rate(step), "float32")
+    if len(rate.shape) != len(step.shape):
+        rate = ops.broadcast_to(rate, ops.shape(step))
+    return rate

@@ -1,0 +1,104 @@
+"""Warmup over any schedule, in the three joins."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_tricks.schedules import Warmup
+from keras_tricks.schedules import WarmupPolynomialDecay
+
+decays = keras.optimizers.schedules
+STEPS = np.arange(0, 130)
+
+
+def exponential(step):
+    """Keras's ExponentialDecay(0.1, 50, 0.5), in float64."""
+    return 0.1 * 0.5 ** (np.asarray(step, np.float64) / 50)
+
+
+def formula(steps, warmup_steps, *, start=0.0, power=1.0, join="shift"):
+    peak = exponential(warmup_steps if join == "lower" else 0)
+    warmup = start + (peak - start) * (steps / warmup_steps) ** power
+    after = exponential(np.maximum(steps - warmup_steps, 0))
+    if join != "shift":
+        after = exponential(steps)
+    return np.where(steps < warmup_steps, warmup, after)
+
+
+@pytest.mark.parametrize("join", ["shift", "overlap", "lower"])
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("start", [0.0, 0.01])
+def test_the_joins_are_those_of_the_formula(join, power, start):
+    decay = decays.ExponentialDecay(0.1, 50, 0.5)
+    schedule = Warmup(decay, 30, start=start, power=power, join=join)
+    expected = formula(STEPS, 30, start=start, power=power, join=join)
+    np.testing.assert_allclose(schedule(STEPS), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("join", ["overlap", "lower"])
+@pytest.mark.parametrize("power", [0.5, 1.0])
+def test_over_a_decay_of_ours_it_is_warmup_polynomial_decay(join, power):
+    apart = Warmup(WarmupPolynomialDecay(0.1, 100, power=power), 30, join=join)
+    together = WarmupPolynomialDecay(0.1, 100, 30, power=power, join=join)
+    np.testing.assert_array_equal(apart(STEPS), together(STEPS))
+
+
+def test_shift_gives_the_decay_the_steps_that_are_left():
+    apart = Warmup(WarmupPolynomialDecay(0.1, 70), 30)
+    together = WarmupPolynomialDecay(0.1, 100, 30, join="shift")
+    np.testing.assert_array_equal(apart(STEPS), together(STEPS))
+
+
+def test_a_number_is_a_constant_rate():
+    rates = Warmup(0.5, 10)(STEPS)
+    np.testing.assert_allclose(rates, 0.5 * np.minimum(STEPS / 10, 1), rtol=1e-6)
+
+
+def test_no_warmup_is_the_schedule_itself():
+    decay = WarmupPolynomialDecay(0.1, 100)
+    np.testing.assert_array_equal(Warmup(decay, 0)(STEPS), decay(STEPS))
+
+
+def test_keras_decays_are_float32_under_float16(restore_floatx):
+    keras.config.set_floatx("float16")
+    rates = Warmup(decays.CosineDecay(0.1, 50), 30)(STEPS)
+    assert keras.backend.standardize_dtype(rates.dtype) == "float32"
+
+
+@pytest.fixture
+def restore_floatx():
+    before = keras.config.floatx()
+    yield
+    keras.config.set_floatx(before)
+
+
+def test_it_survives_a_round_trip_with_what_it_holds():
+    inner = Warmup(decays.CosineDecay(0.1, 50), 5, join="lower")
+    schedule = Warmup(inner, 10, start=0.01, power=2.0)
+    config = keras.saving.serialize_keras_object(schedule)
+    restored = keras.saving.deserialize_keras_object(config)
+    np.testing.assert_array_equal(restored(STEPS), schedule(STEPS))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "named"),
+    [
+        ((lambda step: 0.1, 10), TypeError, "schedule"),
+        ((None, 10), TypeError, "schedule"),
+        ((-0.1, 10), ValueError, "schedule"),
+        ((0.1, -1), ValueError, "warmup_steps"),
+        ((0.1, 1.5), ValueError, "warmup_steps"),
+    ],
+)
+def test_bad_arguments_are_named_with_what_was_received(arguments, error, named):
+    with pytest.raises(error, match=rf"`{named}` must be .*Received: {named}="):
+        Warmup(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "named"),
+    [({"start": -1.0}, "start"), ({"power": 0}, "power"), ({"join": "hf"}, "join")],
+)
+def test_bad_keywords_are_named(keywords, named):
+    with pytest.raises(ValueError, match=f"`{named}` must be"):
+        Warmup(0.1, 10, **keywords)
