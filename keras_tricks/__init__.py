@@ -2,7 +2,7 @@
 
 Importing the package registers its schedules and optimizers with Keras, so that
 `keras.models.load_model` needs no `custom_objects`. The folders that stand on
-KerasTuner (`hypermodels`, `tuners`) are imported when they are first used.
+KerasTuner (`hypermodels`, `tuners`) and `tf1` are imported when they are first used.
 """
 
 import importlib
@@ -20,10 +20,11 @@ __all__ = [
     "optimizers",
     "parameters",
     "schedules",
+    "tf1",
     "tuners",
 ]
 
-_IMPORTED_ON_USE = ("hypermodels", "tuners")
+_IMPORTED_ON_USE = ("hypermodels", "tf1", "tuners")
 
 
 def __getattr__(name: str):

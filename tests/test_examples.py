@@ -12,6 +12,10 @@ from tests.child_process import stdout_of
 
 # Each script with the arguments that make it short and the files it has to write.
 EXAMPLES = {
+    "bert_style_finetune.py": (
+        ["--pretraining-epochs", "1", "--epochs", "1", "--output", "out"],
+        ["out/rate_and_norm.png"],
+    ),
     "tune_digits.py": (
         ("--trials", "2", "--epochs", "2", "--output", "out"),
         ("out/leaderboard.csv", "out/learning_curves.png", "out/schedule.png"),

@@ -1,7 +1,7 @@
 """What runs in a step has GPU kernels throughout; no GPU is needed to tell.
 
 The oracle is TensorFlow's registry of kernels (`tests/gpu_kernels.py`). No op is
-let pass.
+let pass, and only an error's message may be a string.
 """
 
 import keras
@@ -14,6 +14,7 @@ import keras_tricks.hypermodels
 import keras_tricks.schedules
 from tests import traced_steps
 from tests.gpu_kernels import assert_gpu_kernels
+from tests.gpu_kernels import gpu_kernel_gaps
 from tests.gpu_kernels import requires_gpu_registry
 
 # More than one, since accumulated gradients are applied in every second step.
@@ -62,6 +63,31 @@ def test_a_clipped_training_step_has_gpu_kernels(inner_optimizer, gradients):
     assert_trains_on_gpu_kernels(
         traced_steps.clipped_program(inner_optimizer, gradients)
     )
+
+
+# The message of an error is a string constant, which TensorFlow keeps on the host.
+RAISING = ("raise", "few skips")
+
+
+@requires_gpu_registry
+@pytest.mark.parametrize(
+    "clipping", [c for c in traced_steps.CLIPPING if c not in ("number", *RAISING)]
+)
+def test_each_way_to_clip_has_gpu_kernels(clipping):
+    """The gradients are those of an embedding and of dense layers."""
+    assert_trains_on_gpu_kernels(
+        traced_steps.clipped_program("sgd", "sparse", clipping)
+    )
+
+
+@requires_gpu_registry
+@pytest.mark.parametrize("clipping", RAISING)
+def test_a_step_that_can_raise_has_gpu_kernels_for_all_but_its_message(clipping):
+    program = traced_steps.clipped_program("sgd", "sparse", clipping)
+    gaps = gpu_kernel_gaps(program.trace())
+    assert {(gap.op, gap.dtypes) for gap in gaps} == {
+        ("Const", (("dtype", ("string",)),))
+    }
 
 
 @requires_gpu_registry

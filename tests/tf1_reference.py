@@ -77,3 +77,82 @@ def clipped_gradient_descent(
             for gradients in gradients_by_step:
                 session.run(step, dict(zip(fed, gradients, strict=True)))
             return session.run(variables)
+
+
+class BertRun:
+    """BERT's training loop in a v1 graph: `create_optimizer` as the original has it.
+
+    The original increments `global_step` and reads it for the rate in no fixed order.
+    Here the increment waits for the update, so that update t has the rate of step t.
+    """
+
+    def __init__(self, initial, loss, *, init_lr, num_train_steps, num_warmup_steps):
+        self.graph = tf.Graph()
+        with self.graph.as_default():
+            v1.set_random_seed(0)
+            self.variables = {
+                name: v1.get_variable(name, initializer=value, use_resource=True)
+                for name, value in initial.items()
+            }
+            self.tokens = v1.placeholder(tf.int32, (None, None))
+            self.labels = v1.placeholder(tf.int32, (None,))
+            step = v1.train.get_or_create_global_step()
+            rate = self._rate(step, init_lr, num_train_steps, num_warmup_steps)
+            variables = list(self.variables.values())
+            gradients = tf.gradients(
+                loss(self.variables, self.tokens, self.labels), variables
+            )
+            clipped, _ = tf.clip_by_global_norm(gradients, clip_norm=1.0)
+            updates = []
+            for gradient, variable in zip(clipped, variables, strict=True):
+                updates += self._adam(gradient, variable, rate)
+            with tf.control_dependencies(updates):
+                self.train = tf.group(step.assign(step + 1))
+            self.saver = v1.train.Saver()
+            self.session = v1.Session(config=session_config(grappler=True))
+            self.session.run(v1.global_variables_initializer())
+
+    @staticmethod
+    def _rate(step, init_lr, num_train_steps, num_warmup_steps):
+        rate = v1.train.polynomial_decay(
+            tf.constant(init_lr), step, num_train_steps, 0.0, 1.0
+        )
+        now = tf.cast(step, tf.int32)
+        done = tf.cast(now, tf.float32) / tf.constant(num_warmup_steps, tf.float32)
+        in_warmup = tf.cast(now < num_warmup_steps, tf.float32)
+        return (1.0 - in_warmup) * rate + in_warmup * init_lr * done
+
+    @staticmethod
+    def _adam(gradient, variable, rate):
+        name = variable.op.name
+        m, v = (
+            v1.get_variable(
+                f"{name}/{slot}",
+                variable.shape,
+                initializer=v1.zeros_initializer(),
+                trainable=False,
+                use_resource=True,
+            )
+            for slot in ("adam_m", "adam_v")
+        )
+        next_m = tf.multiply(0.9, m) + tf.multiply(1.0 - 0.9, gradient)
+        next_v = tf.multiply(0.999, v) + tf.multiply(1.0 - 0.999, tf.square(gradient))
+        update = next_m / (tf.sqrt(next_v) + 1e-6)
+        if not any(part in name for part in ("LayerNorm", "layer_norm", "bias")):
+            update += 0.01 * variable
+        return [
+            variable.assign(variable - rate * update),
+            m.assign(next_m),
+            v.assign(next_v),
+        ]
+
+    def run(self, batches):
+        for tokens, labels in batches:
+            self.session.run(self.train, {self.tokens: tokens, self.labels: labels})
+
+    def weights(self):
+        return self.session.run(self.variables)
+
+    def save(self, prefix):
+        with self.graph.as_default():
+            return self.saver.save(self.session, str(prefix))

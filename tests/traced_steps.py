@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from keras_tricks.hypermodels import HyperMLP
 from keras_tricks.optimizers import ClippedOptimizer
+from keras_tricks.optimizers import PercentileLimit
 from keras_tricks.schedules import WarmupPolynomialDecay
 from tests.schedules import families
 
@@ -57,16 +58,31 @@ SCHEDULES: dict[str, Callable[[], keras.optimizers.schedules.LearningRateSchedul
     "root": lambda: WarmupPolynomialDecay(1e-3, 10_000, 1000, 1e-5, 0.5, join="shift"),
 }
 
-# What the wrapper is put around; the rate of each is a schedule. Accumulation adds a
-# condition to the step, decay and momentum add updates of their own.
+# What the wrapper is put around; the rate of each is a schedule. Decay and momentum add
+# updates of their own.
 INNER_OPTIMIZERS: dict[str, Callable[[Any], keras.optimizers.Optimizer]] = {
     "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9, nesterov=True),
     "adam": lambda rate: keras.optimizers.Adam(rate),
     "nadam": lambda rate: keras.optimizers.Nadam(rate),
     "adamw": lambda rate: keras.optimizers.AdamW(rate, weight_decay=0.01),
-    "accumulating": lambda rate: keras.optimizers.Adam(
-        rate, gradient_accumulation_steps=2
-    ),
+}
+
+# What the wrapper does. Skipping, raising and accumulating add conditions to the step,
+# a percentile sorts, and adding up an embedding's rows finds those of one index.
+CLIPPING: dict[str, Callable[[], dict[str, Any]]] = {
+    "number": lambda: {"global_clipnorm": 1.0},
+    "schedule": lambda: {"global_clipnorm": WarmupPolynomialDecay(1.0, 100, 10, 0.1)},
+    "percentile": lambda: {"global_clipnorm": PercentileLimit(50, 4, 1)},
+    "clipnorm": lambda: {"clipnorm": 0.1},
+    "clipvalue": lambda: {"clipvalue": 0.1},
+    "adaptive": lambda: {"adaptive_clip": 0.01},
+    "none": lambda: {},
+    "skip": lambda: {"global_clipnorm": 1.0, "nonfinite": "skip"},
+    "few skips": lambda: {"nonfinite": "skip", "max_consecutive_skips": 3},
+    "zero": lambda: {"global_clipnorm": 1.0, "nonfinite": "zero"},
+    "raise": lambda: {"global_clipnorm": 1.0, "nonfinite": "raise"},
+    "dedup": lambda: {"global_clipnorm": 1.0, "sparse_norm": "dedup"},
+    "accumulation": lambda: {"clipnorm": 0.1, "gradient_accumulation_steps": 2},
 }
 
 
@@ -75,12 +91,15 @@ def schedule_program(schedule: str, steps: str) -> Program:
     return Program(SCHEDULES[schedule](), (STEPS[steps],))
 
 
-def clipped_program(inner_optimizer: str, gradients: str = "dense") -> Program:
+def clipped_program(
+    inner_optimizer: str, gradients: str = "dense", clipping: str = "number"
+) -> Program:
     """A training step with `ClippedOptimizer` around one of `INNER_OPTIMIZERS`.
 
     Args:
         inner_optimizer: A key of `INNER_OPTIMIZERS`.
-        gradients: `"dense"`, or `"sparse"` for a model with an embedding.
+        gradients: `"dense"`, or `"sparse"` for a model with an embedding, too.
+        clipping: A key of `CLIPPING`.
     """
     keras.utils.set_random_seed(0)
     if gradients == "sparse":
@@ -96,7 +115,7 @@ def clipped_program(inner_optimizer: str, gradients: str = "dense") -> Program:
     schedule = WarmupPolynomialDecay(1e-2, decay_steps=100, warmup_steps=10)
     model.compile(
         optimizer=ClippedOptimizer(
-            INNER_OPTIMIZERS[inner_optimizer](schedule), global_clipnorm=1.0
+            INNER_OPTIMIZERS[inner_optimizer](schedule), **CLIPPING[clipping]()
         ),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],

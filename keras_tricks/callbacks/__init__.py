@@ -1,6 +1,7 @@
 """Callbacks: what `fit` shows and steers beside the optimizer."""
 
+from keras_tricks.callbacks.gradients import GradientMonitor
 from keras_tricks.callbacks.plateau import ReduceScheduleOnPlateau
 from keras_tricks.callbacks.rates import LearningRateHistory
 
-__all__ = ["LearningRateHistory", "ReduceScheduleOnPlateau"]
+__all__ = ["GradientMonitor", "LearningRateHistory", "ReduceScheduleOnPlateau"]

@@ -1,5 +1,15 @@
 """Optimizers: from gradients to updates of the weights."""
 
+from keras_tricks.optimizers.adam_weight_decay import AdamWeightDecay
+from keras_tricks.optimizers.bert import create_optimizer
+from keras_tricks.optimizers.bert import layer_wise_multipliers
 from keras_tricks.optimizers.clipped import ClippedOptimizer
+from keras_tricks.optimizers.limits import PercentileLimit
 
-__all__ = ["ClippedOptimizer"]
+__all__ = [
+    "AdamWeightDecay",
+    "ClippedOptimizer",
+    "PercentileLimit",
+    "create_optimizer",
+    "layer_wise_multipliers",
+]

@@ -1,38 +1,97 @@
 """An optimizer wrapper that clips gradients once, where they are final."""
 
-import keras
+import warnings
 
+import keras
+from keras import ops
+
+from keras_tricks.optimizers import clipped_arguments
+from keras_tricks.optimizers import clipping
 from keras_tricks.optimizers import gradients as gradient_ops
 from keras_tricks.optimizers import keras_hooks
 from keras_tricks.optimizers import limits
+from keras_tricks.optimizers.statistics import ClippingStatistics
+
+KINDS = ("global_clipnorm", "clipnorm", "clipvalue", "adaptive_clip")
+NONFINITE = ("propagate", "skip", "zero", "raise")
+
+
+def _limit_property(kind: str) -> property:
+    """The limit of one kind as an attribute; `None` where another kind is in use."""
+
+    def get(self):
+        return self._limit_now() if self._kind == kind else None
+
+    def set_to(self, value):
+        # Keras's constructor sets its own clipping arguments to None.
+        if "_kind" in vars(self):
+            self._change_limit(kind, value)
+
+    return property(get, set_to)
 
 
 @keras.saving.register_keras_serializable(package="keras_tricks")
 class ClippedOptimizer(keras.optimizers.Optimizer):
-    """Clips the gradients of another optimizer by their global norm.
+    """Clips the gradients of another optimizer, once, where they are final.
 
-    `gradient * global_clipnorm / max(norm, global_clipnorm)` for every gradient,
-    where `norm = sqrt(sum of the squares of all gradients)`, computed as
-    `tf.clip_by_global_norm` does.
+    Final are gradients that have been unscaled, accumulated, and summed over all
+    replicas. Keras's own clipping acts on each replica before the sum, so that its
+    result depends on the number of replicas; this one's does not. All else is the
+    inner optimizer's: its learning rate, step counter, weight decay, moving averages
+    and saved state. At most one limit is given; with none, gradients pass unchanged
+    and are only measured.
 
-    It acts once, on the gradients that the update uses: unscaled, accumulated, and
-    summed over all replicas. Keras's own `global_clipnorm` acts on each replica
-    before the sum, so that the result depends on the number of replicas; this
-    wrapper's does not. All else is the inner optimizer's: its learning rate, step
-    counter, weight decay, moving averages and saved state.
+    | limit | what it does to gradients `g` of norm `n` |
+    |---|---|
+    | `global_clipnorm` | all: `g * limit / max(n, limit)`, `n` over all together |
+    | `clipnorm` | each: `g * limit / max(n, limit)`, `n` its own |
+    | `clipvalue` | each number to `[-limit, limit]` |
+    | `adaptive_clip` | each unit: `n` to `limit * max(norm of its weights, 1e-3)` |
+
+    The global norm is computed as `tf.clip_by_global_norm` does, operation for
+    operation: plain SGD gives TF1's bits in a graph. Squares are summed in float32 at
+    least, and norms of up to 1e37 (and 1e37 times the limit) are clipped right.
 
     Args:
-        inner_optimizer: The Keras optimizer that makes the updates. It must not clip
-            by itself.
-        global_clipnorm: The largest global norm that is let through, > 0, or `None`
-            to let every gradient through unchanged.
+        inner_optimizer: The Keras optimizer that makes the updates; a
+            `MultiOptimizer` is clipped as one. It must not clip by itself.
+        global_clipnorm: A number > 0, a `LearningRateSchedule` over updates, or a
+            `PercentileLimit`.
+        clipnorm: A number > 0 or a schedule.
+        clipvalue: A number > 0 or a schedule.
+        adaptive_clip: A number > 0 (NFNets use 0.01) or a schedule.
+        nonfinite: What to do when the global norm is NaN or infinite: `"propagate"`
+            it into the weights, as TF1 does; `"skip"` the update, which leaves
+            weights, moments, averages and counters as they are, on all replicas;
+            `"zero"` the numbers that are not finite; or `"raise"` an error, with
+            nothing updated (not under XLA or JAX, which cannot).
+        max_consecutive_skips: With `"skip"`, how many updates in a row may be
+            skipped; the next one raises. Under XLA and JAX, which cannot raise,
+            `keras_tricks.callbacks.GradientMonitor` ends the run instead.
+        sparse_norm: Norm of embeddings' gradients: `"raw"` counts each row as it
+            comes, as TF1 does; `"dedup"` adds up rows of one index first, which
+            gives the norm of what is applied.
+        gradient_accumulation_steps: Batches whose mean gradient makes one update,
+            >= 2, or `None`. Steps of the inner optimizer and its schedule are then
+            real updates. What accumulates is dense, for embeddings too, so that its
+            norm is the one of `sparse_norm="dedup"`.
         name: Name of the wrapper.
 
+    Attributes:
+        gradient_norm: The global norm before clipping at the latest update, a float.
+        num_updates: Updates so far, skipped ones included.
+        num_skipped: Of them skipped.
+        clipped_fraction: Share of the updates made that were clipped, from 0 to 1.
+
+    A limit that is a number may be changed at any time, also in a compiled step:
+    `optimizer.global_clipnorm = 0.5`.
+
     Raises:
-        TypeError: If `inner_optimizer` is not an optimizer, or the limit not a
-            number.
-        ValueError: If the limit is 0, negative, NaN or infinite, or if the inner
-            optimizer clips or scales the loss already.
+        TypeError: If an argument is of the wrong type.
+        ValueError: If a limit is 0, negative, NaN or infinite, if there are two, or
+            if the inner optimizer clips, accumulates or scales the loss by itself.
+            At the first update, if the model, the inner optimizer and this one were
+            not all made in the scope of one `tf.distribute` strategy.
 
     Example:
 
@@ -41,51 +100,270 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
     >>> weight = keras.Variable([0.0, 0.0])
     >>> optimizer = ClippedOptimizer(keras.optimizers.SGD(1.0), global_clipnorm=1.0)
     >>> optimizer.apply([keras.ops.array([3.0, 4.0])], [weight])
-    >>> print(weight.numpy().round(4))
-    [-0.6 -0.8]
+    >>> print(weight.numpy().round(4), optimizer.gradient_norm)
+    [-0.6 -0.8] 5.0
 
     Reference:
         Pascanu et al., "On the difficulty of training recurrent neural networks",
-        2013; `tf.clip_by_global_norm`.
+        2013; `tf.clip_by_global_norm`; Brock et al., "High-Performance Large-Scale
+        Image Recognition Without Normalization", 2021 (adaptive clipping).
     """
 
     def __init__(
         self,
         inner_optimizer: keras.optimizers.Optimizer,
         *,
-        global_clipnorm: float | None = None,
+        global_clipnorm=None,
+        clipnorm=None,
+        clipvalue=None,
+        adaptive_clip=None,
+        nonfinite: str = "propagate",
+        max_consecutive_skips: int | None = None,
+        sparse_norm: str = "raw",
+        gradient_accumulation_steps: int | None = None,
         name: str = "clipped_optimizer",
     ):
-        _check_inner_optimizer(inner_optimizer)
+        clipped_arguments.check_inner_optimizer(inner_optimizer, ClippedOptimizer)
+        kind, limit = clipped_arguments.only_limit(
+            global_clipnorm=global_clipnorm,
+            clipnorm=clipnorm,
+            clipvalue=clipvalue,
+            adaptive_clip=adaptive_clip,
+        )
+        clipped_arguments.check_choice("nonfinite", nonfinite, NONFINITE)
+        clipped_arguments.check_choice(
+            "sparse_norm", sparse_norm, gradient_ops.SPARSE_NORMS
+        )
+        clipped_arguments.check_count("max_consecutive_skips", max_consecutive_skips, 1)
+        clipped_arguments.check_count(
+            "gradient_accumulation_steps", gradient_accumulation_steps, 2
+        )
+        if max_consecutive_skips is not None and nonfinite != "skip":
+            raise ValueError(
+                '`max_consecutive_skips` needs nonfinite="skip". Received: '
+                f"max_consecutive_skips={max_consecutive_skips!r} with "
+                f"nonfinite={nonfinite!r}"
+            )
+        if nonfinite == "raise" and keras.backend.backend() == "jax":
+            raise ValueError(
+                '`nonfinite="raise"` is not possible on JAX, whose compiled steps '
+                'cannot raise. Use nonfinite="skip" with max_consecutive_skips=1 and '
+                "the callback GradientMonitor."
+            )
         super().__init__(learning_rate=0.0, name=name)
         self.inner_optimizer = inner_optimizer
-        if global_clipnorm is not None:
-            global_clipnorm = limits.positive_limit("global_clipnorm", global_clipnorm)
-        self.global_clipnorm = global_clipnorm
         keras_hooks.share_counters(self, inner_optimizer)
-        keras_hooks.on_final_gradients(inner_optimizer, self._clip)
+        keras_hooks.take_over_reduction(inner_optimizer)
+        # Gradients are unscaled here, and only here.
+        self.loss_scale_factor = inner_optimizer.loss_scale_factor
+        inner_optimizer.loss_scale_factor = None
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self.nonfinite = nonfinite
+        self.max_consecutive_skips = max_consecutive_skips
+        self.sparse_norm = sparse_norm
+        self._statistics = ClippingStatistics(self)
+        self._make_limit(limit)
+        self._kind = kind
 
-    def _clip(self, gradients: list) -> list:
-        if self.global_clipnorm is None:
-            return gradients
-        norm = gradient_ops.global_norm(gradients)
-        scale = gradient_ops.global_norm_scale(norm, self.global_clipnorm)
-        return gradient_ops.scaled(gradients, scale)
+    global_clipnorm = _limit_property("global_clipnorm")
+    clipnorm = _limit_property("clipnorm")
+    clipvalue = _limit_property("clipvalue")
+    adaptive_clip = _limit_property("adaptive_clip")
+
+    def _make_limit(self, limit) -> None:
+        """Keeps the limit, with the state that it needs."""
+        self._limit = limit
+        if isinstance(limit, float):
+            # A variable, so that a change reaches steps that are compiled already.
+            self._limit = self._scalar("limit", limit)
+        elif isinstance(limit, limits.PercentileLimit):
+            self._remembered_norms = self.add_variable(
+                (limit.window,),
+                name="remembered_norms",
+                dtype="float32",
+                aggregation="only_first_replica",
+            )
+            self._num_norms = self._scalar("num_norms", 0, "int")
+
+    def _scalar(self, name: str, value, dtype: str = "float32"):
+        return self.add_variable(
+            (),
+            initializer=keras.initializers.Constant(value),
+            dtype=dtype,
+            aggregation="only_first_replica",
+            name=name,
+        )
+
+    def _limit_now(self):
+        """The limit as it was given, with the changes made since."""
+        if isinstance(self._limit, keras.Variable):
+            return float(self._limit.numpy())
+        return self._limit
+
+    def _change_limit(self, kind: str, value) -> None:
+        if kind != self._kind or not isinstance(self._limit, keras.Variable):
+            in_use = f"{self._kind}={self._limit_now()!r}" if self._kind else "none"
+            raise ValueError(
+                f"`{kind}` can be changed only where the optimizer was made with a "
+                f"number for it. Its limit is {in_use}. Received: {kind}={value!r}"
+            )
+        self._limit.assign(limits.positive(kind, value))
 
     def build(self, variables):
+        if self.built:
+            return
+        variables = list(variables)
+        keras_hooks.check_scope(
+            variables,
+            {
+                "ClippedOptimizer": self._statistics.norm,
+                "the inner optimizer": self.inner_optimizer.iterations,
+            },
+        )
         if not self.inner_optimizer.built:
             self.inner_optimizer.build(variables)
-        super().build(variables)
+        # A group may make its optimizers only now.
+        clipped_arguments.check_inner_optimizer(self.inner_optimizer, ClippedOptimizer)
+        keras_hooks.take_over_reduction(self.inner_optimizer)
+        keras_hooks.share_averages(self, self.inner_optimizer)
+        if self.gradient_accumulation_steps:
+            self._batches = self._scalar("accumulated_batches", 0, "int")
+        super().build(variables)  # Makes the accumulators, too.
 
     def apply(self, grads, trainable_variables=None):
-        if not self.built and trainable_variables is not None:
+        grads = list(grads)
+        if trainable_variables is not None:
             trainable_variables = list(trainable_variables)
             self.build(trainable_variables)
-        self.inner_optimizer.apply(grads, trainable_variables)
+            self._check_variables_are_known(trainable_variables)
+        variables = trainable_variables or (self._trainable_variables or [])
+        usable = [
+            number
+            for number, (gradient, variable) in enumerate(
+                zip(grads, variables, strict=False)
+            )
+            if gradient is not None
+            # float8 training puts statistics, no gradients, in the place of some.
+            and not getattr(variable, "overwrite_with_gradient", False)
+        ]
+        if len(grads) != len(variables) or not usable:
+            # Keras's own errors, and its empty update.
+            self.inner_optimizer.apply(grads, trainable_variables)
+            return
+        clipped_variables = [variables[number] for number in usable]
+
+        def update_inner(final_gradients):
+            for number, gradient in zip(usable, final_gradients, strict=True):
+                grads[number] = gradient
+            self.inner_optimizer.apply(grads, trainable_variables)
+
+        def update(gradients):
+            self._clip_and_update(gradients, clipped_variables, update_inner)
+
+        gradients = [grads[number] for number in usable]
+        if self.loss_scale_factor is not None:
+            inverse = 1.0 / self.loss_scale_factor
+            gradients = gradient_ops.scaled(gradients, inverse)
+        if self.gradient_accumulation_steps:
+            steps = self.gradient_accumulation_steps or 1
+            self._accumulate(steps, gradients, clipped_variables, update)
+        else:
+            update(gradients)
+
+    def _accumulate(self, steps: int, gradients: list, variables: list, update) -> None:
+        """Adds gradients up, and updates with their mean once there are enough."""
+        accumulators = [
+            self._accumulated_gradients[self._get_variable_index(variable)]
+            for variable in variables
+        ]
+        batch = ops.convert_to_tensor(self._batches)
+        # Both before the counter moves: `batch` is the variable itself.
+        is_first, is_last = ops.equal(batch, 0), ops.equal(batch, steps - 1)
+        # Not a product with 0: what is left from before may be NaN.
+        sums = [
+            ops.where(is_first, ops.convert_to_tensor(g), g + accumulator)
+            for g, accumulator in zip(gradients, accumulators, strict=True)
+        ]
+        keras_hooks.assign_per_replica(accumulators, sums)
+        used = {id(accumulator) for accumulator in accumulators}
+        unused = [a for a in self._accumulated_gradients if id(a) not in used]
+        if unused:
+            # Or a variable without a gradient now would add to what is long applied.
+            emptied = [ops.where(is_first, ops.zeros_like(a), a) for a in unused]
+            keras_hooks.assign_per_replica(unused, emptied)
+        self._batches.assign((batch + 1) % steps)
+        keras_hooks.update_if(
+            is_last,
+            update,
+            gradient_ops.scaled(sums, 1.0 / steps),
+            self._everything(variables),
+        )
+
+    def _clip_and_update(self, gradients: list, variables: list, update_inner) -> None:
+        gradients = keras_hooks.reduced_over_replicas(gradients)
+        if self.sparse_norm == "dedup":
+            gradients = [gradient_ops.deduplicated(g) for g in gradients]
+        if self.nonfinite == "zero":
+            gradients = gradient_ops.zero_where_not_finite(gradients)
+        norm = gradient_ops.global_norm(gradients)
+        was_clipped = ops.convert_to_tensor(False)
+        if self._kind is not None:
+            clip = getattr(clipping, self._kind)
+            gradients, was_clipped = clip(
+                gradients, variables, norm, self._limit_for(norm)
+            )
+        gradients = gradient_ops.rounded_before_use(gradients)
+        finite = ops.isfinite(norm)
+        if self.nonfinite in ("propagate", "zero"):
+            self._statistics.record(norm, was_clipped, ops.convert_to_tensor(False))
+            update_inner(gradients)
+            return
+        skips = self._statistics.record(norm, was_clipped, ops.logical_not(finite))
+        self._raise_if_needed(finite, skips)
+        keras_hooks.update_if(
+            finite, update_inner, gradients, self._everything(variables)
+        )
+
+    def _everything(self, variables: list) -> list:
+        return [*variables, *self.variables]
+
+    def _limit_for(self, norm):
+        """The limit of this update, a float32 scalar."""
+        limit = self._limit
+        if isinstance(limit, limits.PercentileLimit):
+            remembered, number = limit.remember(
+                norm,
+                ops.convert_to_tensor(self._remembered_norms),
+                ops.convert_to_tensor(self._num_norms),
+            )
+            self._remembered_norms.assign(remembered)
+            self._num_norms.assign(number)
+            return limit.limit(norm, remembered, number)
+        if isinstance(limit, keras.Variable):
+            return ops.convert_to_tensor(limit)
+        return ops.cast(limit(self.inner_optimizer.iterations), "float32")
+
+    def _raise_if_needed(self, finite, skips) -> None:
+        if self.nonfinite == "raise":
+            keras_hooks.raise_unless(
+                finite,
+                "The gradients' norm is not finite, so that nothing was updated. Lower "
+                "the learning rate or look for the operation that overflows; "
+                'nonfinite="skip" leaves such updates out.',
+                required=True,
+            )
+        elif self.max_consecutive_skips is not None:
+            keras_hooks.raise_unless(
+                skips <= self.max_consecutive_skips,
+                f"More than {self.max_consecutive_skips} updates in a row "
+                "(`max_consecutive_skips`) were skipped, since the gradients' norm was "
+                "not finite. Lower the learning rate or look for the operation that "
+                "overflows.",
+            )
 
     @property
     def variables(self):
-        return self._variables + self.inner_optimizer.variables
+        return keras_hooks.own_variables(self) + self.inner_optimizer.variables
 
     @property
     def iterations(self):
@@ -99,63 +377,77 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
     def learning_rate(self, learning_rate):
         self.inner_optimizer.learning_rate = learning_rate
 
-    def scale_loss(self, loss):
-        return self.inner_optimizer.scale_loss(loss)
+    @property
+    def gradient_norm(self) -> float:
+        return float(self._statistics.norm.numpy())
+
+    @property
+    def num_updates(self) -> int:
+        return self._statistics.num_updates
+
+    @property
+    def num_skipped(self) -> int:
+        return self._statistics.num_skipped
+
+    @property
+    def clipped_fraction(self) -> float:
+        made = self.num_updates - self.num_skipped
+        return self._statistics.num_clipped / max(made, 1)
+
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
 
     def finalize_variable_values(self, var_list):
         self.inner_optimizer.finalize_variable_values(var_list)
 
+    def set_weights(self, weights):
+        own = keras_hooks.own_variables(self)
+        for variable, value in zip(own, weights, strict=False):
+            variable.assign(value)
+        self.inner_optimizer.set_weights(weights[len(own) :])
+
     def save_own_variables(self, store):
         # The inner optimizer is saved as a child; storing its variables here too
         # would double the file and clash on loading.
-        for index, variable in enumerate(self._variables):
+        for index, variable in enumerate(keras_hooks.own_variables(self)):
             store[str(index)] = variable.numpy()
 
     def load_own_variables(self, store):
-        for index, variable in enumerate(self._variables):
+        own = keras_hooks.own_variables(self)
+        if len(store.keys()) != len(own):
+            warnings.warn(
+                f"The counts of optimizer '{self.name}' start anew: the file holds "
+                f"{len(store.keys())} variables, and {len(own)} were "
+                "expected.",
+                stacklevel=2,
+            )
+            return
+        for index, variable in enumerate(own):
             variable.assign(store[str(index)])
 
     def get_config(self) -> dict:
-        return {
+        config = {
             "inner_optimizer": keras.saving.serialize_keras_object(
                 self.inner_optimizer
             ),
-            "global_clipnorm": self.global_clipnorm,
+            "nonfinite": self.nonfinite,
+            "max_consecutive_skips": self.max_consecutive_skips,
+            "sparse_norm": self.sparse_norm,
+            "gradient_accumulation_steps": self.gradient_accumulation_steps,
             "name": self.name,
         }
+        if self.loss_scale_factor is not None:
+            inner_config = config["inner_optimizer"]["config"]
+            inner_config["loss_scale_factor"] = self.loss_scale_factor
+        for kind in KINDS:
+            config[kind] = keras.saving.serialize_keras_object(getattr(self, kind))
+        return config
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: dict | None = None):
         config = dict(config)
-        config["inner_optimizer"] = keras.saving.deserialize_keras_object(
-            config["inner_optimizer"], custom_objects=custom_objects
-        )
-        return cls(**config)
-
-
-def _check_inner_optimizer(inner) -> None:
-    if not isinstance(inner, keras.optimizers.Optimizer):
-        raise TypeError(
-            "`inner_optimizer` must be a Keras optimizer, such as "
-            "ClippedOptimizer(keras.optimizers.Adam(1e-3), global_clipnorm=1.0). "
-            f"Received: inner_optimizer={inner!r}"
-        )
-    if isinstance(inner, ClippedOptimizer):
-        raise ValueError(
-            "`inner_optimizer` must not be a ClippedOptimizer: the norm of clipped "
-            "gradients says nothing. Use one wrapper with the smaller limit. "
-            f"Received: {inner.name}"
-        )
-    if isinstance(inner, keras.optimizers.LossScaleOptimizer):
-        raise ValueError(
-            "`inner_optimizer` must not scale the loss, or scaled gradients would "
-            "be clipped. Write LossScaleOptimizer(ClippedOptimizer(...)) instead."
-        )
-    for argument in ("clipnorm", "clipvalue", "global_clipnorm"):
-        limit = getattr(inner, argument, None)
-        if limit is not None:
-            raise ValueError(
-                "`inner_optimizer` must not clip by itself. Leave out "
-                f"`{argument}` of {type(inner).__name__} and give the limit to "
-                f"ClippedOptimizer. Received: {argument}={limit!r}"
+        for name in ("inner_optimizer", *KINDS):
+            config[name] = keras.saving.deserialize_keras_object(
+                config[name], custom_objects=custom_objects
             )
+        return cls(**config)

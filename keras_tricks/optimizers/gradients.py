@@ -1,16 +1,26 @@
-"""Norms and scaling of lists of gradients, dense and sparse.
+"""Norms of gradients, dense and sparse, and their scaling.
 
-The formulas are those of `tf.clip_by_global_norm`, operation for operation, since
-its results are the reference that they are compared with bit by bit.
+The formulas of the global norm are those of `tf.clip_by_global_norm`, operation for
+operation, since its results are the reference that they are held against bit by bit.
+A sparse gradient is a `tf.IndexedSlices`, as embeddings have them on TensorFlow.
 """
 
 import keras
 import numpy as np
 from keras import ops
 
+SPARSE_NORMS = ("raw", "dedup")
+
+# From here on squares may overflow float32; their sum does at a norm of 2**64.
+_LARGE_NORM = np.float32(2.0**60)
+# Brings all norms that float32 can hold to where it can hold their squares.
+_SMALL = np.float32(2.0**-70)
+# Numbers up to here can be squared, and 2**64 of the squares added.
+_LARGE_NUMBER = np.float32(2.0**32)
+
 
 def is_sparse(gradient) -> bool:
-    """Whether `gradient` is a `tf.IndexedSlices`, as embeddings have them."""
+    """Whether `gradient` is a `tf.IndexedSlices`."""
     return hasattr(gradient, "indices") and hasattr(gradient, "values")
 
 
@@ -19,60 +29,84 @@ def values_of(gradient):
     return gradient.values if is_sparse(gradient) else gradient
 
 
-def scaled(gradients: list, scale) -> list:
-    """Returns each `gradient * scale` in its own dtype; sparse ones stay sparse."""
-    products = [
-        ops.multiply(values_of(g), ops.cast(scale, values_of(g).dtype))
-        for g in gradients
-    ]
-    products = _rounded_before_use(products)
-    return [
-        type(gradient)(product, gradient.indices, gradient.dense_shape)
-        if is_sparse(gradient)
-        else product
-        for gradient, product in zip(gradients, products, strict=True)
-    ]
+def map_values(function, gradient):
+    """Returns the gradient with `function` applied to its numbers; sparse stays so."""
+    values = function(values_of(gradient))
+    if is_sparse(gradient):
+        return type(gradient)(values, gradient.indices, gradient.dense_shape)
+    return values
 
 
-def _rounded_before_use(products: list) -> list:
-    """Keeps TensorFlow from reordering `(gradient * scale) * learning_rate`.
-
-    Grappler would fold the two factors into one and round differently from TF1; an
-    identity over several tensors at once is something that it does not look through.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return products
+def deduplicated(gradient):
+    """Returns a sparse gradient with the rows of one index added up into one row."""
+    if not is_sparse(gradient):
+        return gradient
     import tensorflow as tf
 
-    # Grappler does look through the identity of a single tensor.
-    return list(tf.identity_n([*products, products[0]]))[:-1]
+    indices, position = tf.unique(gradient.indices)
+    rows = tf.math.unsorted_segment_sum(gradient.values, position, tf.shape(indices)[0])
+    return tf.IndexedSlices(rows, indices, gradient.dense_shape)
 
 
-def _half_squared_norm(gradient):
-    # Squares of float16 overflow beyond 256, so at least float32 is summed.
-    values = values_of(gradient)
-    dtype = keras.backend.standardize_dtype(values.dtype)
-    if dtype in ("float16", "bfloat16"):
-        values = ops.cast(values, "float32")
+def _at_least_float32(values):
+    # Squares of float16 overflow beyond 256.
+    if keras.backend.standardize_dtype(values.dtype) in ("float16", "bfloat16"):
+        return ops.cast(values, "float32")
+    return values
+
+
+def _half_squared_norm(values):
+    values = _at_least_float32(values)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        # The one op that TF1's global norm uses; ops.sum rounds differently.
+        # The one op that TF1's global norm uses; a sum of squares rounds differently.
         half = tf.nn.l2_loss(values)
     else:
         half = ops.sum(ops.square(values)) / 2
     return ops.cast(half, "float32")
 
 
-def global_norm(gradients):
+def norms(gradients: list):
+    """Returns the L2 norm of each gradient, in one float32 vector."""
+    halves = ops.stack([_half_squared_norm(values_of(g)) for g in gradients])
+    plain = ops.sqrt(ops.multiply(halves, np.float32(2)))
+    return ops.cond(
+        ops.any(ops.greater(plain, _LARGE_NORM)),
+        lambda: ops.where(
+            ops.greater(plain, _LARGE_NORM),
+            ops.stack([_large_global_norm([g]) for g in gradients]),
+            plain,
+        ),
+        lambda: plain,
+    )
+
+
+def global_norm(gradients: list):
     """Returns the L2 norm of all gradients together, a float32 scalar.
 
     `sqrt(2 * sum(sum(g**2) / 2 for g in gradients))`, the sums taken in float32 at
-    least. Of a sparse gradient the raw rows count, as in TF1: rows with the same
-    index are not added up first.
+    least. Of a sparse gradient the rows count as they are; see `deduplicated`.
     """
-    halves = ops.stack([_half_squared_norm(gradient) for gradient in gradients])
-    return ops.sqrt(ops.multiply(ops.sum(halves), np.float32(2)))
+    halves = ops.stack([_half_squared_norm(values_of(g)) for g in gradients])
+    norm = ops.sqrt(ops.multiply(ops.sum(halves), np.float32(2)))
+    return ops.cond(
+        # False for NaN, which is what the plain norm is then to report.
+        ops.greater(norm, _LARGE_NORM),
+        lambda: _large_global_norm(gradients),
+        lambda: norm,
+    )
+
+
+def _large_global_norm(gradients: list):
+    """The same, with a power of two taken out before squaring, which rounds nothing."""
+    small = [
+        ops.multiply(v, ops.cast(_SMALL, v.dtype))
+        for v in (_at_least_float32(values_of(g)) for g in gradients)
+    ]
+    halves = ops.stack([_half_squared_norm(values) for values in small])
+    norm = ops.sqrt(ops.multiply(ops.sum(halves), np.float32(2)))
+    return ops.divide(norm, _SMALL)
 
 
 def global_norm_scale(norm, limit):
@@ -81,9 +115,90 @@ def global_norm_scale(norm, limit):
     `limit * min(1 / norm, 1 / limit)`: 1 up to rounding below the limit. A norm that
     is not finite makes it NaN, so that the fault shows.
     """
-    limit = ops.cast(limit, "float32")
     one = np.float32(1)
-    scale = ops.multiply(
-        limit, ops.minimum(ops.divide(one, norm), ops.divide(one, limit))
-    )
-    return ops.add(scale, ops.subtract(norm, norm))
+    inverse = ops.minimum(ops.divide(one, norm), ops.divide(one, limit))
+    return ops.add(ops.multiply(limit, inverse), ops.subtract(norm, norm))
+
+
+def scaled(gradients: list, scales) -> list:
+    """Returns each gradient times its scale, in its own dtype; sparse stays sparse.
+
+    Args:
+        gradients: Gradients of any float dtypes.
+        scales: One scalar for all, or a list of one tensor for each.
+    """
+    if not isinstance(scales, list):
+        scales = [scales] * len(gradients)
+
+    def times(values, scale):
+        # In float16 a scale below 6e-8 would be 0.
+        wide = _at_least_float32(values)
+        return ops.cast(ops.multiply(wide, ops.cast(scale, wide.dtype)), values.dtype)
+
+    return [
+        map_values(lambda values, scale=scale: times(values, scale), gradient)
+        for gradient, scale in zip(gradients, scales, strict=True)
+    ]
+
+
+def zero_where_not_finite(gradients: list) -> list:
+    """Returns the gradients with 0 in the place of every NaN and infinity."""
+
+    def zeroed(values):
+        return ops.where(ops.isfinite(values), values, ops.zeros_like(values))
+
+    return [map_values(zeroed, gradient) for gradient in gradients]
+
+
+def unit_norms(tensor, *, sparse_rows: bool = False):
+    """Returns the L2 norm of each unit of a weight, its axes kept with length 1.
+
+    A unit is what one output neuron is made from: a vector or scalar as a whole (also
+    one with further axes of length 1), the first axis of matrices and 3D tensors, and
+    all axes but the last of convolution kernels. Of the rows of an embedding's sparse
+    gradient it is each row.
+    """
+    tensor = ops.cast(_at_least_float32(tensor), "float32")
+    rank = len(tensor.shape)
+    if sparse_rows:
+        axes: tuple[int, ...] | None = tuple(range(1, rank))
+    elif sum(length != 1 for length in tensor.shape) <= 1:
+        axes = None
+    else:
+        axes = (0,) if rank <= 3 else tuple(range(rank - 1))
+    largest = ops.max(ops.abs(tensor), axis=axes, keepdims=True)
+    factor = ops.where(largest > _LARGE_NUMBER, _SMALL, np.float32(1))
+    squares = ops.square(ops.multiply(tensor, factor))
+    return ops.sqrt(ops.sum(squares, axis=axes, keepdims=True)) / factor
+
+
+def rounded_before_use(gradients: list) -> list:
+    """Keeps TensorFlow from reordering `(gradient * scale) * learning_rate`.
+
+    Grappler would fold the two factors into one and round differently from TF1; an
+    identity over several tensors at once is something that it does not look through.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return gradients
+    import tensorflow as tf
+
+    values = [values_of(gradient) for gradient in gradients]
+    # Grappler does look through the identity of a single tensor.
+    kept = list(tf.identity_n([*values, values[0]]))[:-1]
+    return [
+        map_values(lambda _, new=new: new, gradient)
+        for gradient, new in zip(gradients, kept, strict=True)
+    ]
+
+
+def dense(gradient):
+    """Returns a gradient as a dense tensor, the rows of one index added up.
+
+    Keras's own operations take a `tf.IndexedSlices` row by row: of a row that comes
+    twice they square each part, not the sum.
+    """
+    if not is_sparse(gradient):
+        return gradient
+    import tensorflow as tf
+
+    return tf.convert_to_tensor(gradient)

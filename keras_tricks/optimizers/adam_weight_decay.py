@@ -1,0 +1,231 @@
+"""BERT's optimizer."""
+
+import re
+
+import keras
+from keras import ops
+
+from keras_tricks.optimizers import gradients as gradient_ops
+from keras_tricks.schedules import arguments
+
+# BERT's patterns for LayerNorm, and how Keras spells what they mean.
+_LAYER_NORM = {"LayerNorm", "layer_norm"}
+_KERAS_LAYER_NORM = ("layer_norm", "/(gamma|beta)$")
+
+
+@keras.saving.register_keras_serializable(package="keras_tricks")
+class AdamWeightDecay(keras.optimizers.Optimizer):
+    """BERT's `AdamWeightDecayOptimizer`: Adam without bias correction, with decay.
+
+    For each weight `w` with gradient `g`, at step `t` (counted from 0):
+
+    ```
+    m = beta_1 * m + (1 - beta_1) * g
+    v = beta_2 * v + (1 - beta_2) * g**2
+    update = m / (sqrt(v) + epsilon)
+    update = update + weight_decay * w      # unless w is excluded
+    w = w - learning_rate(t) * update
+    ```
+
+    Keras's `AdamW` corrects the bias of `m` and `v`: it multiplies the quotient by
+    `sqrt(1 - beta_2**(t + 1)) / (1 - beta_1**(t + 1))`. With the settings of BERT it
+    therefore trains another model, most of all in the first 1,000 steps.
+    `bias_correction=True` does so here, too.
+
+    The rate is that of the step before the update, `learning_rate(t)`. The original
+    reads the counter while another op increments it, and takes `learning_rate(t)` or
+    `learning_rate(t + 1)` depending on the kind of variable and on graph rewriting.
+
+    A weight is excluded from decay if one of the patterns is found (`re.search`) in
+    its path, such as `"encoder/layer_normalization/gamma"`, on every backend;
+    Keras's own `exclude_from_weight_decay` sees only the last part, `"gamma"`, on JAX
+    and torch. `"LayerNorm"` and `"layer_norm"` also stand for a last part of `gamma` or
+    `beta`, whatever the layer is called.
+
+    Args:
+        learning_rate: A number or a `LearningRateSchedule`.
+        weight_decay: Factor of the decay, >= 0.
+        beta_1: Decay of the first moment, from 0 to below 1.
+        beta_2: Decay of the second moment, from 0 to below 1.
+        epsilon: Added to the root of the second moment, > 0.
+        exclude_from_weight_decay: Regular expressions for paths of weights that do
+            not decay.
+        bias_correction: Whether to correct the moments as Adam does.
+        learning_rate_multipliers: Regular expression for paths -> factor of the rate,
+            for rates that differ by layer; of several that are found the first
+            counts, and a weight without one has 1.
+        **kwargs: `name`, `use_ema` and the other arguments of Keras's optimizers.
+
+    Raises:
+        TypeError: If a number is not a number.
+        ValueError: If a number is out of its range, or a pattern no regular
+            expression.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_tricks.optimizers import AdamWeightDecay
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> optimizer = AdamWeightDecay(1e-3, weight_decay=0.01)
+    >>> optimizer.build(model.trainable_variables)
+    >>> {path.split("/")[-1]: d for path, d in optimizer.weight_decay_report().items()}
+    {'kernel': True, 'bias': False}
+
+    Reference:
+        `AdamWeightDecayOptimizer` in `optimization.py` of google-research/bert.
+    """
+
+    def __init__(
+        self,
+        learning_rate=1e-3,
+        weight_decay: float = 0.01,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-6,
+        exclude_from_weight_decay: tuple[str, ...] = (
+            "LayerNorm",
+            "layer_norm",
+            "bias",
+        ),
+        bias_correction: bool = False,
+        learning_rate_multipliers: dict[str, float] | None = None,
+        name: str = "adam_weight_decay",
+        **kwargs,
+    ):
+        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        self.weight_decay = arguments.real("weight_decay", weight_decay)
+        self.beta_1 = _decay("beta_1", beta_1)
+        self.beta_2 = _decay("beta_2", beta_2)
+        self.epsilon = arguments.real("epsilon", epsilon, exclusive=True)
+        self.bias_correction = arguments.flag("bias_correction", bias_correction)
+        self.excluded_patterns = _patterns(
+            "exclude_from_weight_decay", exclude_from_weight_decay
+        )
+        multipliers = dict(learning_rate_multipliers or {})
+        _patterns("learning_rate_multipliers", multipliers)
+        self.learning_rate_multipliers = {
+            pattern: arguments.real(f"learning_rate_multipliers[{pattern!r}]", factor)
+            for pattern, factor in multipliers.items()
+        }
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self.momentums, self.velocities = self.add_optimizer_variables(
+            variables, ["momentum", "velocity"]
+        )
+        self._paths = [_path(variable) for variable in variables]
+        self._decayed = [self._is_decayed(path) for path in self._paths]
+        self._multipliers = [self._multiplier(path) for path in self._paths]
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Applies one gradient; see the class for the formula."""
+        dtype = variable.dtype
+        index = self._get_variable_index(variable)
+        gradient = ops.cast(gradient_ops.dense(gradient), dtype)
+        rate = ops.cast(learning_rate, dtype)
+        if self._multipliers[index] != 1:
+            rate = rate * ops.cast(self._multipliers[index], dtype)
+        beta_1, beta_2 = (ops.cast(b, dtype) for b in (self.beta_1, self.beta_2))
+        rest_1, rest_2 = (ops.cast(1 - b, dtype) for b in (self.beta_1, self.beta_2))
+        momentum, velocity = self.momentums[index], self.velocities[index]
+        m = beta_1 * momentum + rest_1 * gradient
+        v = beta_2 * velocity + rest_2 * ops.square(gradient)
+        self.assign(momentum, m)
+        self.assign(velocity, v)
+        update = m / (ops.sqrt(v) + ops.cast(self.epsilon, dtype))
+        if self.bias_correction:
+            step = ops.cast(self.iterations + 1, dtype)
+            root = ops.sqrt(1 - ops.power(beta_2, step))
+            update = update * (root / (1 - ops.power(beta_1, step)))
+        if self._decayed[index]:
+            update = update + ops.cast(self.weight_decay, dtype) * variable
+        self.assign_sub(variable, rate * update)
+
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        """Excludes further weights, as Keras's method does.
+
+        Args:
+            var_list: Weights.
+            var_names: Regular expressions for paths.
+
+        Raises:
+            ValueError: If the optimizer is built already.
+        """
+        if self.built:
+            raise ValueError(
+                "Weights must be excluded from decay before the optimizer is built."
+            )
+        paths = [f"^{re.escape(_path(variable))}$" for variable in var_list or ()]
+        self.excluded_patterns += _patterns("var_names", [*paths, *(var_names or ())])
+
+    def weight_decay_report(self) -> dict[str, bool]:
+        """Returns, for the path of each weight, whether it decays.
+
+        Raises:
+            ValueError: If the optimizer is not built yet.
+        """
+        if not self.built:
+            raise ValueError(
+                "The optimizer must know its weights first: call "
+                "optimizer.build(model.trainable_variables)."
+            )
+        return dict(zip(self._paths, self._decayed, strict=True))
+
+    def _apply_weight_decay(self, variables):
+        # Keras's own decay is subtracted before the update; BERT's is part of it.
+        pass
+
+    def _is_decayed(self, path: str) -> bool:
+        patterns = self.excluded_patterns
+        if _LAYER_NORM.intersection(patterns):
+            patterns += _KERAS_LAYER_NORM
+        return not any(re.search(pattern, path) for pattern in patterns)
+
+    def _multiplier(self, path: str) -> float:
+        for pattern, factor in self.learning_rate_multipliers.items():
+            if re.search(pattern, path):
+                return factor
+        return 1.0
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "weight_decay": self.weight_decay,
+            "beta_1": self.beta_1,
+            "beta_2": self.beta_2,
+            "epsilon": self.epsilon,
+            "exclude_from_weight_decay": list(self.excluded_patterns),
+            "bias_correction": self.bias_correction,
+            "learning_rate_multipliers": dict(self.learning_rate_multipliers),
+        }
+
+
+def _path(variable) -> str:
+    # TensorFlow's own variables have a name only.
+    return getattr(variable, "path", variable.name)
+
+
+def _decay(name: str, value) -> float:
+    number = arguments.real(name, value)
+    if number >= 1:
+        raise ValueError(f"`{name}` must be below 1. Received: {name}={value!r}")
+    return number
+
+
+def _patterns(name: str, patterns) -> tuple[str, ...]:
+    if isinstance(patterns, str):
+        raise TypeError(
+            f"`{name}` must be a list of regular expressions, such as ['{patterns}']. "
+            f"Received: {name}={patterns!r}"
+        )
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError) as error:
+            raise ValueError(
+                f"`{name}` must hold regular expressions. Received: {pattern!r} "
+                f"({error})"
+            ) from error
+    return tuple(patterns)

@@ -1,0 +1,139 @@
+"""BERT's recipe: the schedule, the clipping and the optimizer in one call."""
+
+from keras_tricks.optimizers.adam_weight_decay import AdamWeightDecay
+from keras_tricks.optimizers.clipped import ClippedOptimizer
+from keras_tricks.schedules import WarmupPolynomialDecay
+from keras_tricks.schedules import arguments
+
+
+def create_optimizer(
+    init_lr: float,
+    num_train_steps: int,
+    num_warmup_steps: int | None = 0,
+    *,
+    weight_decay_rate: float = 0.01,
+    power: float = 1.0,
+    min_lr_ratio: float = 0.0,
+    adam_beta1: float = 0.9,
+    adam_beta2: float = 0.999,
+    adam_epsilon: float = 1e-6,
+    adam_global_clipnorm: float | None = 1.0,
+    exclude_from_weight_decay: tuple[str, ...] = ("LayerNorm", "layer_norm", "bias"),
+    join: str = "overlap",
+    layer_decay: float | None = None,
+    num_layers: int | None = None,
+    bias_correction: bool = False,
+) -> ClippedOptimizer:
+    """Returns the optimizer that BERT was trained and fine-tuned with.
+
+    `AdamWeightDecay` on a `WarmupPolynomialDecay`, its gradients clipped to a global
+    norm of 1. Argument names are BERT's and, for what BERT fixes, Hugging Face's; the
+    values are BERT's. Hugging Face's `create_optimizer` differs in
+    `weight_decay_rate=0.0`, `adam_epsilon=1e-8`, `adam_global_clipnorm=None`,
+    `join="shift"` and `bias_correction=True`.
+
+    Args:
+        init_lr: The rate before decay.
+        num_train_steps: Optimizer updates of the whole run.
+        num_warmup_steps: Updates of the warmup; 0 or `None` is none.
+        weight_decay_rate: Factor of the weight decay.
+        power: Exponent of the decay of the rate.
+        min_lr_ratio: The last rate, as a share of `init_lr`.
+        adam_beta1: Decay of the first moment.
+        adam_beta2: Decay of the second moment.
+        adam_epsilon: Added to the root of the second moment.
+        adam_global_clipnorm: The limit of the gradients' global norm, or `None`.
+        exclude_from_weight_decay: Regular expressions for weights without decay.
+        join: How warmup and decay are joined; see `WarmupPolynomialDecay`.
+        layer_decay: Factor of the rate from each layer to the one below, in (0, 1];
+            needs `num_layers`. See `layer_wise_multipliers`.
+        num_layers: Layers of the encoder.
+        bias_correction: Whether Adam's bias correction is made.
+
+    Raises:
+        TypeError: If a number is not a number.
+        ValueError: If a number is out of its range, or only one of `layer_decay` and
+            `num_layers` is given.
+
+    Example:
+
+    >>> from keras_tricks.optimizers import create_optimizer
+    >>> optimizer = create_optimizer(5e-5, num_train_steps=1000, num_warmup_steps=100)
+    >>> type(optimizer.inner_optimizer).__name__, optimizer.global_clipnorm
+    ('AdamWeightDecay', 1.0)
+
+    Reference:
+        `create_optimizer` in `optimization.py` of google-research/bert.
+    """
+    init_lr = arguments.real("init_lr", init_lr)
+    ratio = arguments.real("min_lr_ratio", min_lr_ratio)
+    if (layer_decay is None) != (num_layers is None):
+        raise ValueError(
+            "`layer_decay` and `num_layers` must be given together. Received: "
+            f"layer_decay={layer_decay!r}, num_layers={num_layers!r}"
+        )
+    multipliers = None
+    if layer_decay is not None and num_layers is not None:
+        multipliers = layer_wise_multipliers(num_layers, layer_decay)
+    schedule = WarmupPolynomialDecay(
+        init_lr,
+        num_train_steps,
+        num_warmup_steps or 0,
+        end_learning_rate=init_lr * ratio,
+        power=power,
+        join=join,
+    )
+    optimizer = AdamWeightDecay(
+        schedule,
+        weight_decay=weight_decay_rate,
+        beta_1=adam_beta1,
+        beta_2=adam_beta2,
+        epsilon=adam_epsilon,
+        exclude_from_weight_decay=exclude_from_weight_decay,
+        bias_correction=bias_correction,
+        learning_rate_multipliers=multipliers,
+    )
+    return ClippedOptimizer(optimizer, global_clipnorm=adam_global_clipnorm)
+
+
+def layer_wise_multipliers(num_layers: int, layer_decay: float) -> dict[str, float]:
+    """Returns rate multipliers that shrink from an encoder's top to its bottom.
+
+    `layer_decay**(num_layers + 1 - depth)` with depth 0 for paths that contain
+    "embeddings", `i + 1` for "layer_i" (or "layer_i" with a further part, counted from
+    0), and `num_layers + 1`, hence 1, for what is above the encoder.
+
+    Args:
+        num_layers: Layers of the encoder, >= 1.
+        layer_decay: Factor from each layer to the one below, above 0 and at most 1.
+
+    Returns:
+        `learning_rate_multipliers` for `AdamWeightDecay`.
+
+    Raises:
+        TypeError: If an argument is not a number.
+        ValueError: If it is out of its range.
+
+    Example:
+
+    >>> from keras_tricks.optimizers import layer_wise_multipliers
+    >>> [round(m, 3) for m in layer_wise_multipliers(2, 0.5).values()]
+    [0.25, 0.5, 0.125]
+
+    Reference:
+        Howard and Ruder, "Universal Language Model Fine-tuning for Text
+        Classification", 2018 (discriminative fine-tuning); Clark et al., "ELECTRA",
+        2020, whose code has one factor more everywhere.
+    """
+    layers = arguments.whole("num_layers", num_layers, minimum=1)
+    decay = arguments.real("layer_decay", layer_decay, exclusive=True)
+    if decay > 1:
+        raise ValueError(
+            f"`layer_decay` must be at most 1. Received: layer_decay={layer_decay!r}"
+        )
+    multipliers = {
+        rf"(^|[/_])layer_{number}([/_]|$)": decay ** (layers - number)
+        for number in range(layers)
+    }
+    # Last, since the layers of an encoder may be inside a scope of that name.
+    return {**multipliers, "embeddings": decay ** (layers + 1)}

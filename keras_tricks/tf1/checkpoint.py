@@ -1,0 +1,256 @@
+"""Going on in Keras where a TF1 run was stopped."""
+
+import os
+
+import keras
+import numpy as np
+
+from keras_tricks.tf1 import name_maps
+from keras_tricks.tf1 import slots
+from keras_tricks.tf1.matching import Matching
+from keras_tricks.tf1.reader import CheckpointReader
+from keras_tricks.tf1.report import RestoreReport
+
+_BETAS = {"beta1_power": "beta_1", "beta2_power": "beta_2"}
+
+
+def restore_optimizer(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    checkpoint: str | os.PathLike,
+    variable_map: name_maps.VariableMap = None,
+    *,
+    strict: bool = True,
+) -> RestoreReport:
+    """Restores a model and its optimizer from a TF1 checkpoint, to train on from it.
+
+    The weights, the optimizer's slots and `global_step` are read from what
+    `tf.compat.v1.train.Saver` wrote; `optimizer.iterations` becomes `global_step`, the
+    updates made so far, so that schedules go on where they were. Either all is
+    restored, or an error is raised and nothing is changed.
+
+    | TF1 | slots | Keras | equal if |
+    |---|---|---|---|
+    | BERT's `AdamWeightDecayOptimizer` | `adam_m`, `adam_v` | `AdamWeightDecay` | the arguments are |
+    | `AdamOptimizer` | `Adam`, `Adam_1` | `keras.optimizers.Adam` | `epsilon=1e-8` is given where TF1 had its default: Keras's is 1e-7. In both it is added to the root of the uncorrected second moment ("epsilon hat"). |
+    | `MomentumOptimizer` | `Momentum` | `keras.optimizers.SGD` | the rate is constant from here on |
+    | `GradientDescentOptimizer` | none | `keras.optimizers.SGD` | the rate is |
+
+    The Keras optimizer may be inside a `ClippedOptimizer` or a `LossScaleOptimizer`.
+    Its arguments are the caller's: a checkpoint holds no rate and no betas.
+
+    *Adam.* `beta1_power` and `beta2_power` are not restored, since Keras computes them
+    from `iterations`. They are checked: if they are not those of `global_step` updates
+    with the optimizer's betas, the runs would part (`strict=False` makes a note
+    instead).
+
+    *Momentum.* TF1 sums gradients and multiplies by the rate last, Keras sums steps:
+
+    ```
+    TF1:    accum = momentum * accum + g;                     w = w - rate(t) * accum
+    Keras:  velocity = momentum * velocity - rate(t) * g;     w = w + velocity
+    ```
+
+    `velocity = -rate(global_step) * accum` makes the next update the same. Later ones
+    are the same as long as the rate stays; when it changes, TF1 rescales the past
+    gradients and Keras does not.
+
+    *Averages.* With `use_ema=True` the optimizer's averages are restored from
+    `tf.train.ExponentialMovingAverage` (`<name>/ExponentialMovingAverage`).
+
+    A TF1 name is matched with the Keras variable whose path is the same, apart from
+    a ":0", the model's name in front, `LayerNorm` for `layer_norm` or
+    `layer_normalization`, a last part `embeddings`, and "_" for "/". So BERT's
+    `bert/encoder/layer_0/attention/self/query/kernel` is found in a layer `query` in a
+    layer `self` in a layer `attention` and so on, or in one layer
+    `bert_encoder_layer_0_attention_self_query`. Slots follow their weights. Anything
+    else is for `variable_map`.
+
+    Args:
+        model: A built model.
+        optimizer: Its optimizer, built with `model.trainable_variables`.
+        checkpoint: The prefix of the checkpoint's files, such as `"model.ckpt-400"`, or
+            a directory, whose latest checkpoint is taken.
+        variable_map: A dictionary from TF1 names to Keras paths or variables, for names
+            that are not matched by themselves or wrongly; or a function from a TF1 name
+            to a path or variable, which is then asked for every name but those of
+            slots, `global_step` and Adam's powers. A path may also be another TF1 name
+            that would be matched. `None` leaves a variable out, with its slots.
+        strict: Whether anything unmatched on either side is an error. If not, it stays
+            as it is and is listed in the report. What is left out on purpose counts as
+            matched in the checkpoint, but not in Keras.
+
+    Returns:
+        A `RestoreReport`: `restored`, `unmatched_checkpoint`, `unmatched_keras`,
+        `left_out`, `global_step` and `notes`.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        OSError: If it is cut off or damaged.
+        TypeError: If an argument is of the wrong type, or the optimizer none of the
+            above.
+        ValueError: If model or optimizer is not built, if shapes or kinds of number
+            differ, if `variable_map` names what does not exist, if a name stands for
+            several variables or several names for one, if Adam's powers disagree, or,
+            with `strict=True`, if anything stays unmatched.
+
+    Example:
+
+    >>> import tempfile
+    >>> import keras
+    >>> import tensorflow as tf
+    >>> from keras_tricks.tf1 import restore_optimizer
+    >>> prefix = tempfile.mkdtemp() + "/model.ckpt"
+    >>> with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    ...     kernel = tf.compat.v1.get_variable("dense/kernel", (3, 1))
+    ...     step = tf.compat.v1.train.get_or_create_global_step()
+    ...     update = tf.compat.v1.train.MomentumOptimizer(0.1, 0.9).minimize(
+    ...         tf.reduce_sum(kernel**2), step
+    ...     )
+    ...     session.run(tf.compat.v1.global_variables_initializer())
+    ...     _ = [session.run(update) for _ in range(5)]
+    ...     _ = tf.compat.v1.train.Saver().save(session, prefix)
+    >>> layers = [keras.Input((3,)), keras.layers.Dense(1, use_bias=False, name="dense")]
+    >>> model = keras.Sequential(layers)
+    >>> optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+    >>> optimizer.build(model.trainable_variables)
+    >>> report = restore_optimizer(model, optimizer, prefix)
+    >>> report.global_step, sorted(report.restored)
+    (5, ['dense/kernel', 'dense/kernel/Momentum', 'global_step'])
+
+    Reference:
+        `optimization.py` of google-research/bert; `tf.compat.v1.train`.
+    """  # noqa: E501
+    _check_model(model)
+    state = slots.OptimizerState(model, optimizer)
+    reader = CheckpointReader(checkpoint)
+    matching = Matching(model, state, list(reader.shapes), variable_map)
+    _check_shapes(matching, reader)
+
+    update = state.updates
+    step_name = matching.name_of(state.counter)
+    if step_name is not None:
+        update = _whole_step(step_name, reader, state)
+    notes = _notes(matching, state, reader, update, strict=strict)
+    report = RestoreReport(
+        checkpoint=reader.path,
+        global_step=None if step_name is None else update,
+        restored={name: v.path for name, v in matching.matched.items()},
+        left_out=tuple(matching.left_out),
+        unmatched_checkpoint={name: reader.shapes[name] for name in matching.unmatched},
+        unmatched_keras={v.path: tuple(v.shape) for v in matching.without_name()},
+        notes=tuple(notes),
+    )
+    if strict and report.unmatched_lines():
+        raise ValueError(
+            "With strict=True every variable must have its match. Match these by "
+            "`variable_map`, or give strict=False to leave them as they are.\n"
+            + "\n".join(report.unmatched_lines())
+        )
+    # All is read before the first variable changes.
+    values = [
+        (variable, _value(name, variable, state, reader, update))
+        for name, variable in matching.matched.items()
+    ]
+    values += [(v, np.zeros(v.shape, _numpy_dtype(v))) for v in state.cleared()]
+    for variable, value in values:
+        variable.assign(value)
+    return report
+
+
+def _check_model(model) -> None:
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "`model` must be a Keras model. "
+            f"Received: model={model!r} (of type {type(model).__name__})"
+        )
+    if not model.built:
+        raise ValueError(
+            f"`model` must be built to have weights. {model.name} is not: call "
+            "model.build(input_shape), or start it with keras.Input."
+        )
+
+
+def _check_shapes(matching: Matching, reader: CheckpointReader) -> None:
+    faults = []
+    for name, variable in matching.matched.items():
+        dtype, wanted = reader.dtype(name), _numpy_dtype(variable)
+        if reader.shapes[name] != tuple(variable.shape):
+            faults.append(
+                f"{name!r} has the shape {reader.shapes[name]}, {variable.path!r} the "
+                f"shape {tuple(variable.shape)}"
+            )
+        elif _kind(dtype) != _kind(wanted):
+            faults.append(
+                f"{name!r} has the dtype {dtype.name}, {variable.path!r} the dtype "
+                f"{wanted.name}"
+            )
+    if faults:
+        raise ValueError(
+            "Matched variables must have the same shape and kind of number:\n  "
+            + "\n  ".join(faults)
+        )
+
+
+def _kind(dtype: np.dtype) -> str:
+    if dtype.kind in "iu":
+        return "integer"
+    # NumPy knows bfloat16 only as some bytes ("V").
+    return "float" if dtype.kind == "f" or dtype.name == "bfloat16" else dtype.kind
+
+
+def _numpy_dtype(variable) -> np.dtype:
+    import tensorflow as tf
+
+    return np.dtype(tf.as_dtype(variable.dtype).as_numpy_dtype)
+
+
+def _whole_step(
+    name: str, reader: CheckpointReader, state: slots.OptimizerState
+) -> int:
+    step = int(reader.read(name))
+    largest = np.iinfo(_numpy_dtype(state.counter)).max // state.steps_per_update
+    if not 0 <= step <= largest:
+        raise ValueError(
+            f"The global step must be from 0 to {largest}. Received: {name}={step}"
+        )
+    return step
+
+
+def _notes(
+    matching: Matching,
+    state: slots.OptimizerState,
+    reader: CheckpointReader,
+    update: int,
+    *,
+    strict: bool,
+) -> list[str]:
+    notes = []
+    for name in matching.powers:
+        beta = getattr(state.optimizer, _BETAS[name])
+        power = float(reader.read(name))
+        if slots.power_mismatch(beta, update, power):
+            note = (
+                f"{name!r} is {power:g}, but {update} updates with "
+                f"{_BETAS[name]}={beta:g} make {float(beta) ** (update + 1):g}: TF1's "
+                "Adam had another beta or another number of updates, and its bias "
+                "correction is not that of the Keras optimizer."
+            )
+            if strict:
+                raise ValueError(f"{note} Give strict=False to go on all the same.")
+            notes.append(note)
+    if state.converts_momentum and any(
+        state.is_momentum(variable) for variable in matching.matched.values()
+    ):
+        notes.append(
+            f"Momentum is TF1's times -{state.rate(update):g}, the rate of update "
+            f"{update}."
+        )
+    return notes
+
+
+def _value(
+    name: str, variable, state: slots.OptimizerState, reader: CheckpointReader, update
+) -> np.ndarray:
+    value = state.converted(variable, reader.read(name), update)
+    return np.asarray(value).astype(_numpy_dtype(variable))

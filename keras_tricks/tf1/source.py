@@ -1,0 +1,258 @@
+"""A Python file that is read, never run: what its names mean, and where they are."""
+
+import ast
+import dataclasses
+import re
+import tokenize
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+_FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+_DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+_COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+# TensorFlow 1 and its doubles inside TensorFlow 2 are one library here.
+_COMPAT = re.compile(r"^tensorflow(\.compat)?(\.v[12])?(?=\.|$)")
+
+
+@dataclasses.dataclass(eq=False)
+class Binding:
+    """One place that gives a name its meaning.
+
+    Attributes:
+        node: The import, parameter, definition or assigned name.
+        path: What an import binds, such as `"tensorflow.train"`.
+        value: The expression of an assignment to this name alone.
+    """
+
+    node: ast.AST
+    path: str | None = None
+    value: ast.expr | None = None
+
+
+@dataclasses.dataclass(eq=False)
+class Scope:
+    """A module, function, class or comprehension, and the names bound in it."""
+
+    node: ast.AST
+    parent: "Scope | None" = None
+    bindings: dict[str, list[Binding]] = dataclasses.field(default_factory=dict)
+
+    def bind(self, name: str, *binding: Binding) -> None:
+        self.bindings.setdefault(name, []).extend(binding)
+
+
+class Source:
+    """A parsed file.
+
+    Args:
+        text: The file's text; line ends as they are.
+        path: Where it comes from.
+
+    Attributes:
+        parents: The node around each node but the module.
+        scopes: The scope that each node's names are looked up in.
+        has_star_import: Whether names may come from a `from ... import *`.
+
+    Raises:
+        SyntaxError: If it is not Python 3.
+        ValueError: If it holds null bytes.
+    """
+
+    def __init__(self, text: str, path: str = "<text>"):
+        self.text = text
+        self.path = path
+        with warnings.catch_warnings():
+            # Such as invalid escapes, which say nothing about a migration.
+            warnings.simplefilter("ignore")
+            code = text.removeprefix("\ufeff")
+            self.tree = ast.parse(code, filename=path)
+        self.has_star_import = False
+        self.parents: dict[ast.AST, ast.AST] = {}
+        self.scopes: dict[ast.AST, Scope] = {}
+        self.module = Scope(self.tree)
+        # Not str.splitlines, which also splits at form feeds and the like.
+        self.lines = re.split(r"(?<=\n)|(?<=\r)(?!\n)", code)
+        self._starts = [len(text) - len(code)]
+        for line in self.lines:
+            self._starts.append(self._starts[-1] + len(line))
+        self._find_scopes()
+
+    @classmethod
+    def read(cls, path: Path) -> "Source":
+        """Reads and parses a file in the encoding that it declares.
+
+        Raises:
+            OSError: If it cannot be read.
+            UnicodeDecodeError: If it is not text in that encoding.
+            SyntaxError: If it is not Python 3.
+            ValueError: If it holds null bytes.
+        """
+        return cls(path.read_bytes().decode(encoding_of(path)), str(path))
+
+    def offset(self, line: int, column: int) -> int:
+        """Returns where in the text a line (from 1) and a column of UTF-8 bytes are."""
+        content = self.lines[line - 1]
+        if not content.isascii():
+            column = len(content.encode()[:column].decode())
+        return self._starts[line - 1] + column
+
+    def span(self, node) -> tuple[int, int]:
+        """Returns where in the text a node begins and ends."""
+        return (
+            self.offset(node.lineno, node.col_offset),
+            self.offset(node.end_lineno, node.end_col_offset),
+        )
+
+    def place(self, node) -> tuple[int, int]:
+        """Returns the line and the column of a node, both counted from 1."""
+        line = node.lineno
+        return line, self.offset(line, node.col_offset) - self._starts[line - 1] + 1
+
+    def end_line(self, node) -> int:
+        """Returns the number of the last line of a node."""
+        return node.end_lineno
+
+    def line_start(self, line: int) -> int:
+        """Returns where in the text a line begins, counted from 1."""
+        return self._starts[min(line, len(self._starts)) - 1]
+
+    def bindings(self, name: ast.Name) -> list[Binding]:
+        """Returns what binds a name where it stands; nothing for a builtin."""
+        scope: Scope | None = self.scopes[name]
+        start = scope
+        while scope is not None:
+            visible = scope is start or not isinstance(scope.node, ast.ClassDef)
+            if visible and name.id in scope.bindings:
+                return scope.bindings[name.id]
+            scope = scope.parent
+        return []
+
+    def definition(self, node: ast.AST) -> ast.expr | None:
+        """Returns the one value that a name ever has, if there is one."""
+        if not isinstance(node, ast.Name):
+            return None
+        bindings = self.bindings(node)
+        return bindings[0].value if len(bindings) == 1 else None
+
+    def path_of(self, node: ast.AST, depth: int = 8) -> str | None:
+        """Returns the imported thing that an expression names, or `None`.
+
+        `tf.train.polynomial_decay` after `import tensorflow.compat.v1 as tf` is
+        `"tensorflow.train.polynomial_decay"`. A name that something else may also bind
+        names nothing.
+        """
+        attributes: list[str] = []
+        while isinstance(node, ast.Attribute):
+            attributes.append(node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name) or depth == 0:
+            return None
+        value = self.definition(node)
+        if value is not None:
+            roots = {self.path_of(value, depth - 1)}
+        else:
+            paths = [binding.path for binding in self.bindings(node)]
+            roots = {path and _COMPAT.sub("tensorflow", path) for path in paths}
+        if len(roots) != 1 or (root := roots.pop()) is None:
+            return None
+        return _COMPAT.sub("tensorflow", ".".join([root, *reversed(attributes)]))
+
+    def enclosing(self, node: ast.AST, *kinds: type) -> ast.AST | None:
+        """Returns the nearest node of one of `kinds` around a node."""
+        parent = self.parents.get(node)
+        while parent is not None and not isinstance(parent, kinds):
+            parent = self.parents.get(parent)
+        return parent
+
+    def _find_scopes(self) -> None:
+        declared: list[tuple[Scope, str, bool]] = []
+        todo: list[tuple[ast.AST, Scope]] = [(self.tree, self.module)]
+        while todo:
+            node, scope = todo.pop()
+            self.scopes[node] = scope
+            if isinstance(node, ast.Global | ast.Nonlocal):
+                is_global = isinstance(node, ast.Global)
+                declared += [(scope, name, is_global) for name in node.names]
+            self._bind(node, scope)
+            inner = outer = scope
+            if isinstance(node, ast.ClassDef | _FUNCTIONS | _COMPREHENSIONS):
+                inner = Scope(node, scope)
+            elif isinstance(node, ast.arguments | ast.comprehension) and scope.parent:
+                # These are one level further down in the tree than their scope begins.
+                outer = scope.parent
+            outside = _evaluated_outside(node, scope)
+            for child in ast.iter_child_nodes(node):
+                self.parents[child] = node
+                todo.append((child, outer if child in outside else inner))
+        for scope, name, is_global in declared:
+            target: Scope | None = self.module
+            if not is_global:
+                target = scope.parent
+                while target is not None and name not in target.bindings:
+                    target = target.parent
+            if target is not None and target is not scope:
+                target.bind(name, *scope.bindings.pop(name, []))
+
+    def _bind(self, node: ast.AST, scope: Scope) -> None:
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            parent = self.parents[node]
+            value = None
+            if isinstance(parent, ast.Assign) and len(parent.targets) == 1:
+                value = parent.value
+            elif isinstance(parent, ast.AnnAssign):
+                value = parent.value
+            elif isinstance(parent, ast.NamedExpr):
+                value = parent.value
+                while isinstance(scope.node, _COMPREHENSIONS) and scope.parent:
+                    scope = scope.parent
+            scope.bind(node.id, Binding(node, value=value))
+        elif isinstance(node, _DEFINITIONS):
+            scope.bind(node.name, Binding(node))
+        elif isinstance(node, ast.arg):
+            scope.bind(node.arg, Binding(node))
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                first = alias.name.partition(".")[0]
+                path = alias.name if alias.asname else first
+                scope.bind(alias.asname or first, Binding(alias, path=path))
+        elif isinstance(node, ast.ImportFrom):
+            package = "." * node.level + (node.module or "")
+            for alias in node.names:
+                if alias.name == "*":
+                    self.has_star_import = True
+                    continue
+                path = (
+                    f"{package}.{alias.name}" if node.module else package + alias.name
+                )
+                scope.bind(alias.asname or alias.name, Binding(alias, path=path))
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
+            if node.name:
+                scope.bind(node.name, Binding(node))
+        elif isinstance(node, ast.MatchMapping) and node.rest:
+            scope.bind(node.rest, Binding(node))
+
+
+def _evaluated_outside(node: ast.AST, scope: Scope) -> Sequence[ast.AST | None]:
+    """Returns the children of a node whose names the scope around it looks up."""
+    match node:
+        case ast.ClassDef():
+            return [*node.decorator_list, *node.bases, *node.keywords]
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            return [*node.decorator_list, node.returns]
+        case ast.arguments():
+            return [*node.defaults, *node.kw_defaults]
+        case ast.comprehension() if isinstance(scope.node, _COMPREHENSIONS):
+            return [node.iter] if node is scope.node.generators[0] else []
+    return []
+
+
+def encoding_of(path: Path) -> str:
+    """Returns the encoding that a Python file declares; a byte order mark stays text.
+
+    Raises:
+        SyntaxError: If it declares one that does not exist.
+    """
+    with path.open("rb") as file:
+        encoding, _ = tokenize.detect_encoding(file.readline)
+    return "utf-8" if encoding == "utf-8-sig" else encoding

@@ -1,0 +1,141 @@
+"""What must hold for any gradients: bounds, direction, identity, idempotence, order.
+
+The bounds on rounding: `u` is 2**-24, half an ulp of 1. A float32 sum of `n` squares
+in any order is off by at most `n * u`, its root by half of that and `u`; the quotient,
+the product with the limit, and the product with the gradient add `u` each.
+"""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from keras_tricks.optimizers import ClippedOptimizer
+from tests.optimizers import numpy_reference
+from tests.optimizers.arrays import assert_same_bits
+from tests.optimizers.small_steps import applied
+from tests.optimizers.small_steps import sgd
+
+U = 2.0**-24
+
+# Numbers whose squares are neither lost below float32's smallest normal number nor
+# infinite; those have tests of their own in test_gradients.py.
+NUMBERS = st.one_of(
+    st.just(0.0),
+    st.floats(2.0**-40, 2.0**40, width=32),
+    st.floats(-(2.0**40), -(2.0**-40), width=32),
+)
+LIMITS = st.floats(2.0**-20, 2.0**20, width=32)
+SHAPES = arrays.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=4)
+GRADIENTS = st.lists(
+    arrays.arrays("float32", SHAPES, elements=NUMBERS), min_size=1, max_size=4
+)
+
+
+def relative_error(gradients):
+    """Of the clipped numbers, at most; see the top of this file."""
+    return (sum(g.size for g in gradients) / 2 + 5) * U
+
+
+def clip(kind, limit, gradients):
+    return [
+        np.float32(g)
+        for g in applied(ClippedOptimizer(sgd(), **{kind: limit}), gradients)
+    ]
+
+
+few_examples = settings(max_examples=25, deadline=None, derandomize=True)
+
+
+@few_examples
+@given(GRADIENTS, LIMITS)
+def test_the_applied_norm_never_exceeds_the_limit(gradients, limit):
+    found = clip("global_clipnorm", limit, gradients)
+    bound = limit * (1 + relative_error(gradients))
+    assert numpy_reference.global_norm(found) <= bound
+
+
+def test_the_applied_norm_of_a_few_numbers_is_the_limit_to_two_ulps():
+    """Without the long sums, for which the bound above allows.
+
+    One ulp would be too much to ask of TF1's formula, which rounds six times.
+    """
+    generator = np.random.default_rng(0)
+    for _ in range(40):
+        gradients = [generator.normal(size=3).astype("float32")]
+        limit = np.float32(generator.uniform(0.01, 0.1))
+        norm = numpy_reference.global_norm(clip("global_clipnorm", limit, gradients))
+        assert abs(norm - limit) <= 2 * np.spacing(limit)
+
+
+@few_examples
+@given(GRADIENTS, LIMITS)
+def test_the_direction_is_kept(gradients, limit):
+    """One factor is applied to all numbers, up to the rounding of each product."""
+    found = clip("global_clipnorm", limit, gradients)
+    before, after = (
+        np.concatenate([np.float64(g).ravel() for g in arrays])
+        for arrays in (gradients, found)
+    )
+    assert np.all(after[before == 0] == 0)
+    factors = after[before != 0] / before[before != 0]
+    # Products below the smallest normal number, 2**-126, do not occur here.
+    if factors.size:
+        assert factors.min() > 0
+        assert factors.max() - factors.min() <= 2 * U * factors.max()
+
+
+@few_examples
+@given(GRADIENTS)
+def test_below_the_limit_gradients_stay_the_same_bit_for_bit(gradients):
+    """Under a limit that is a power of two, as TF1's factor is 1 exactly then."""
+    for kind in ("global_clipnorm", "clipnorm", "clipvalue"):
+        assert_same_bits(clip(kind, 2.0**50, gradients), gradients)
+
+
+@few_examples
+@given(GRADIENTS, st.floats(2.0**45, 2.0**50, width=32))
+def test_below_any_limit_gradients_stay_the_same_to_an_ulp(gradients, limit):
+    """TF1's factor `limit * (1 / limit)` is 1 or 1 - 2**-24, the number before 1."""
+    for found, gradient in zip(
+        clip("global_clipnorm", limit, gradients), gradients, strict=True
+    ):
+        assert np.all(np.abs(found) <= np.abs(gradient))
+        assert np.all(np.abs(found - gradient) <= np.spacing(np.abs(gradient)))
+
+
+@pytest.mark.parametrize("kind", ["global_clipnorm", "clipnorm", "clipvalue"])
+@few_examples
+@given(GRADIENTS, LIMITS)
+def test_clipping_twice_is_clipping_once(kind, gradients, limit):
+    once = clip(kind, limit, gradients)
+    twice = clip(kind, limit, once)
+    for a, b in zip(twice, once, strict=True):
+        np.testing.assert_allclose(a, b, rtol=2 * relative_error(gradients))
+
+
+@few_examples
+@given(GRADIENTS, LIMITS, st.randoms(use_true_random=False))
+def test_the_order_of_the_variables_does_not_matter_beyond_rounding(
+    gradients, limit, random
+):
+    order = list(range(len(gradients)))
+    random.shuffle(order)
+    found = clip("global_clipnorm", limit, gradients)
+    permuted = clip("global_clipnorm", limit, [gradients[i] for i in order])
+    for place, number in enumerate(order):
+        np.testing.assert_allclose(
+            permuted[place], found[number], rtol=2 * relative_error(gradients)
+        )
+
+
+@few_examples
+@given(GRADIENTS, LIMITS)
+def test_every_kind_clips_as_numpy_does(gradients, limit):
+    weights = [np.ones_like(g) for g in gradients]
+    for kind in ("global_clipnorm", "clipnorm", "clipvalue"):
+        expected = numpy_reference.clipped(kind, gradients, limit, weights)
+        for a, b in zip(clip(kind, limit, gradients), expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=relative_error(gradients))

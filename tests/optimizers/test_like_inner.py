@@ -1,0 +1,301 @@
+"""What is not clipping happens as in the inner optimizer alone."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_tricks.optimizers import ClippedOptimizer
+from tests.optimizers import numpy_reference
+from tests.optimizers import test_contract as suite
+from tests.optimizers.arrays import assert_close
+from tests.optimizers.arrays import assert_same_bits
+from tests.optimizers.small_steps import MODES
+from tests.optimizers.small_steps import random_arrays
+from tests.optimizers.small_steps import sgd
+from tests.optimizers.small_steps import state_of
+from tests.optimizers.small_steps import stepper
+from tests.optimizers.small_steps import variables_of
+
+# A power of two that is not reached: TF1's factor is 1 then, and no bit changes.
+UNREACHED = 1024.0
+
+every_mode = pytest.mark.parametrize("mode", MODES)
+wraps = pytest.mark.parametrize(
+    "arguments",
+    [{"global_clipnorm": UNREACHED}, {"nonfinite": "skip"}],
+    ids=["limit", "skip"],
+)
+
+requires_multi_optimizer = pytest.mark.skipif(
+    not hasattr(keras.optimizers, "MultiOptimizer"),
+    reason=f"Keras {keras.__version__} has no MultiOptimizer",
+)
+
+
+def averaging():
+    return keras.optimizers.AdamW(
+        keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5),
+        weight_decay=0.3,
+        use_ema=True,
+        ema_momentum=0.5,
+        ema_overwrite_frequency=2,
+    )
+
+
+@every_mode
+@wraps
+def test_weight_decay_and_moving_averages_are_the_inner_optimizers(arguments, mode):
+    results = []
+    for optimizer in (averaging(), ClippedOptimizer(averaging(), **arguments)):
+        variables = variables_of(random_arrays(0))
+        step = stepper(optimizer, variables, mode)
+        for seed in range(1, 6):
+            step(*random_arrays(seed))
+        trained = [v.numpy() for v in variables]
+        optimizer.finalize_variable_values(variables)
+        results.append((trained, [v.numpy() for v in variables]))
+    for found, expected in zip(*results, strict=True):
+        # XLA compiles the two steps differently.
+        assert_close(found, expected, rtol=1e-6 if mode == "xla" else 0, atol=1e-7)
+
+
+def test_variables_are_excluded_from_weight_decay():
+    def decayed(wrap):
+        optimizer = wrap(keras.optimizers.AdamW(1.0, weight_decay=0.5))
+        variables = [keras.Variable([2.0], name=n) for n in ("kernel", "bias", "gain")]
+        optimizer.exclude_from_weight_decay(var_list=[variables[2]], var_names=["bias"])
+        optimizer.apply([np.zeros(1, "float32")] * 3, variables)
+        return [float(v.numpy()[0]) for v in variables]
+
+    assert decayed(ClippedOptimizer) == decayed(lambda inner: inner) == [1.0, 2.0, 2.0]
+
+
+def test_a_frozen_layer_stays_and_does_not_count_for_the_norm():
+    model = suite.compiled_model(ClippedOptimizer(sgd(), global_clipnorm=0.1))
+    model.layers[0].trainable = False
+    model.compile(ClippedOptimizer(sgd(), global_clipnorm=0.1), "mse")
+    before = model.get_weights()
+    x, y = suite.data()
+    model.fit(x, y, batch_size=32, epochs=1, verbose=0)
+    moved = [b - a for a, b in zip(model.get_weights(), before, strict=True)]
+    assert_same_bits(moved[:2], [np.zeros((4, 3)), np.zeros(3)])
+    assert numpy_reference.global_norm(moved[2:]) == pytest.approx(0.1, rel=1e-5)
+
+
+@every_mode
+@wraps
+def test_variables_without_a_gradient_stay_and_are_warned_of(arguments, mode):
+    def trained(optimizer):
+        variables = variables_of(random_arrays(0))
+        optimizer.build(variables)
+        step = stepper(optimizer, variables, mode)
+        gradients = random_arrays(1)
+
+        def step_without_two(*gradients):
+            optimizer.apply([gradients[0], None, gradients[1], None])
+
+        if mode == "eager":
+            step = step_without_two
+        else:
+            import tensorflow as tf
+
+            step = tf.function(step_without_two, jit_compile=mode == "xla")
+        with pytest.warns(UserWarning, match="Gradients do not exist for variables"):
+            step(gradients[0], gradients[2])
+        return [v.numpy() for v in variables]
+
+    build = keras.optimizers.Adam
+    found = trained(ClippedOptimizer(build(0.1), **arguments))
+    assert_same_bits(found, trained(build(0.1)))
+    assert_same_bits(found[1::2], random_arrays(0)[1::2])
+
+
+def test_accumulated_gradients_of_variables_that_take_turns_are_as_in_keras():
+    """Half of a variable's batches have no gradient for it; Keras is the oracle."""
+
+    def trained(wrap):
+        variables = [keras.Variable([0.0]), keras.Variable([0.0])]
+        optimizer = wrap()
+        optimizer.build(variables)
+        for number in range(6):
+            optimizer.apply([np.ones(1, "float32")], [variables[number % 2]])
+        return [float(v.numpy()[0]) for v in variables]
+
+    steps = {"gradient_accumulation_steps": 2}
+    found = trained(lambda: ClippedOptimizer(sgd(), **steps))
+    assert found == trained(lambda: keras.optimizers.SGD(1.0, **steps)) == [0.0, -1.5]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"nonfinite": "skip"}, {"gradient_accumulation_steps": 2}],
+    ids=str,
+)
+def test_unknown_variables_are_refused_as_keras_refuses_them(arguments):
+    optimizer = ClippedOptimizer(sgd(), **arguments)
+    known, unknown = variables_of(random_arrays(0))[:2]
+    optimizer.apply([np.ones((4, 3), "float32")], [known])
+    with pytest.raises(ValueError, match="Unknown variable"):
+        optimizer.apply([np.ones(3, "float32")], [unknown])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda o, v: o.apply([None, None], v),
+        lambda o, v: o.apply([np.ones(3, "float32")]),
+        lambda o, v: o.apply_gradients([(None, v[0])]),
+    ],
+    ids=["no gradients", "not built", "no gradient"],
+)
+def test_wrong_calls_raise_what_keras_raises(call):
+    errors = []
+    for optimizer in (sgd(), ClippedOptimizer(sgd())):
+        with pytest.raises(ValueError, match=r"\w") as info:
+            call(optimizer, variables_of(random_arrays(0))[1:3])
+        errors.append(str(info.value))
+    assert errors[0] == errors[1]
+
+
+def test_an_empty_list_of_gradients_changes_nothing():
+    optimizer = ClippedOptimizer(sgd())
+    optimizer.apply([], [])
+    assert int(optimizer.iterations) == 0
+
+
+def test_statistics_in_the_place_of_gradients_replace_the_variable():
+    """As float8 training has them; they are neither clipped nor counted."""
+    weight, statistic = keras.Variable([1.0]), keras.Variable([1.0])
+    statistic.overwrite_with_gradient = True
+    optimizer = ClippedOptimizer(sgd(), global_clipnorm=1.0)
+    optimizer.apply(
+        [np.array([4.0], "float32"), np.array([30.0], "float32")], [weight, statistic]
+    )
+    assert float(weight.numpy()[0]) == 0
+    assert float(statistic.numpy()[0]) == 30
+    assert optimizer.gradient_norm == 4
+
+
+def test_constraints_of_weights_hold_after_the_update():
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(3, kernel_constraint=keras.constraints.NonNeg()),
+        ]
+    )
+    model.compile(ClippedOptimizer(sgd(), global_clipnorm=5.0), "mse")
+    x, _ = suite.data()
+    model.fit(x, -np.ones((32, 3)), verbose=0)
+    assert model.get_weights()[0].min() == 0
+
+
+def test_rate_and_step_are_those_of_the_inner_optimizer():
+    optimizer = ClippedOptimizer(keras.optimizers.SGD(0.1), global_clipnorm=1.0)
+    weight = keras.Variable([1.0])
+    steps = optimizer.apply_gradients([(keras.ops.array([1.0]), weight)])
+    optimizer.learning_rate = 0.25
+    assert float(optimizer.inner_optimizer.learning_rate) == 0.25
+    assert int(steps) == int(optimizer.iterations) == 1
+
+
+@every_mode
+@pytest.mark.parametrize("kind", [None, "global_clipnorm"])
+def test_accumulation_equals_one_larger_batch_and_counts_updates(kind, mode):
+    """Keras's clipping of the mean gradient of each four is the oracle."""
+    limit = {kind: 2.0} if kind else {}
+    batches = [random_arrays(seed, 1 + seed % 4) for seed in range(12)]
+    variables = variables_of(random_arrays(20))
+    optimizer = ClippedOptimizer(averaging(), gradient_accumulation_steps=4, **limit)
+    step = stepper(optimizer, variables, mode)
+    for batch in batches:
+        step(*batch)
+    expected = variables_of(random_arrays(20))
+    reference = averaging()
+    step = stepper(reference, expected)
+    for start in (0, 4, 8):
+        four = zip(*batches[start : start + 4], strict=True)
+        mean = [np.mean(np.float64(gs), axis=0) for gs in four]
+        if kind:
+            mean = numpy_reference.clipped(kind, mean, 2.0)
+        step(*[g.astype("float32") for g in mean])
+    assert_close(
+        [v.numpy() for v in variables],
+        [v.numpy() for v in expected],
+        rtol=1e-5,
+        atol=1e-5,
+    )
+    assert int(optimizer.iterations) == optimizer.num_updates == 3
+    assert_close(
+        state_of(optimizer.inner_optimizer), state_of(reference), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_accumulation_in_fit_equals_fit_on_larger_batches():
+    x, y = suite.data()
+
+    def weights(batch_size, **arguments):
+        optimizer = ClippedOptimizer(suite.momentum(), global_clipnorm=0.5, **arguments)
+        model = suite.compiled_model(optimizer)
+        model.fit(x, y, batch_size=batch_size, epochs=6, shuffle=False, verbose=0)
+        return model.get_weights()
+
+    found = weights(4, gradient_accumulation_steps=4)
+    assert_close(found, weights(16), rtol=1e-5, atol=1e-6)
+
+
+def group(**of_bias):
+    """Adam for matrices, SGD for vectors."""
+    of_rank = {2: keras.optimizers.Adam(0.1), 1: keras.optimizers.SGD(1.0, **of_bias)}
+    return keras.optimizers.MultiOptimizer(lambda v: of_rank[len(v.shape)])
+
+
+@requires_multi_optimizer
+@every_mode
+def test_a_group_of_optimizers_is_clipped_by_one_norm(mode):
+    gradients, weights = random_arrays(0), random_arrays(1)
+    optimizer = ClippedOptimizer(group(), global_clipnorm=0.5)
+    variables = variables_of(weights)
+    stepper(optimizer, variables, mode)(*gradients)
+    expected = numpy_reference.clipped("global_clipnorm", gradients, 0.5)
+    found = [w - v.numpy() for w, v in zip(weights, variables, strict=True)]
+    # SGD moves the vectors by what the norm of all, matrices too, leaves of them.
+    assert_close(found[1::2], expected[1::2], atol=1e-6)
+    norm = numpy_reference.global_norm(gradients)
+    assert optimizer.gradient_norm == pytest.approx(norm, rel=1e-6)
+
+
+@requires_multi_optimizer
+@every_mode
+def test_a_skipped_update_leaves_the_whole_group_as_it_was(mode):
+    optimizer = ClippedOptimizer(group(momentum=0.9), nonfinite="skip")
+    variables = variables_of(random_arrays(0))
+    step = stepper(optimizer, variables, mode)
+    step(*random_arrays(1))
+    weights, state = [v.numpy() for v in variables], state_of(optimizer.inner_optimizer)
+    bad = random_arrays(2)
+    bad[0][0] = np.nan
+    step(*bad)
+    assert_same_bits([v.numpy() for v in variables], weights)
+    assert_same_bits(state_of(optimizer.inner_optimizer), state)
+
+
+@requires_multi_optimizer
+def test_an_optimizer_that_clips_is_refused_in_a_group_made_late():
+    """A group given as a function makes its optimizers when it is built."""
+    optimizer = ClippedOptimizer(
+        keras.optimizers.MultiOptimizer(lambda v: keras.optimizers.SGD(clipnorm=1.0))
+    )
+    with pytest.raises(ValueError, match="Leave out `clipnorm` of SGD"):
+        optimizer.build(variables_of(random_arrays(0)))
+
+
+@requires_multi_optimizer
+def test_a_group_trains_in_fit_and_comes_back_from_a_file(tmp_path):
+    optimizers = keras.optimizers.OptimizerMap(keras.optimizers.Adam(0.01))
+    optimizers[".*bias"] = keras.optimizers.SGD(0.1, momentum=0.9)
+    group = keras.optimizers.MultiOptimizer(optimizers)
+    model = suite.compiled_model(ClippedOptimizer(group, global_clipnorm=0.5))
+    suite.train(model)
+    model.save(tmp_path / "model.keras")
+    restored = keras.models.load_model(tmp_path / "model.keras")
+    assert_same_bits(suite.train(restored), suite.train(model))

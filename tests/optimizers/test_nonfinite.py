@@ -1,0 +1,205 @@
+"""Gradients that are NaN or infinite: propagated, skipped, zeroed, or raised about."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_tricks.optimizers import ClippedOptimizer
+from keras_tricks.optimizers import PercentileLimit
+from tests.optimizers.arrays import assert_same_bits
+from tests.optimizers.small_steps import MODES
+from tests.optimizers.small_steps import applied
+from tests.optimizers.small_steps import random_arrays
+from tests.optimizers.small_steps import sgd
+from tests.optimizers.small_steps import state_of
+from tests.optimizers.small_steps import stepper
+from tests.optimizers.small_steps import variables_of
+from tests.optimizers.small_steps import weights_after
+
+every_mode = pytest.mark.parametrize("mode", MODES)
+every_fault = pytest.mark.parametrize("fault", [np.nan, np.inf])
+
+
+def broken(seed, fault=np.nan):
+    """Gradients of which one number is not finite."""
+    gradients = random_arrays(seed)
+    gradients[1][2] = fault
+    return gradients
+
+
+def with_every_state():
+    """An optimizer with momenta, weight decay, a moving average that steps in."""
+    return keras.optimizers.AdamW(
+        keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5),
+        weight_decay=0.3,
+        use_ema=True,
+        ema_momentum=0.5,
+        ema_overwrite_frequency=2,
+    )
+
+
+@every_mode
+@every_fault
+def test_by_default_a_fault_reaches_every_weight_as_in_tf1(fault, mode):
+    gradients = broken(0, fault)
+    optimizer = ClippedOptimizer(sgd(), global_clipnorm=1.0)
+    clipped, _ = tf.clip_by_global_norm([tf.constant(g) for g in gradients], 1.0)
+    taken = applied(optimizer, gradients, mode=mode)
+    assert_same_bits(taken, [g.numpy() for g in clipped])
+    assert all(np.isnan(array).all() for array in taken)
+    assert not np.isfinite(optimizer.gradient_norm)
+    assert optimizer.num_skipped == 0
+
+
+@every_mode
+@every_fault
+def test_a_skipped_update_leaves_everything_as_it_was_bit_for_bit(fault, mode):
+    inner = with_every_state()
+    optimizer = ClippedOptimizer(inner, global_clipnorm=1.0, nonfinite="skip")
+    variables = variables_of(random_arrays(0))
+    step = stepper(optimizer, variables, mode)
+    for seed in (1, 2, 3):
+        step(*random_arrays(seed))
+    weights, state = [v.numpy() for v in variables], state_of(inner)
+    step(*broken(4, fault))
+    assert_same_bits([v.numpy() for v in variables], weights)
+    assert_same_bits(state_of(inner), state)
+    # Rate, step, two moments and an average of each weight.
+    assert len(state) == 1 + 3 * len(weights)
+    assert int(optimizer.iterations) == 3
+    assert (optimizer.num_updates, optimizer.num_skipped) == (4, 1)
+
+
+@every_mode
+@pytest.mark.parametrize(
+    "limit", [2.0, PercentileLimit(50, 3, 1)], ids=["number", "percentile"]
+)
+def test_training_goes_on_as_if_there_had_been_no_bad_batch(limit, mode):
+    def train(batches):
+        optimizer = ClippedOptimizer(
+            with_every_state(), global_clipnorm=limit, nonfinite="skip"
+        )
+        return weights_after(optimizer, random_arrays(0), batches, mode)
+
+    good = [random_arrays(seed) for seed in range(1, 7)]
+    with_bad = [broken(7), *good[:3], broken(8, np.inf), broken(9), *good[3:]]
+    assert_same_bits(train(with_bad), train(good))
+
+
+@every_mode
+def test_a_bad_batch_among_accumulated_ones_skips_their_update_alone(mode):
+    def train(batches):
+        optimizer = ClippedOptimizer(
+            with_every_state(),
+            global_clipnorm=2.0,
+            nonfinite="skip",
+            gradient_accumulation_steps=2,
+        )
+        return weights_after(optimizer, random_arrays(0), batches, mode)
+
+    good = [random_arrays(seed) for seed in range(1, 7)]
+    with_bad = [*good[:2], broken(8), random_arrays(9), *good[2:]]
+    assert_same_bits(train(with_bad), train(good))
+
+
+@every_mode
+@pytest.mark.parametrize("kind", ["global_clipnorm", "clipvalue", None])
+def test_zeroed_numbers_are_those_that_are_not_finite(kind, mode):
+    gradients = broken(0)
+    gradients[2][1] = [np.inf, -np.inf]
+    finite = [np.where(np.isfinite(g), g, np.float32(0)) for g in gradients]
+    limits = {kind: 1.0} if kind else {}
+    zeroing = ClippedOptimizer(sgd(), nonfinite="zero", **limits)
+    plain = ClippedOptimizer(sgd(), **limits)
+    assert_same_bits(
+        applied(zeroing, gradients, mode=mode), applied(plain, finite, mode=mode)
+    )
+    assert zeroing.gradient_norm == plain.gradient_norm
+    assert zeroing.num_skipped == 0
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_raising_leaves_everything_as_it_was_bit_for_bit(mode):
+    inner = with_every_state()
+    optimizer = ClippedOptimizer(inner, global_clipnorm=1.0, nonfinite="raise")
+    variables = variables_of(random_arrays(0))
+    step = stepper(optimizer, variables, mode)
+    step(*random_arrays(1))
+    weights, state = [v.numpy() for v in variables], state_of(inner)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="norm is not finite"):
+        step(*broken(2))
+    assert_same_bits([v.numpy() for v in variables], weights)
+    assert_same_bits(state_of(inner), state)
+
+
+def test_raising_is_refused_under_xla_with_what_to_do_instead():
+    optimizer = ClippedOptimizer(sgd(), nonfinite="raise")
+    step = stepper(optimizer, variables_of(random_arrays(0)), "xla")
+    with pytest.raises(ValueError, match=r'jit_compile=True.*nonfinite="skip"'):
+        step(*random_arrays(1))
+
+
+def test_raising_is_refused_on_jax_with_what_to_do_instead(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(ValueError, match=r'not possible on JAX.*nonfinite="skip"'):
+        ClippedOptimizer(sgd(), nonfinite="raise")
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_more_skips_in_a_row_than_allowed_raise(mode):
+    optimizer = ClippedOptimizer(sgd(), nonfinite="skip", max_consecutive_skips=2)
+    step = stepper(optimizer, variables_of(random_arrays(0)), mode)
+    # A good update starts the count anew.
+    for fine in (False, False, True, False, False):
+        step(*(random_arrays(1) if fine else broken(1)))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="More than 2 updates in"):
+        step(*broken(1))
+
+
+def test_xla_cannot_raise_and_skips_on():
+    optimizer = ClippedOptimizer(sgd(), nonfinite="skip", max_consecutive_skips=1)
+    start = random_arrays(0)
+    weights = weights_after(optimizer, start, [broken(1)] * 4, "xla")
+    assert_same_bits(weights, start)
+    assert optimizer.num_skipped == 4
+
+
+def test_fit_ends_when_it_only_skips():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    optimizer = ClippedOptimizer(sgd(), nonfinite="skip", max_consecutive_skips=3)
+    model.compile(optimizer, "mse")
+    x = np.full((20, 2), np.nan)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`max_consecutive_skips`"):
+        model.fit(x, np.ones((20, 1)), batch_size=2, verbose=0)
+    assert optimizer.num_skipped == 4
+    assert np.isfinite(model.get_weights()[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"nonfinite": "ignore"}, "`nonfinite` must be one of 'propagate', 'skip', "),
+        ({"sparse_norm": "true"}, "`sparse_norm` must be one of 'raw', 'dedup'"),
+        (
+            {"max_consecutive_skips": 3},
+            '`max_consecutive_skips` needs nonfinite="skip"',
+        ),
+        (
+            {"nonfinite": "skip", "max_consecutive_skips": 0},
+            "`max_consecutive_skips` must be a whole number >= 1",
+        ),
+        (
+            {"gradient_accumulation_steps": 1},
+            "`gradient_accumulation_steps` must be a whole number >= 2",
+        ),
+        (
+            {"gradient_accumulation_steps": 2.5},
+            "`gradient_accumulation_steps` must be a whole number >= 2",
+        ),
+    ],
+    ids=str,
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=rf"{message}.*Received: "):
+        ClippedOptimizer(sgd(), **arguments)
