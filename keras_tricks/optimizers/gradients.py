@@ -21,7 +21,8 @@ _LARGE_NUMBER = np.float32(2.0**32)
 
 def is_sparse(gradient) -> bool:
     """Whether `gradient` is a `tf.IndexedSlices`."""
-    return hasattr(gradient, "indices") and hasattr(gradient, "values")
+    # torch gives every tensor `indices` and `values`.
+    return hasattr(gradient, "indices") and hasattr(gradient, "dense_shape")
 
 
 def values_of(gradient):
