@@ -3,12 +3,17 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests import child_process
 
 # Before TensorFlow is imported anywhere: its notices bury the report of a failure.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+# The same draws in each run, however slow the machine: what fails can be run again.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("repeatable")
 
 
 @pytest.fixture
