@@ -264,8 +264,8 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
         if self.loss_scale_factor is not None:
             inverse = 1.0 / self.loss_scale_factor
             gradients = gradient_ops.scaled(gradients, inverse)
-        if self.gradient_accumulation_steps:
-            steps = self.gradient_accumulation_steps or 1
+        steps = self.gradient_accumulation_steps
+        if steps:
             self._accumulate(steps, gradients, clipped_variables, update)
         else:
             update(gradients)

@@ -9,6 +9,8 @@ from keras_tricks.optimizers import ClippedOptimizer
 from keras_tricks.schedules import WarmupPolynomialDecay
 from keras_tricks.schedules.scaled import Scaled
 from tests.callbacks import constant_gradient
+from tests.interruption import InterruptAt
+from tests.interruption import Interruption
 
 BATCHES = 4
 EPOCHS = 5
@@ -159,20 +161,6 @@ def test_a_metric_that_is_not_there_is_named_in_a_warning():
     callback = ReduceScheduleOnPlateau("val_los", mode="min")
     with pytest.warns(UserWarning, match="`val_los` which is not available"):
         constant_gradient.fit(model, 1, [callback])
-
-
-class Interruption(Exception):
-    pass
-
-
-class InterruptAt(keras.callbacks.Callback):
-    def __init__(self, epoch):
-        super().__init__()
-        self.epoch = epoch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == self.epoch:
-            raise Interruption
 
 
 @pytest.mark.parametrize("wrap", [WRAPPERS["plain"], WRAPPERS["both"]])

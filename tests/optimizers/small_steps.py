@@ -68,6 +68,17 @@ def sgd():
     return keras.optimizers.SGD(1.0)
 
 
+def with_every_state():
+    """An optimizer with momenta, weight decay, a moving average that steps in."""
+    return keras.optimizers.AdamW(
+        keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5),
+        weight_decay=0.3,
+        use_ema=True,
+        ema_momentum=0.5,
+        ema_overwrite_frequency=2,
+    )
+
+
 def state_of(optimizer):
     """A copy of all that the optimizer keeps."""
     return [np.array(variable.numpy()) for variable in optimizer.variables]

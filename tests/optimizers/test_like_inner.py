@@ -15,6 +15,7 @@ from tests.optimizers.small_steps import sgd
 from tests.optimizers.small_steps import state_of
 from tests.optimizers.small_steps import stepper
 from tests.optimizers.small_steps import variables_of
+from tests.optimizers.small_steps import with_every_state
 
 # A power of two that is not reached: TF1's factor is 1 then, and no bit changes.
 UNREACHED = 1024.0
@@ -32,21 +33,14 @@ requires_multi_optimizer = pytest.mark.skipif(
 )
 
 
-def averaging():
-    return keras.optimizers.AdamW(
-        keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5),
-        weight_decay=0.3,
-        use_ema=True,
-        ema_momentum=0.5,
-        ema_overwrite_frequency=2,
-    )
-
-
 @every_mode
 @wraps
 def test_weight_decay_and_moving_averages_are_the_inner_optimizers(arguments, mode):
     results = []
-    for optimizer in (averaging(), ClippedOptimizer(averaging(), **arguments)):
+    for optimizer in (
+        with_every_state(),
+        ClippedOptimizer(with_every_state(), **arguments),
+    ):
         variables = variables_of(random_arrays(0))
         step = stepper(optimizer, variables, mode)
         for seed in range(1, 6):
@@ -205,12 +199,14 @@ def test_accumulation_equals_one_larger_batch_and_counts_updates(kind, mode):
     limit = {kind: 2.0} if kind else {}
     batches = [random_arrays(seed, 1 + seed % 4) for seed in range(12)]
     variables = variables_of(random_arrays(20))
-    optimizer = ClippedOptimizer(averaging(), gradient_accumulation_steps=4, **limit)
+    optimizer = ClippedOptimizer(
+        with_every_state(), gradient_accumulation_steps=4, **limit
+    )
     step = stepper(optimizer, variables, mode)
     for batch in batches:
         step(*batch)
     expected = variables_of(random_arrays(20))
-    reference = averaging()
+    reference = with_every_state()
     step = stepper(reference, expected)
     for start in (0, 4, 8):
         four = zip(*batches[start : start + 4], strict=True)

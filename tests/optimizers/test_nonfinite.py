@@ -16,6 +16,7 @@ from tests.optimizers.small_steps import state_of
 from tests.optimizers.small_steps import stepper
 from tests.optimizers.small_steps import variables_of
 from tests.optimizers.small_steps import weights_after
+from tests.optimizers.small_steps import with_every_state
 
 every_mode = pytest.mark.parametrize("mode", MODES)
 every_fault = pytest.mark.parametrize("fault", [np.nan, np.inf])
@@ -26,17 +27,6 @@ def broken(seed, fault=np.nan):
     gradients = random_arrays(seed)
     gradients[1][2] = fault
     return gradients
-
-
-def with_every_state():
-    """An optimizer with momenta, weight decay, a moving average that steps in."""
-    return keras.optimizers.AdamW(
-        keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5),
-        weight_decay=0.3,
-        use_ema=True,
-        ema_momentum=0.5,
-        ema_overwrite_frequency=2,
-    )
 
 
 @every_mode

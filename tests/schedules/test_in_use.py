@@ -15,6 +15,8 @@ from keras_tricks.schedules.compose import Joined
 from keras_tricks.schedules.compose import PerUpdate
 from keras_tricks.schedules.compose import Shifted
 from keras_tricks.schedules.warmup import Warmup
+from tests.interruption import InterruptAt
+from tests.interruption import Interruption
 from tests.schedules import families
 
 
@@ -134,20 +136,6 @@ def test_a_checkpoint_of_the_weights_goes_on_bit_for_bit(uninterrupted, tmp_path
     resumed.optimizer.build(resumed.trainable_variables)
     resumed.load_weights(tmp_path / "1.weights.h5")
     assert_equal(train(resumed, first_epoch=1), uninterrupted)
-
-
-class Interruption(Exception):
-    pass
-
-
-class InterruptAt(keras.callbacks.Callback):
-    def __init__(self, epoch):
-        super().__init__()
-        self.epoch = epoch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == self.epoch:
-            raise Interruption
 
 
 def test_backup_and_restore_goes_on_bit_for_bit(uninterrupted, tmp_path):
