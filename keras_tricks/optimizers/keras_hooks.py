@@ -10,6 +10,7 @@ its own, so that a Keras release that moves one of them fails there, by name.
 | `Optimizer._model_variables_moving_average` | 3.11 to 3.15 | `keras.callbacks.SwapEMAWeights` takes them from there |
 | `Optimizer._learning_rate`, once more | 3.11 to 3.15 | the public `learning_rate` is the rate of the current step; a callback that scales or records a schedule needs the schedule itself |
 | `tf.__internal__.distribute.interim.maybe_merge_call`, `strategy_supports_no_merge_call` | 3.11 to 3.15, which call them too | the one way to update variables, or to decide on an update, for all replicas together |
+| `Variable._value` | 3.11 to 3.15 | the public `value` draws a placeholder, as large as the variable, where only a shape is known |
 | `Optimizer._check_variables_are_known`, `_get_variable_index`, `_accumulated_gradients`, `_trainable_variables` | 3.11 to 3.15 | what Keras's base class keeps for its subclasses, of which `ClippedOptimizer` and `AdamWeightDecay` are two |
 | `Optimizer._apply_weight_decay` | 3.11 to 3.15 | Keras subtracts decay before the update, BERT adds it to the update; `AdamWeightDecay` overrides it |
 """  # noqa: E501
@@ -49,7 +50,9 @@ def check_scope(trainable_variables: list, optimizers: dict) -> None:
 
     def foreign(variable) -> bool:
         if isinstance(variable, keras.Variable):
-            variable = variable.value
+            variable = variable._value
+        if variable is None:
+            return False  # Only its shape is known: it is in no scope.
         return not strategy.extended.variable_created_in_scope(variable)
 
     outside = [name for name, variable in optimizers.items() if foreign(variable)]

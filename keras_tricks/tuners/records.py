@@ -58,8 +58,8 @@ class TrialRecord:
 
     Attributes:
         trial_id: KerasTuner's ID of the trial.
-        status: `"COMPLETED"`; `"INFEASIBLE"`: it ran, but its score is NaN or
-            infinite; `"FAILED"`: it raised an error.
+        status: `"COMPLETED"`; `"INFEASIBLE"`: its score is NaN or
+            infinite, or its model is over budget; `"FAILED"`: it raised an error.
         objective: The name of the score.
         direction: `"min"` or `"max"`.
         score: The objective at the best epoch, its mean over the executions.

@@ -46,7 +46,11 @@ class RandomSearch(TunerMixin, keras_tuner.RandomSearch):
         max_retries_per_trial: How often a trial that raised an error is tried again.
         max_consecutive_failed_trials: Failed trials in a row that stop the search.
         **kwargs: `executions_per_trial`, `directory`, `project_name`, `overwrite` and
-            the other arguments of `keras_tuner.Tuner`.
+            the other arguments of `keras_tuner.Tuner`, and `parameter_budget`: the
+            largest number of trainable parameters per training sample (one half is a
+            rule of thumb for small data). A trial whose model has more is infeasible;
+            its model is neither built nor trained. None, the default, admits any. See
+            `WithinBudget`.
 
     Raises:
         TypeError: If `seed` is neither an integer nor None.

@@ -15,6 +15,7 @@ import keras
 import keras_tuner
 
 from keras_tricks import parameters
+from keras_tricks.tuners import budget
 from keras_tricks.tuners import keras_tuner_hooks
 from keras_tricks.tuners import oracles
 from keras_tricks.tuners import progress
@@ -42,12 +43,24 @@ class TunerMixin(keras_tuner_hooks.TunerHooks):
     hypermodel: Any
     project_dir: str
 
-    def __init__(self, oracle: Any, hypermodel: Any = None, **kwargs: Any):
+    def __init__(
+        self,
+        oracle: Any,
+        hypermodel: Any = None,
+        *,
+        parameter_budget: float | None = None,
+        **kwargs: Any,
+    ):
         if hypermodel is None and type(self).run_trial is TunerMixin.run_trial:
             raise ValueError(
                 "`hypermodel` must be given unless a subclass overrides `run_trial`. "
                 "Received: hypermodel=None"
             )
+        if parameter_budget is not None:
+            parameter_budget = budget.checked_limit(
+                "parameter_budget", parameter_budget
+            )
+        self.parameter_budget = parameter_budget
         # In a worker process KerasTuner puts a proxy in its place, without the seed.
         self._own_oracle = oracle
         self._trial: _RunningTrial | None = None
@@ -67,7 +80,8 @@ class TunerMixin(keras_tuner_hooks.TunerHooks):
                 lines too, 0 shows nothing.
 
         Raises:
-            ValueError: If `verbose` is none of those.
+            ValueError: If `verbose` is none of those, or if the tuner has a
+                `parameter_budget` and the data are not the first argument.
             ImportError: If a TensorBoard callback is passed without tensorboard.
             RuntimeError: If `max_consecutive_failed_trials` trials failed one after
                 the other, or if the search ended without a single score. The message
@@ -85,6 +99,11 @@ class TunerMixin(keras_tuner_hooks.TunerHooks):
         if keras_tuner_hooks.has_tensorboard(fit_kwargs.get("callbacks") or ()):
             _require_tensorboard()
 
+        hypermodel = self.hypermodel
+        if self.parameter_budget is not None:
+            self.hypermodel = budget.within_budget_of(
+                hypermodel, self.parameter_budget, fit_args, fit_kwargs
+            )
         self._consecutive_failures = 0
         self._progress = self._new_progress(verbose)
         with seeds.global_generators_restored(), _old_objects_not_collected():
@@ -93,6 +112,7 @@ class TunerMixin(keras_tuner_hooks.TunerHooks):
                 super().search(*fit_args, **fit_kwargs)  # type: ignore[misc]
             finally:
                 self._progress.stop()
+                self.hypermodel = hypermodel
                 # An interrupted trial must not claim a model built after it.
                 self._trial = None
         ended = self._records()
@@ -175,9 +195,14 @@ class TunerMixin(keras_tuner_hooks.TunerHooks):
         callbacks = list(kwargs.pop("callbacks", None) or ())
         if self._quiet_fit:
             callbacks.append(progress.QuietFit())
-        results = super().run_trial(  # type: ignore[misc]
-            trial, *args, callbacks=callbacks, **kwargs
-        )
+        try:
+            results = super().run_trial(  # type: ignore[misc]
+                trial, *args, callbacks=callbacks, **kwargs
+            )
+        except budget.InfeasibleTrialError as error:
+            if self._trial is not None:
+                self._trial.infeasible = error
+            raise
         if self._trial is not None:
             self._trial.set_results(results)
         return results
@@ -212,6 +237,10 @@ class TunerMixin(keras_tuner_hooks.TunerHooks):
             record.seconds = running.seconds
             record.parameters = running.parameters
             record.executions = running.executions
+            if running.infeasible is not None:
+                record.status = records.INFEASIBLE
+                record.error = str(running.infeasible)
+                record.parameters = running.infeasible.parameters
         if trial.status != "COMPLETED":
             return record
         metrics = self.oracle.get_trial(trial.trial_id).metrics
@@ -266,6 +295,7 @@ class _RunningTrial:
         self.executions: list[records.ExecutionRecord] = []
         self.model: keras.Model | None = None
         self.has_history = False
+        self.infeasible: budget.InfeasibleTrialError | None = None
         self._started = time.perf_counter()
 
     @property
