@@ -1,11 +1,15 @@
 import csv
 import functools
+import sys
+import zipfile
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from matplotlib import image
 
+from keras_tricks.hypermodels import RawTextClassifier
 from tests.child_process import ROOT
 from tests.child_process import run_script
 from tests.child_process import stdout_of
@@ -16,12 +20,25 @@ EXAMPLES = {
         ["--pretraining-epochs", "1", "--epochs", "1", "--output", "out"],
         ["out/rate_and_norm.png"],
     ),
+    "fine_tune.py": (
+        ("--seeds", "1", "--pretraining-epochs", "1", "--epochs", "1", "--output=out"),
+        ("out/fine_tuned.keras",),
+    ),
     "tune_digits.py": (
         ("--trials", "2", "--epochs", "2", "--output", "out"),
         ("out/leaderboard.csv", "out/learning_curves.png", "out/schedule.png"),
     ),
+    "tune_images.py": (
+        ("--trials", "1", "--epochs", "1", "--output", "out"),
+        ("out/confusion.png",),
+    ),
+    "tune_text.py": (
+        ("--trials", "1", "--epochs", "1", "--output", "out"),
+        ("out/leaderboard.csv", "out/classifier.keras"),
+    ),
 }
 TUNE_DIGITS = ROOT / "examples" / "tune_digits.py"
+TUNE_TEXT = ROOT / "examples" / "tune_text.py"
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +84,8 @@ def test_example_writes_its_files_and_says_where(name, finished_example):
             pixels = image.imread(path)
             assert min(pixels.shape[:2]) >= 200
             assert np.ptp(pixels[..., :3]) > 0.5
+        elif path.suffix == ".keras":
+            assert zipfile.is_zipfile(path)
         else:
             assert len(table(path)) > 0
 
@@ -107,6 +126,52 @@ def test_bad_value_is_one_clear_line(option, value, tmp_path):
     finished = run_script(TUNE_DIGITS, f"{option}={value}", cwd=tmp_path)
     assert finished.returncode == 2
     assert finished.stdout == ""
+    [line] = finished.stderr.splitlines()
+    assert option in line
+    assert value in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_written_text_classifier_takes_strings(finished_example):
+    """Its labels are packages of the standard library, its outputs probabilities."""
+    folder, printed = finished_example("tune_text.py")
+    model = keras.models.load_model(folder / "out/classifier.keras")
+    assert isinstance(model, RawTextClassifier)
+    assert f"{len(model.labels)} classes: {', '.join(model.labels)}" in printed
+    assert set(model.labels) <= sys.stdlib_module_names
+    probabilities = model.predict(["Return the payload of the message."], verbose=0)
+    assert probabilities.shape == (1, len(model.labels))
+    np.testing.assert_allclose(probabilities.sum(), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("good\ta fine film\nbad\n", "Received in line 2 of "),
+        ("good\ta fine film\n" * 9, "Received: {'good': 9}"),
+        ("good\tfine\n" * 9 + "bad\tpoor\n", "Received: {'good': 9, 'bad': 1}"),
+        ("", "Received: {}"),
+    ],
+    ids=["no tab", "one label", "a rare label", "empty"],
+)
+def test_unusable_texts_are_refused_in_one_line(lines, message, tmp_path):
+    path = tmp_path / "texts.tsv"
+    path.write_text(lines, encoding="utf-8")
+    finished = run_script(TUNE_TEXT, f"--data={path}", cwd=tmp_path)
+    assert finished.returncode == 2
+    [line] = finished.stderr.splitlines()
+    assert "argument --data: " in line
+    assert message in line
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--data", "missing.tsv"), ("--model", "rnn"), ("--trials", "-1")],
+)
+def test_bad_value_for_the_text_example_is_one_clear_line(option, value, tmp_path):
+    finished = run_script(TUNE_TEXT, f"{option}={value}", cwd=tmp_path)
+    assert finished.returncode == 2
     [line] = finished.stderr.splitlines()
     assert option in line
     assert value in line

@@ -46,7 +46,17 @@ def test_every_public_schedule_is_audited():
 
 def test_every_public_hypermodel_is_audited():
     public = public_classes(keras_tricks.hypermodels, keras_tuner.HyperModel)
-    assert public == {keras_tricks.hypermodels.HyperMLP}
+    audited = {name for name, fixed in traced_steps.HYPERMODELS.values() if not fixed}
+    assert {hypermodel.__name__ for hypermodel in public} == audited
+
+
+def test_every_searched_optimizer_is_audited():
+    hp = keras_tuner.HyperParameters()
+    keras_tricks.hypermodels.hyper_optimizer(hp, total_steps=1)
+    [choice] = [parameter for parameter in hp.space if parameter.name == "optimizer"]
+    fixed = [fixed for _, fixed in traced_steps.HYPERMODELS.values()]
+    audited = {settings.get("optimizer", choice.default) for settings in fixed}
+    assert audited == set(choice.values)
 
 
 @requires_gpu_registry
@@ -91,6 +101,6 @@ def test_a_step_that_can_raise_has_gpu_kernels_for_all_but_its_message(clipping)
 
 
 @requires_gpu_registry
-@pytest.mark.parametrize("optimizer", traced_steps.hyper_mlp_optimizers())
-def test_the_training_step_of_hyper_mlp_has_gpu_kernels(optimizer):
-    assert_trains_on_gpu_kernels(traced_steps.hyper_mlp_program(optimizer))
+@pytest.mark.parametrize("hypermodel", traced_steps.HYPERMODELS)
+def test_the_training_step_of_a_hypermodel_has_gpu_kernels(hypermodel):
+    assert_trains_on_gpu_kernels(traced_steps.hypermodel_program(hypermodel))

@@ -9,14 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import keras_tuner
 import numpy as np
 import tensorflow as tf
 
-from keras_tricks.hypermodels import HyperMLP
 from keras_tricks.optimizers import ClippedOptimizer
 from keras_tricks.optimizers import PercentileLimit
 from keras_tricks.schedules import WarmupPolynomialDecay
+from tests.hypermodels import cases
 from tests.schedules import families
 
 NUM_CLASSES = 10
@@ -120,33 +119,41 @@ def clipped_program(
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    return _training_program(model, x)
+    y = np.arange(len(x), dtype="int64") % NUM_CLASSES
+    return _training_program(model, x, y)
 
 
-def hyper_mlp_program(optimizer: str) -> Program:
-    """A training step of `HyperMLP`'s default model with one of its optimizers."""
+# A hypermodel's step with these hyperparameters, which change its graph; the others
+# have their defaults.
+HYPERMODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    **{name: (name, {}) for name in cases.CASES},
+    **{
+        f"HyperMLP {o}": ("HyperMLP", {"optimizer": o})
+        for o in ("nadam", "adamw", "sgd")
+    },
+    "HyperMLP focal": ("HyperMLP", {"loss": "focal", "label_smoothing": 0.1}),
+    "HyperCNN attention": ("HyperCNN", {"pooling": "attention"}),
+    "HyperFineTune decay": ("HyperFineTune", {"layer_decay": 0.8, "frozen_stages": 1}),
+    "HyperTextCNN mean": ("HyperTextCNN", {"pooling": "mean", "max_norm": 3.0}),
+    "HyperTextCNN attention": ("HyperTextCNN", {"pooling": "attention"}),
+    "HyperTextTransformer first": ("HyperTextTransformer", {"pooling": "first"}),
+}
+
+
+def hypermodel_program(name: str) -> Program:
+    """A training step of one of `HYPERMODELS`."""
     keras.utils.set_random_seed(0)
-    hp = keras_tuner.HyperParameters()
-    hp.Fixed("optimizer", optimizer)
-    hypermodel = HyperMLP(input_shape=(64,), num_classes=NUM_CLASSES, total_steps=100)
-    return _training_program(hypermodel.build(hp), _features())
-
-
-def hyper_mlp_optimizers() -> list[str]:
-    """The optimizers that `HyperMLP` searches over."""
-    hp = keras_tuner.HyperParameters()
-    HyperMLP(input_shape=(64,), num_classes=NUM_CLASSES, total_steps=100).build(hp)
-    (choice,) = [parameter for parameter in hp.space if parameter.name == "optimizer"]
-    return list(choice.values)
+    hypermodel, fixed = HYPERMODELS[name]
+    case = cases.CASES[hypermodel]
+    model = case.make(total_steps=100).build(cases.fixed(**fixed))
+    return _training_program(model, *case.data(16))
 
 
 def _features() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(16, 64)).astype("float32")
 
 
-def _training_program(model: keras.Model, x: np.ndarray) -> Program:
-    y = np.arange(len(x), dtype="int64") % NUM_CLASSES
-
+def _training_program(model: keras.Model, x: np.ndarray, y: np.ndarray) -> Program:
     # `fit` calls exactly this on every batch (Keras's guide "Customizing fit()"):
     # forward pass, loss, gradients, optimizer, metrics. Only the iterator over the
     # data is left out, which lives on the host.

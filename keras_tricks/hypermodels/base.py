@@ -1,30 +1,45 @@
 """What all hypermodels of this package share: how they are compiled and trained."""
 
 import math
+from typing import Any
 
 import keras
 import keras_tuner
 
+from keras_tricks.hypermodels.layers import ScalarDropout
+from keras_tricks.hypermodels.losses import hyper_loss
 from keras_tricks.hypermodels.optimizer_space import hyper_optimizer
 from keras_tricks.schedules import arguments
+
+NORMS = ("batch", "layer", "none")
+# He's initialisation is made for units that are 0 for half of their inputs.
+RECTIFIERS = ("relu", "leaky_relu", "elu", "gelu", "silu", "swish", "relu6")
 
 
 class HyperClassifier(keras_tuner.HyperModel):
     """Base class of hypermodels that classify into `num_classes` classes.
 
     A subclass implements `network(hp)`, which returns the uncompiled model with one
-    logit a class. Labels are class numbers, 0 to `num_classes - 1`.
+    logit a class. Labels are class numbers, 0 to `num_classes - 1`. The optimizer's
+    settings are `hyper_optimizer`'s, the loss's `hyper_loss`'s.
 
     The length of the learning rate schedule comes from the data: `fit` counts the
     updates that it is about to make and compiles the model with them. `build` alone
     cannot know them; until a `fit` has been seen it compiles only if `total_steps`
     was given, and otherwise returns the model uncompiled.
 
+    Batch size and epochs are arguments, not hyperparameters: the best batch is the
+    largest that still raises the throughput, and another one needs other settings.
+
     Args:
         num_classes: Number of classes, >= 2.
         batch_size: Examples a batch, unless `fit` is given another.
         epochs: Epochs of a run, unless `fit` is given another number.
         total_steps: Optimizer updates of the run, if known before the data.
+        patience: Epochs after the warmup without a better validation loss after which
+            training stops, with the best epoch's weights. None trains to the end.
+        plain: Whether to leave out dropout and norms: the first model to try.
+        optimizer_arguments: Further arguments of `hyper_optimizer`, by name.
         name: See `keras_tuner.HyperModel`.
         tunable: See `keras_tuner.HyperModel`.
 
@@ -39,6 +54,9 @@ class HyperClassifier(keras_tuner.HyperModel):
         batch_size: int = 32,
         epochs: int = 20,
         total_steps: int | None = None,
+        patience: int | None = None,
+        plain: bool = False,
+        optimizer_arguments: dict[str, Any] | None = None,
         name: str | None = None,
         tunable: bool = True,
     ):
@@ -49,12 +67,23 @@ class HyperClassifier(keras_tuner.HyperModel):
         if total_steps is not None:
             total_steps = arguments.whole("total_steps", total_steps, minimum=1)
         self.total_steps = total_steps
+        if patience is not None:
+            patience = arguments.whole("patience", patience, minimum=1)
+        self.patience = patience
+        self.plain = arguments.flag("plain", plain)
+        self.optimizer_arguments = dict(optimizer_arguments or {})
 
     def network(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Returns the uncompiled model, its output one logit a class."""
         raise NotImplementedError(
             f"{type(self).__name__} must implement `network(hp)`."
         )
+
+    def optimizer(
+        self, hp: keras_tuner.HyperParameters, total_steps: int
+    ) -> keras.optimizers.Optimizer:
+        """Returns the optimizer of `hp` for a run of `total_steps` updates."""
+        return hyper_optimizer(hp, total_steps, **self.optimizer_arguments)
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Returns the model of `hp`, compiled once the number of updates is known."""
@@ -63,7 +92,8 @@ class HyperClassifier(keras_tuner.HyperModel):
             self._compile(hp, model, self.total_steps)
         else:
             # The space must be whole before the data are seen.
-            hyper_optimizer(hp, total_steps=1)
+            self.optimizer(hp, total_steps=1)
+            hyper_loss(hp)
         return model
 
     def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args, **kwargs):
@@ -72,19 +102,83 @@ class HyperClassifier(keras_tuner.HyperModel):
         Arguments that are left out come from the constructor.
         """
         kwargs.setdefault("epochs", self.epochs)
-        x = args[0] if args else kwargs.get("x")
+        x = _first_input(args[0] if args else kwargs.get("x"))
         if hasattr(x, "shape"):
             kwargs.setdefault("batch_size", self.batch_size)
         self.total_steps = kwargs["epochs"] * _updates_per_epoch(x, kwargs)
         self._compile(hp, model, self.total_steps)
+        if self.patience is not None:
+            stopping = self._early_stopping(hp, kwargs)
+            kwargs["callbacks"] = [*(kwargs.get("callbacks") or ()), stopping]
         return model.fit(*args, **kwargs)
+
+    # The pieces that the networks have in common.
+
+    def activation(
+        self, hp: keras_tuner.HyperParameters, default: str = "relu"
+    ) -> tuple[str, str]:
+        """Returns the hidden layers' activation and the initializer that suits it."""
+        activation = hp.Fixed("activation", default)
+        rectified = activation in RECTIFIERS
+        return activation, "he_normal" if rectified else "glorot_uniform"
+
+    def norm(self, hp: keras_tuner.HyperParameters, x: Any, default: str) -> Any:
+        """Declares `norm`, fixed to `default`, and applies it."""
+        if self.plain:
+            return x
+        kind = arguments.one_of("norm", hp.Fixed("norm", default), NORMS)
+        if kind == "none":
+            return x
+        if kind == "batch":
+            return keras.layers.BatchNormalization()(x)
+        return keras.layers.LayerNormalization(epsilon=1e-6)(x)
+
+    def dropout(
+        self, hp: keras_tuner.HyperParameters, x: Any, default: float = 0.5
+    ) -> Any:
+        """Declares `dropout` and applies it."""
+        if self.plain:
+            return x
+        rate = hp.Float("dropout", 0.0, 0.7, step=0.1, default=default)
+        return ScalarDropout(rate)(x)
+
+    def logits(self, x: Any, max_norm: float = 0.0) -> Any:
+        """Returns the last layer's output, float32 also under mixed precision."""
+        return keras.layers.Dense(
+            self.num_classes,
+            # A column holds the weights of a class.
+            kernel_constraint=keras.constraints.MaxNorm(max_norm) if max_norm else None,
+            dtype="float32",
+            name="logits",
+        )(x)
 
     def _compile(self, hp, model: keras.Model, total_steps: int):
         model.compile(
-            optimizer=hyper_optimizer(hp, total_steps),
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            optimizer=self.optimizer(hp, total_steps),
+            loss=hyper_loss(hp),
             metrics=["accuracy"],
         )
+
+    def _early_stopping(self, hp, fit_kwargs: dict) -> keras.callbacks.Callback:
+        if not fit_kwargs.get("validation_data") and not fit_kwargs.get(
+            "validation_split"
+        ):
+            raise ValueError(
+                "`patience` needs a validation loss: pass `validation_data` or "
+                f"`validation_split` to `fit`. Received: patience={self.patience!r}"
+            )
+        warmup_fraction = hp.values.get("warmup_fraction", 0.0)
+        return keras.callbacks.EarlyStopping(
+            monitor="val_loss",
+            patience=self.patience,
+            start_from_epoch=math.ceil(warmup_fraction * fit_kwargs["epochs"]),
+            restore_best_weights=True,
+        )
+
+
+def _first_input(x):
+    """Returns the first array of several inputs, and anything else as it is."""
+    return keras.tree.flatten(x)[0] if isinstance(x, dict | list | tuple) else x
 
 
 def _updates_per_epoch(x, fit_kwargs: dict) -> int:

@@ -86,9 +86,9 @@ def test_a_clipped_training_step_moves_the_weights_as_the_cpu_does(
     )
 
 
-@pytest.mark.parametrize("optimizer", traced_steps.hyper_mlp_optimizers())
-def test_hyper_mlp_trains_as_on_the_cpu(optimizer):
-    assert_trains_as_on_the_cpu(lambda: traced_steps.hyper_mlp_program(optimizer))
+@pytest.mark.parametrize("hypermodel", traced_steps.HYPERMODELS)
+def test_a_hypermodel_trains_as_on_the_cpu(hypermodel):
+    assert_trains_as_on_the_cpu(lambda: traced_steps.hypermodel_program(hypermodel))
 
 
 def test_an_op_without_gpu_kernel_is_refused():

@@ -6,46 +6,41 @@ import numpy as np
 import pytest
 
 import keras_tricks.hypermodels
-from keras_tricks.hypermodels import HyperMLP
-from keras_tricks.hypermodels.base import HyperClassifier
+from keras_tricks.hypermodels.layers import ScalarDropout
 from keras_tricks.optimizers import ClippedOptimizer
 from keras_tricks.parameters import count_parameters
+from tests.hypermodels import cases
 
-# Public name -> (function that builds one, shape of one example, hand-counted
-# parameters of the default model).
-HYPERMODELS = {
-    "HyperMLP": (
-        lambda **kwargs: HyperMLP((6,), 3, **kwargs),
-        (6,),
-        (6 * 128 + 128) + (128 * 3 + 3),
-    ),
-}
-
-every_hypermodel = pytest.mark.parametrize(
-    ("build", "shape", "parameters"), HYPERMODELS.values(), ids=HYPERMODELS
+EXTRAS = (
+    ScalarDropout,
+    keras.layers.Dropout,
+    keras.layers.BatchNormalization,
+    keras.layers.LayerNormalization,
 )
 
 
-def toy_data(shape, num_examples=96):
-    """Three classes that lie apart."""
-    labels = np.arange(num_examples) % 3
-    noise = np.random.default_rng(0).normal(size=(num_examples, *shape))
-    return (noise + 4 * labels.reshape(-1, *[1] * len(shape))).astype("float32"), labels
+@pytest.fixture(params=cases.CASES)
+def case(request):
+    return cases.CASES[request.param]
 
 
-def random_hyperparameters(hypermodel, seed):
-    space = keras_tuner.HyperParameters()
-    hypermodel.build(space)
+@pytest.fixture
+def dtype_policy():
+    """`dtype_policy(name)` sets Keras's policy for the rest of the test."""
+    before = keras.config.dtype_policy()
+    yield keras.config.set_dtype_policy
+    keras.config.set_dtype_policy(before)
+
+
+def random_point(space, seed):
     hp = keras_tuner.HyperParameters()
     for number, parameter in enumerate(space.space):
         hp.values[parameter.name] = parameter.random_sample(1000 * seed + number)
     return hp
 
 
-def corners(hypermodel):
-    """All hyperparameters at their least, and all at their largest, values."""
-    space = keras_tuner.HyperParameters()
-    hypermodel.build(space)
+def corners(space):
+    """All hyperparameters at their least values, and all at their largest."""
     for edge in (0.0, 1.0 - 1e-9):
         hp = keras_tuner.HyperParameters()
         for parameter in space.space:
@@ -53,78 +48,109 @@ def corners(hypermodel):
         yield hp
 
 
+def layers_of(model):
+    for layer in model.layers:
+        yield layer
+        yield from layers_of(layer) if hasattr(layer, "layers") else ()
+
+
 def test_every_public_hypermodel_is_in_the_suite():
     public = {
         name
         for name in keras_tricks.hypermodels.__all__
-        if isinstance(getattr(keras_tricks.hypermodels, name), type)
+        for member in [getattr(keras_tricks.hypermodels, name)]
+        if isinstance(member, type) and issubclass(member, keras_tuner.HyperModel)
     }
-    assert public == set(HYPERMODELS)
+    assert public == set(cases.CASES)
 
 
-@every_hypermodel
-def test_the_default_model_has_the_hand_counted_parameters(build, shape, parameters):
-    model = build().build(keras_tuner.HyperParameters())
-    assert count_parameters(model) == parameters
-
-
-@every_hypermodel
-def test_corners_and_random_points_build_with_one_logit_a_class(
-    build, shape, parameters
-):
-    hypermodel = build(total_steps=10)
-    points = [random_hyperparameters(hypermodel, seed) for seed in range(10)]
-    for hp in [*corners(hypermodel), *points]:
+def test_the_corners_of_the_space_build_with_the_parameters_counted_before(case):
+    hypermodel = case.make(total_steps=10)
+    for hp in corners(cases.space(case)):
+        counted = count_parameters(lambda hp=hp: hypermodel.build(hp))
         model = hypermodel.build(hp)
-        assert model.output_shape == (None, 3)
+        assert model.count_params() >= count_parameters(model) == counted
+        assert model.output_shape == (None, cases.NUM_CLASSES)
         assert isinstance(model.optimizer, ClippedOptimizer)
 
 
-@every_hypermodel
-def test_training_learns_what_can_be_learnt(build, shape, parameters):
-    """Chance is a loss of ln 3 and a third of the labels."""
+def test_random_points_build_with_the_parameters_counted_before(case):
+    """Fifty are built without their weights, the first five with them."""
+    hypermodel, space = case.make(total_steps=10), cases.space(case)
+    points = [random_point(space, seed) for seed in range(50)]
+    counts = [count_parameters(lambda hp=hp: hypermodel.build(hp)) for hp in points]
+    built = [count_parameters(hypermodel.build(hp)) for hp in points[:5]]
+    assert built == counts[:5]
+    # The points differ in what the graph is made of, so they do in size.
+    assert len(set(counts)) > 1
+
+
+def test_building_anew_declares_nothing_new(case):
+    hp = cases.space(case)
+    declared = [parameter.name for parameter in hp.space]
+    case.make(total_steps=10).build(hp)
+    assert [parameter.name for parameter in hp.space] == declared
+    # Two hyperparameters of one name would share a value.
+    assert len(set(declared)) == len(declared)
+
+
+def test_one_epoch_lowers_the_loss_below_chance(case):
     keras.utils.set_random_seed(0)
-    hypermodel, hp = build(epochs=40), keras_tuner.HyperParameters()
-    hp.Fixed("learning_rate", 0.01)
-    x, y = toy_data(shape)
+    hypermodel = case.make(epochs=1, batch_size=4, total_steps=1)
+    hp = cases.fixed(learning_rate=0.01)
+    x, y = case.data(240)
     model = hypermodel.build(hp)
-    history = hypermodel.fit(hp, model, x, y, verbose=0).history
-    assert history["loss"][-1] < history["loss"][0]
+    loss_before, _ = model.evaluate(x, y, verbose=0)
+    hypermodel.fit(hp, model, x, y, verbose=0)
     loss, accuracy = model.evaluate(x, y, verbose=0)
-    assert loss < np.log(3) / 2
+    assert loss < loss_before
+    assert loss < np.log(cases.NUM_CLASSES) / 2
     assert accuracy > 0.8
 
 
-@every_hypermodel
-def test_the_schedule_spans_the_updates_that_fit_makes(build, shape, parameters):
-    hypermodel, hp = build(epochs=3, batch_size=10), keras_tuner.HyperParameters()
+def test_the_schedule_spans_the_updates_that_fit_makes(case):
+    hypermodel, hp = case.make(epochs=2, batch_size=10), keras_tuner.HyperParameters()
     model = hypermodel.build(hp)
-    hypermodel.fit(hp, model, *toy_data(shape), validation_split=0.25, verbose=0)
+    assert not model.compiled
+    hypermodel.fit(hp, model, *case.data(48), validation_split=0.25, verbose=0)
     config = model.optimizer.inner_optimizer.get_config()["learning_rate"]["config"]
-    assert int(model.optimizer.iterations) == config["decay_steps"] == 3 * 8
+    assert int(model.optimizer.iterations) == config["decay_steps"] == 2 * 4
 
 
-@every_hypermodel
-def test_jit_compiled_training_equals_graph_training(build, shape, parameters):
-    def losses(jit_compile):
-        keras.utils.set_random_seed(0)
-        hypermodel, hp = build(epochs=2), keras_tuner.HyperParameters()
-        hp.Fixed("dropout", 0.0)  # XLA draws other random numbers.
-        hp.Fixed("learning_rate", 1e-3)
-        model = hypermodel.build(hp)
-        x, y = toy_data(shape)
-        hypermodel.total_steps = 6
-        model = hypermodel.build(hp)
-        model.jit_compile = jit_compile
-        return model.fit(x, y, epochs=2, shuffle=False, verbose=0).history["loss"]
-
-    np.testing.assert_allclose(losses(True), losses(False), rtol=1e-4)
+def final_losses(case, *, batches=4, **compiling):
+    """The losses of a short training, whose batches and weights are always the same."""
+    keras.utils.set_random_seed(0)
+    # Dropout would draw other numbers in XLA, and in other dtypes.
+    hp = cases.fixed(dropout=0.0, learning_rate=1e-3)
+    model = case.make(total_steps=2 * batches).build(hp)
+    for name, value in compiling.items():
+        setattr(model, name, value)
+    x, y = case.data(16 * batches)
+    fit = {"epochs": 2, "batch_size": 16, "shuffle": False, "verbose": 0}
+    return model.fit(x, y, **fit).history["loss"]
 
 
-@every_hypermodel
-def test_a_trained_model_is_saved_and_loaded(build, shape, parameters, tmp_path):
-    hypermodel, hp = build(epochs=1), keras_tuner.HyperParameters()
-    x, y = toy_data(shape)
+def test_jit_compiled_training_equals_eager_training(case):
+    compiled = final_losses(case, batches=2, jit_compile=True)
+    eager = final_losses(case, batches=2, run_eagerly=True, jit_compile=False)
+    np.testing.assert_allclose(compiled, eager, rtol=1e-4)
+
+
+def test_training_in_mixed_precision_gives_nearly_the_losses_of_float32(
+    case, dtype_policy
+):
+    full = final_losses(case)
+    dtype_policy("mixed_float16")
+    mixed = final_losses(case)
+    # Half precision keeps three digits.
+    np.testing.assert_allclose(mixed, full, rtol=0.01)
+    assert full[1] < full[0]
+    assert mixed[1] < mixed[0]
+
+
+def test_a_trained_model_is_saved_and_loaded(case, tmp_path):
+    hypermodel, hp = case.make(epochs=1), keras_tuner.HyperParameters()
+    x, y = case.data(48)
     model = hypermodel.build(hp)
     hypermodel.fit(hp, model, x, y, verbose=0)
     model.save(tmp_path / "model.keras")
@@ -132,40 +158,66 @@ def test_a_trained_model_is_saved_and_loaded(build, shape, parameters, tmp_path)
     np.testing.assert_array_equal(
         restored.predict(x, verbose=0), model.predict(x, verbose=0)
     )
+    assert restored.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
 
 
-@every_hypermodel
+def test_a_plain_model_has_neither_dropout_nor_norms(case):
+    hp = keras_tuner.HyperParameters()
+    plain = case.make(plain=True).build(hp)
+    assert not [layer for layer in layers_of(plain) if isinstance(layer, EXTRAS)]
+    assert not {"dropout", "norm"} & {parameter.name for parameter in hp.space}
+    # What is left out is there by default.
+    default = case.make().build(keras_tuner.HyperParameters())
+    assert [layer for layer in layers_of(default) if isinstance(layer, EXTRAS)]
+
+
 @pytest.mark.parametrize(
     "wrong",
-    [{"batch_size": 0}, {"epochs": 0}, {"total_steps": -1}, {"epochs": 1.5}],
+    [
+        {"num_classes": 0},
+        {"num_classes": 1},
+        {"num_classes": -3},
+        {"batch_size": 0},
+        {"epochs": 0},
+        {"epochs": 1.5},
+        {"total_steps": -1},
+        {"patience": 0},
+    ],
     ids=str,
 )
-def test_bad_run_lengths_are_refused_in_the_constructor(
-    build, shape, parameters, wrong
-):
+def test_numbers_out_of_their_range_are_refused_in_the_constructor(case, wrong):
+    [(name, value)] = wrong.items()
+    minimum = 2 if name == "num_classes" else 1
+    message = rf"`{name}` must be a whole number >= {minimum}. Received: .*{value}"
+    with pytest.raises(ValueError, match=message):
+        case.make(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"num_classes": "3"}, {"epochs": None}, {"plain": 1}], ids=str
+)
+def test_arguments_of_another_type_are_refused_in_the_constructor(case, wrong):
     [name] = wrong
-    with pytest.raises(ValueError, match=f"`{name}` must be a whole number"):
-        build(**wrong)
+    with pytest.raises(TypeError, match=f"`{name}` must be"):
+        case.make(**wrong)
 
 
-@pytest.mark.parametrize("num_classes", [0, 1, -3])
-def test_fewer_than_two_classes_are_refused(num_classes):
-    with pytest.raises(ValueError, match="`num_classes` must be a whole number >= 2"):
-        HyperMLP((4,), num_classes)
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("loss", "hinge", "`loss` must be one of 'cross_entropy', 'focal'"),
+        ("optimizer", "rmsprop", "`optimizer` must be one of 'adam', 'nadam'"),
+    ],
+)
+def test_an_unknown_name_is_refused_when_the_model_is_built(case, name, value, message):
+    hp = cases.fixed(**{name: value})
+    with pytest.raises(ValueError, match=message):
+        case.make(total_steps=1).build(hp)
 
 
-def test_a_dataset_of_unknown_length_is_refused_with_the_remedy():
-    import tensorflow as tf
-
-    hypermodel, hp = HyperMLP((6,), 3), keras_tuner.HyperParameters()
-    endless = tf.data.Dataset.from_tensor_slices(toy_data((6,))).batch(8).repeat()
-    model = hypermodel.build(hp)
-    with pytest.raises(ValueError, match="pass `steps_per_epoch`"):
-        hypermodel.fit(hp, model, endless)
-    hypermodel.fit(hp, model, endless, steps_per_epoch=2, epochs=1, verbose=0)
+@pytest.mark.parametrize("num_examples", [1, 3])
+def test_a_batch_larger_than_the_data_is_one_update(num_examples):
+    case = cases.CASES["HyperMLP"]
+    hypermodel, hp = case.make(epochs=2), keras_tuner.HyperParameters()
+    hypermodel.fit(hp, hypermodel.build(hp), *case.data(num_examples), verbose=0)
     assert hypermodel.total_steps == 2
-
-
-def test_the_base_class_asks_for_a_network():
-    with pytest.raises(NotImplementedError, match=r"implement `network\(hp\)`"):
-        HyperClassifier(2).build(keras_tuner.HyperParameters())

@@ -1,0 +1,344 @@
+"""A new head on a model that has been trained already."""
+
+import itertools
+import weakref
+from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+
+from keras_tricks.hypermodels.base import HyperClassifier
+from keras_tricks.hypermodels.layer_wise import layer_wise
+from keras_tricks.hypermodels.layers import PACKAGE
+from keras_tricks.hypermodels.layers import SequencePooling
+from keras_tricks.schedules import arguments
+
+KINDS = ("text", "image")
+LEARNING_RATES = {"text": 1e-5, "image": 1e-3}
+DROPOUTS = {"text": 0.1, "image": 0.2}
+
+
+class HyperFineTune(HyperClassifier):
+    """A trained backbone with a new head: pooling, dropout, one dense layer.
+
+    Each model that is built starts from the backbone's weights as they are then, in
+    layers of its own: the backbone itself is not changed. It stands in the model as the
+    layer "backbone".
+
+    Its layers with weights are cut into `stages` groups of about equal size, from the
+    bottom, where the inputs are, to the top. The lowest `frozen_stages` of them do not
+    learn, and their batch norms keep their statistics and work as in inference. In the
+    others rates shrink from the top to the bottom:
+
+        rate(stage) = rate * layer_decay ** (number of stages - stage)
+
+    with stages counted from 0, and the head at the whole `rate`. This holds for any
+    optimizer of `hyper_optimizer`; for "adamw" the decay of weights shrinks, too.
+
+    | name | range | scale | default | kind | source |
+    |---|---|---|---|---|---|
+    | `learning_rate` | a tenth to 100 times the default | log | 1e-5 (text), 1e-3 (images) | scalar | 1, 2 |
+    | `frozen_stages` | 0 to the number of stages | linear | 0 | structural | 3 |
+    | `layer_decay` | fixed; above 0 and at most 1 | | 1 | structural | 4 |
+    | `pooling` of `(batch, positions, features)` | fixed; `"attention"`, `"mean"`, `"max"`, `"first"` | | `"attention"` | structural | 5 |
+    | `pooling` of images | fixed; `"mean"`, `"max"` | | `"mean"` | structural | 6 |
+    | `dropout` | 0 to 0.7, steps of 0.1 | linear | 0.1 (text), 0.2 (images) | scalar | 2 |
+
+    and the others of `hyper_optimizer`, warmup and decay of the rate among them, and
+    those of `hyper_loss`. What the backbone returns as `(batch, features)` is not
+    pooled. An attention that weighs all positions alike is where that pooling starts.
+
+    Args:
+        backbone: A Functional or Sequential model without its old head, with the
+            weights to start from: of Keras Applications (`include_top=False`), of
+            KerasHub, or one's own. Or a function that returns a new one at each call,
+            for models that cannot be made anew from their configuration. Layers that
+            are not trainable remain so.
+        num_classes: Number of classes, >= 2.
+        kind: `"text"` or `"image"`, which sets the defaults above.
+        stages: Groups into which the backbone's layers are cut, >= 1, at most one a
+            layer.
+        output: Name of the output to be classified, for a backbone that returns a
+            dictionary. By default the only one or `"sequence_output"`; what is needed
+            for others alone is left out.
+        mask: A function from the model's inputs to the mask `(batch, positions)` of
+            those that are pooled: `lambda tokens: keras.ops.not_equal(tokens, 0)`. By
+            default the input `"padding_mask"`, if there is one, or else the mask that
+            Keras's layers pass on.
+        optimizer_arguments: See `HyperClassifier`; a `learning_rate` given here takes
+            the place of the default.
+        **kwargs: `batch_size`, `epochs`, `total_steps`, `patience`, `plain` and the
+            like: see `keras_tricks.hypermodels.base.HyperClassifier`.
+
+    Raises:
+        TypeError: If an argument is not of its type.
+        ValueError: If a number is out of its range, `kind` is unknown, or the backbone
+            has no inputs yet. When a model is built: if its output cannot be
+            classified, it cannot be made anew, or the function does not.
+
+    Example:
+
+    >>> import keras
+    >>> import keras_tuner
+    >>> from keras_tricks.hypermodels import HyperFineTune
+    >>> backbone = keras.applications.MobileNetV2(
+    ...     input_shape=(32, 32, 3), include_top=False, weights=None
+    ... )  # or weights="imagenet"
+    >>> hypermodel = HyperFineTune(backbone, num_classes=10, kind="image")
+    >>> hp = keras_tuner.HyperParameters()
+    >>> hp.Fixed("frozen_stages", 4)
+    4
+    >>> model = hypermodel.build(hp)
+    >>> [variable.path for variable in model.trainable_variables]
+    ['logits/kernel', 'logits/bias']
+
+    Reference:
+        1. What practitioners advise: rates of about 1e-5 for BERT and its like, 1e-3
+        in vision, with warmup and decay.
+        2. Devlin et al., "BERT", 2018 (2e-5 to 5e-5, dropout of 0.1).
+        3. Yosinski et al., "How transferable are features in deep neural networks?",
+        2014.
+        4. Howard and Ruder, "Universal Language Model Fine-tuning for Text
+        Classification", 2018 (discriminative fine-tuning); Clark et al., "ELECTRA",
+        2020 (0.8 and 0.9).
+        5. Yang et al., "Hierarchical Attention Networks", 2016.
+        6. Lin et al., "Network In Network", 2014 (global average pooling).
+    """  # noqa: E501
+
+    def __init__(
+        self,
+        backbone: keras.Model | Callable[[], keras.Model],
+        num_classes: int,
+        *,
+        kind: str = "text",
+        stages: int = 4,
+        output: str | None = None,
+        mask: Callable[[Any], Any] | None = None,
+        optimizer_arguments: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ):
+        self.kind = arguments.one_of("kind", kind, KINDS)
+        rate = {"learning_rate": LEARNING_RATES[kind]}
+        optimizer_arguments = {**rate, **(optimizer_arguments or {})}
+        super().__init__(num_classes, optimizer_arguments=optimizer_arguments, **kwargs)
+        if isinstance(backbone, keras.Model):
+            _check_inputs(backbone)
+        elif isinstance(backbone, keras.Layer) or not callable(backbone):
+            raise TypeError(
+                "`backbone` must be a keras.Model, or a function that returns one. "
+                f"Received: backbone={backbone!r}"
+            )
+        if mask is not None and not callable(mask):
+            raise TypeError(
+                "`mask` must be a function from the model's inputs to a mask. "
+                f"Received: mask={mask!r}"
+            )
+        self.backbone = backbone
+        self.stages = arguments.whole("stages", stages, minimum=1)
+        self.output = output
+        self.mask = mask
+        self._last_made: Callable[[], Any] = lambda: None
+
+    def network(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        backbone = self._new_backbone()
+        stages = _stages(backbone, self.stages)
+        frozen = hp.Int("frozen_stages", 0, len(stages), default=0)
+        for layer in itertools.chain(*stages[:frozen]):
+            layer.trainable = False
+        features = self._pooled(hp, backbone.input, backbone(backbone.input))
+        features = self.dropout(hp, features, default=DROPOUTS[self.kind])
+        return keras.Model(backbone.input, self.logits(features))
+
+    def optimizer(
+        self, hp: keras_tuner.HyperParameters, total_steps: int
+    ) -> keras.optimizers.Optimizer:
+        _layer_decay(hp)
+        return super().optimizer(hp, total_steps)
+
+    def _compile(self, hp, model: keras.Model, total_steps: int):
+        super()._compile(hp, model, total_steps)
+        decay = _layer_decay(hp)
+        if decay == 1:
+            return
+        stages = _stages(model.get_layer("backbone"), self.stages)
+        factors = {
+            id(variable): decay ** (len(stages) - number)
+            for number, stage in enumerate(stages)
+            for layer in stage
+            for variable in layer.variables
+        }
+        model.compile(
+            optimizer=layer_wise(
+                self.optimizer(hp, total_steps),
+                [factors.get(id(v), 1.0) for v in model.trainable_variables],
+            ),
+            loss=model.loss,
+            metrics=["accuracy"],
+        )
+
+    def _new_backbone(self) -> "Backbone":
+        """Returns a backbone of the model's own, with one output."""
+        if isinstance(self.backbone, keras.Model):
+            model = _copy(self.backbone)
+        else:
+            model = self.backbone()
+            if not isinstance(model, keras.Model):
+                raise TypeError(
+                    "The function `backbone` must return a keras.Model. "
+                    f"Received: {model!r}"
+                )
+            _check_inputs(model)
+            if model is self._last_made():
+                raise ValueError(
+                    "The function `backbone` must return a new model at each call, or "
+                    "trials would go on from each other's weights. It returned "
+                    f"{model.name!r} twice."
+                )
+            self._last_made = weakref.ref(model)
+        is_sequential = isinstance(model, keras.Sequential)
+        inputs = model.inputs[0] if is_sequential else model.input
+        outputs = model.outputs[0] if is_sequential else model.output
+        return Backbone(inputs, self._chosen(outputs), name="backbone")
+
+    def _chosen(self, outputs: Any) -> Any:
+        if isinstance(outputs, dict):
+            name = self.output
+            if name is None and len(outputs) == 1:
+                [name] = outputs
+            name = "sequence_output" if name is None else name
+            if name not in outputs:
+                raise ValueError(
+                    "`output` must be one of the backbone's outputs, "
+                    f"{sorted(outputs)}. Received: output={self.output!r}"
+                )
+            return outputs[name]
+        if self.output is not None:
+            raise ValueError(
+                "`output` is for a backbone that returns a dictionary. "
+                f"Received: output={self.output!r}, with {outputs!r}"
+            )
+        if isinstance(outputs, list | tuple):
+            if len(outputs) > 1:
+                raise ValueError(
+                    "The backbone must return one tensor, or a dictionary: make it "
+                    "keras.Model(backbone.input, backbone.output[0]), for instance. "
+                    f"Received: {len(outputs)} outputs"
+                )
+            return outputs[0]
+        return outputs
+
+    def _pooled(self, hp, inputs: Any, features: Any) -> Any:
+        """Returns `(batch, features)`."""
+        rank = len(features.shape)
+        if rank == 2:
+            return features
+        if rank == 3:
+            layer = SequencePooling(hp.Fixed("pooling", "attention"))
+            mask = None
+            if self.mask is not None:
+                mask = self.mask(inputs)
+            elif isinstance(inputs, dict) and "padding_mask" in inputs:
+                mask = keras.ops.cast(inputs["padding_mask"], "bool")
+            return layer(features) if mask is None else layer(features, mask=mask)
+        if rank not in (4, 5):
+            raise ValueError(
+                "The backbone must return (batch, features), (batch, positions, "
+                "features) or (batch, height, width, features). "
+                f"Received: an output of shape {features.shape}"
+            )
+        layers = _GLOBAL_POOLING[rank]
+        method = arguments.one_of("pooling", hp.Fixed("pooling", "mean"), tuple(layers))
+        return layers[method]()(features)
+
+
+@keras.saving.register_keras_serializable(PACKAGE, name="Backbone")
+class Backbone(keras.Model):
+    """A Functional model whose frozen layers are still frozen when it is loaded.
+
+    Keras, as of 3.15, restores `trainable` of a layer and not of the layers inside of
+    it, so that a frozen `MultiHeadAttention` would learn again.
+    """
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        model = super().from_config(config, custom_objects)
+        _freeze_inside(model)
+        return model
+
+
+_GLOBAL_POOLING = {
+    4: {
+        "mean": keras.layers.GlobalAveragePooling2D,
+        "max": keras.layers.GlobalMaxPooling2D,
+    },
+    5: {
+        "mean": keras.layers.GlobalAveragePooling3D,
+        "max": keras.layers.GlobalMaxPooling3D,
+    },
+}
+
+
+def _check_inputs(model: keras.Model) -> None:
+    # A Sequential model without them raises an AttributeError, too.
+    if not getattr(model, "inputs", None):
+        raise ValueError(
+            "`backbone` must be a Functional or Sequential model that knows its "
+            "inputs: pass keras.Model(inputs, backbone(inputs)), with "
+            f"inputs = keras.Input(...). Received: backbone={model!r}"
+        )
+
+
+def _layer_decay(hp: keras_tuner.HyperParameters) -> float:
+    decay = hp.Fixed("layer_decay", 1.0)
+    number = arguments.real("layer_decay", decay, exclusive=True)
+    if number > 1:
+        raise ValueError(
+            f"`layer_decay` must be at most 1. Received: layer_decay={decay!r}"
+        )
+    return number
+
+
+def _copy(model: keras.Model) -> keras.Model:
+    """Returns a model with the layers, weights and frozen layers of `model`."""
+    copy = keras.models.clone_model(model, recursive=True)
+    shapes, copied = ([v.shape for v in m.weights] for m in (model, copy))
+    if shapes != copied:
+        raise ValueError(
+            "The backbone cannot be made anew from its configuration: that gives "
+            f"{len(copied)} weights instead of {len(shapes)}, or others. Pass a "
+            "function that makes it, weights included, as `backbone`. "
+            f"Received: backbone={model!r}"
+        )
+    for target, source in zip(copy.weights, model.weights, strict=True):
+        target.assign(source)
+    _freeze_inside(copy)
+    return copy
+
+
+def _freeze_inside(model: keras.Model) -> None:
+    """Freezes the layers inside of frozen layers."""
+    for layer in _layers(model):
+        if not layer.trainable:
+            # TensorFlow passes over an attribute that is set to what it is.
+            layer.trainable = True
+            layer.trainable = False
+
+
+def _layers(model: keras.Model) -> Iterator[keras.Layer]:
+    """Yields the layers from bottom to top, those of models inside of it, too."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer)
+        else:
+            yield layer
+
+
+def _stages(model: keras.Model, count: int) -> list[list[keras.Layer]]:
+    """Returns the layers with weights, in `count` groups or as many as there are."""
+    layers = list(dict.fromkeys(layer for layer in _layers(model) if layer.weights))
+    groups = min(count, len(layers))
+    bounds = np.linspace(0, len(layers), groups + 1).round().astype(int)
+    return [layers[a:b] for a, b in itertools.pairwise(bounds)]

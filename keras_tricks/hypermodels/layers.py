@@ -1,0 +1,221 @@
+"""Layers that the hypermodels share."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_tricks.schedules import arguments
+
+PACKAGE = "keras_tricks"
+POOLING = ("max", "mean", "attention", "first")
+
+
+@keras.saving.register_keras_serializable(PACKAGE, name="ScalarDropout")
+class ScalarDropout(keras.layers.Layer):
+    """Dropout whose rate is a number that the compiled step reads, not one it contains.
+
+    With the same seed it drops what `keras.layers.Dropout` drops and keeps the same
+    values, bit for bit, on TensorFlow. As the rate is a variable, trials that differ in
+    it share one compiled program; it is set by `rate`, at any time, and is part of the
+    configuration rather than of the saved weights.
+
+    Args:
+        rate: Share of the inputs that are set to 0 in training, 0 <= rate < 1. The
+            others are multiplied by `1 / (1 - rate)`.
+        seed: Seed of the draws; None draws one.
+        **kwargs: See `keras.layers.Layer`.
+
+    Raises:
+        ValueError: If the rate is out of its range.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_tricks.hypermodels.layers import ScalarDropout
+    >>> dropout = ScalarDropout(0.5, seed=0)
+    >>> output = dropout(keras.ops.ones((1, 4)), training=True)
+    >>> dropout.rate = 0.25
+    >>> dropout.rate
+    0.25
+
+    Reference:
+        Srivastava et al., "Dropout", 2014.
+    """
+
+    # Entries of the configuration that variables hold: no program contains them.
+    fed_by_variables = ("rate",)
+
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = seed
+        self.supports_masking = True
+        # Its reciprocal, too: float32 would divide otherwise than Python does.
+        self.rate_and_scale = self.add_weight(
+            shape=(2,),
+            initializer="zeros",
+            trainable=False,
+            autocast=False,
+            dtype="float32",
+            name="rate_and_scale",
+        )
+        self.rate = rate
+
+    @property
+    def rate(self) -> float:
+        """The rate in use."""
+        return self._rate
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
+        if isinstance(rate, bool) or not 0 <= rate < 1:
+            raise ValueError(
+                f"`rate` must be at least 0 and below 1. Received: rate={rate!r}"
+            )
+        self._rate = float(rate)
+        for variable, value in self.fed_variables(rate=self._rate):
+            variable.assign(value)
+
+    def fed_variables(self, rate: float) -> list[tuple[Any, list[float]]]:
+        """Returns the variables that hold `rate`, each with its value for it."""
+        return [(self.rate_and_scale, [rate, 1 / (1 - rate)])]
+
+    def draw(self, shape: Any) -> Any:
+        """Returns the next uniform draws from 0 to 1; a number below the rate drops.
+
+        A step that trains several models at once draws outside of what is vectorised,
+        and puts the draws in the place of this method.
+        """
+        return keras.random.uniform(
+            shape, dtype=self.compute_dtype, seed=self.seed_generator
+        )
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if not training:
+            return inputs
+        drawn = self.draw(ops.shape(inputs))
+        numbers = ops.cast(self.rate_and_scale, self.compute_dtype)
+        kept = inputs * numbers[1]
+        return ops.where(drawn >= numbers[0], kept, ops.zeros_like(kept))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def save_own_variables(self, store: Any) -> None:
+        # A checkpoint of other settings must not bring its rate along.
+        pass
+
+    def load_own_variables(self, store: Any) -> None:
+        pass
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(PACKAGE, name="SequencePooling")
+class SequencePooling(keras.layers.Layer):
+    """One vector for a sequence, of which masked positions are no part.
+
+    Takes `(batch, positions, features)` with the mask `(batch, positions)`, given or
+    set on the inputs by the layers before, and returns `(batch, features)`. A sequence
+    that is masked throughout gives zeros.
+
+    Args:
+        method: `"max"` over the positions; `"mean"`; `"attention"`: a mean with the
+            weights `softmax(inputs @ query)`, whose query is learned; `"first"`: the
+            first position, whatever the mask.
+        **kwargs: See `keras.layers.Layer`.
+
+    Raises:
+        ValueError: If `method` is none of those.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_tricks.hypermodels.layers import SequencePooling
+    >>> inputs = keras.ops.convert_to_tensor([[[1.0], [3.0], [9.0]]])
+    >>> mask = keras.ops.convert_to_tensor([[True, True, False]])
+    >>> [float(SequencePooling(m)(inputs, mask=mask)[0, 0]) for m in ("max", "mean")]
+    [3.0, 2.0]
+
+    Reference:
+        Kim, "Convolutional Neural Networks for Sentence Classification", 2014 (max over
+        time); Yang et al., "Hierarchical Attention Networks", 2016 (attention).
+    """
+
+    def __init__(self, method: str = "max", **kwargs: Any):
+        super().__init__(**kwargs)
+        self.method = arguments.one_of("method", method, POOLING)
+        self.supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        if self.method == "attention":
+            self.query = self.add_weight(
+                shape=(input_shape[-1],), initializer="zeros", name="query"
+            )
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        if self.method == "first":
+            return inputs[:, 0]
+        if mask is None:
+            mask = ops.ones(ops.shape(inputs)[:2], dtype="bool")
+        valid = ops.cast(mask, inputs.dtype)[:, :, None]
+        if self.method == "max":
+            largest = ops.max(_where_valid(inputs, mask), axis=1)
+            return largest * ops.max(valid, axis=1)
+        if self.method == "mean":
+            return ops.sum(inputs * valid, axis=1) / ops.maximum(
+                ops.sum(valid, axis=1), 1.0
+            )
+        scores = ops.sum(inputs * self.query, axis=-1, keepdims=True)
+        weights = ops.softmax(_where_valid(scores, mask), axis=1) * valid
+        return ops.sum(inputs * weights, axis=1)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        return None
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (input_shape[0], input_shape[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "method": self.method}
+
+
+@keras.saving.register_keras_serializable(PACKAGE, name="ZeroPadding")
+class ZeroPadding(keras.layers.Layer):
+    """Sets masked positions to 0, so that they look like the border to a convolution.
+
+    Takes `(batch, positions, features)` with the mask `(batch, positions)`, which goes
+    no further: most convolutions cannot take one.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_tricks.hypermodels.layers import ZeroPadding
+    >>> mask = keras.ops.convert_to_tensor([[True, False]])
+    >>> ZeroPadding()(keras.ops.ones((1, 2, 1)), mask=mask)[0, :, 0].numpy().tolist()
+    [1.0, 0.0]
+    """
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        if mask is None:
+            return inputs
+        return inputs * ops.cast(mask, inputs.dtype)[:, :, None]
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        return None
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+
+def _where_valid(inputs: Any, mask: Any) -> Any:
+    """Returns `inputs` with a number that is less than any other where masked."""
+    half = keras.backend.standardize_dtype(inputs.dtype) == "float16"
+    lowest = ops.full_like(inputs, -6.5e4 if half else -3e38)
+    return ops.where(mask[:, :, None], inputs, lowest)

@@ -1,0 +1,127 @@
+"""Vocabulary and trained model in one, for raw strings."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+
+@keras.saving.register_keras_serializable("keras_tricks", name="RawTextClassifier")
+class RawTextClassifier(keras.Model):
+    """A trained text classifier with the vocabulary that its ids come from.
+
+    It takes strings and gives the probability of each class. It is made for use after
+    training: `save` writes both parts into one `.keras` file, and
+    `keras.models.load_model` brings them back where `keras_tricks.hypermodels` was
+    imported, with no custom objects. `export` writes a SavedModel, which needs
+    TensorFlow alone. How the classifier was compiled is not kept.
+
+    Args:
+        vectorizer: The adapted `keras.layers.TextVectorization` of the input pipeline.
+        classifier: The trained model, from ids to logits.
+        labels: Names of the classes, in the order of the logits. By default their
+            numbers.
+        **kwargs: See `keras.Model`.
+
+    Raises:
+        ValueError: If the labels do not name each class once, or the vectorizer makes
+            texts of another length than the classifier takes.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_tricks.hypermodels.raw_text import RawTextClassifier
+    >>> vectorizer = keras.layers.TextVectorization(output_sequence_length=4)
+    >>> vectorizer.adapt(["good film", "bad film"])
+    >>> classifier = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> model = RawTextClassifier(vectorizer, classifier, labels=["bad", "good"])
+    >>> model.predict(["a good film"], verbose=0).shape
+    (1, 2)
+    >>> model.classify(["a good film"])[0] in ("bad", "good")
+    True
+    """
+
+    def __init__(
+        self,
+        vectorizer: keras.layers.TextVectorization,
+        classifier: keras.Model,
+        labels: Sequence[str | int] | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        _check_length(vectorizer, classifier)
+        num_classes = classifier.output_shape[-1]
+        if labels is None:
+            labels = list(range(num_classes))
+        if isinstance(labels, str) or not len(labels) == len({*labels}) == num_classes:
+            raise ValueError(
+                f"`labels` must name each of the {num_classes} classes of the model "
+                f"once. Received: labels={labels!r}"
+            )
+        self.vectorizer = vectorizer
+        self.classifier = classifier
+        # NumPy's scalars would come back from a file as something else.
+        self.labels = [
+            label.item() if isinstance(label, np.generic) else label for label in labels
+        ]
+        self.built = True  # Its parts are.
+
+    def call(self, texts: Any) -> Any:
+        """Returns `(batch, classes)` probabilities for a vector of strings."""
+        logits = self.classifier(self.vectorizer(texts), training=False)
+        return keras.ops.softmax(logits, axis=-1)
+
+    def predict(self, x: Any, **kwargs: Any) -> Any:
+        """Returns the probabilities of a list, an array or a dataset of strings."""
+        return super().predict(_as_strings(x), **kwargs)
+
+    def classify(self, texts: list[str]) -> list[Any]:
+        """Returns the label of the most probable class of each text."""
+        probabilities = self.predict(texts, verbose=0)
+        return [self.labels[index] for index in probabilities.argmax(axis=-1)]
+
+    def export(self, filepath: Any, **kwargs: Any) -> None:
+        """Writes a SavedModel that serves strings: see `keras.Model.export`."""
+        strings = keras.InputSpec(shape=(None,), dtype="string")
+        super().export(filepath, **{"input_signature": [strings], **kwargs})
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        classifier = serialize(self.classifier)
+        classifier.pop("compile_config", None)
+        return {
+            **super().get_config(),
+            "vectorizer": serialize(self.vectorizer),
+            "classifier": classifier,
+            "labels": self.labels,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "RawTextClassifier":
+        deserialize = keras.saving.deserialize_keras_object
+        config = dict(config)
+        for part in ("vectorizer", "classifier"):
+            config[part] = deserialize(config[part])
+        return cls(**config)
+
+
+def _check_length(vectorizer: Any, classifier: keras.Model) -> None:
+    config = vectorizer.get_config()
+    made, taken = config["output_sequence_length"], classifier.input_shape[-1]
+    if config["output_mode"] == "int" and taken not in (None, made):
+        raise ValueError(
+            "`vectorizer` must make as many ids of a text as `classifier` takes: build "
+            f"it with output_sequence_length={taken}. "
+            f"Received: output_sequence_length={made!r}"
+        )
+
+
+def _as_strings(texts: Any) -> Any:
+    if isinstance(texts, str):
+        raise ValueError(f"Texts must come in a list. Received: {texts!r}")
+    if not isinstance(texts, list | tuple | np.ndarray):
+        return texts
+    import tensorflow as tf  # Strings are TensorFlow's in any Keras backend.
+
+    return tf.constant(texts, dtype="string")

@@ -1,0 +1,120 @@
+"""What the hypermodels of text share: ids in, padding that has no effect."""
+
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+
+from keras_tricks.hypermodels.base import HyperClassifier
+from keras_tricks.schedules import arguments
+
+
+class HyperTextClassifier(HyperClassifier):
+    """Base class of hypermodels that classify sequences of token ids.
+
+    The id 0 is padding. It is masked in everything that follows: whether a text is
+    padded, and how much, changes no logit. Strings become ids in the input pipeline,
+    with `keras.layers.TextVectorization` for instance, since nothing about strings
+    runs on a GPU; `RawTextClassifier` joins the two when training is over.
+
+    Args:
+        vocabulary_size: Number of ids, >= 2: those that occur are 0 to
+            `vocabulary_size - 1`.
+        sequence_length: Ids of a text, padding included, >= 1.
+        num_classes: Number of classes, >= 2.
+        **kwargs: See `keras_tricks.hypermodels.base.HyperClassifier`.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        sequence_length: int,
+        num_classes: int,
+        **kwargs: Any,
+    ):
+        super().__init__(num_classes, **kwargs)
+        self.vocabulary_size = arguments.whole(
+            "vocabulary_size", vocabulary_size, minimum=2
+        )
+        self.sequence_length = arguments.whole(
+            "sequence_length", sequence_length, minimum=1
+        )
+
+    def tokens(self) -> Any:
+        """Returns the model's input: `(batch, sequence_length)` ids."""
+        return keras.Input((self.sequence_length,), dtype="int32", name="tokens")
+
+    def embedding(
+        self, hp: keras_tuner.HyperParameters, tokens: Any, stddev: float = 0.1
+    ) -> Any:
+        """Declares `embedding_units` and returns the embedded ids.
+
+        Networks that are trained from nothing want larger starting values than the
+        0.02 of BERT: Kim's are uniform, with a deviation of 0.14.
+        """
+        units = hp.Choice("embedding_units", [64, 128, 256], default=128)
+        return keras.layers.Embedding(
+            self.vocabulary_size,
+            units,
+            embeddings_initializer=keras.initializers.TruncatedNormal(stddev=stddev),
+            name="embedding",
+        )(tokens)
+
+    def mask(self, tokens: Any) -> Any:
+        """Returns which positions hold a token, to be given to layers as `mask`.
+
+        Not left to Keras's implicit masks, which end at the first convolution.
+        """
+        return keras.ops.not_equal(tokens, 0)
+
+    def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args, **kwargs):
+        """Checks the ids, then trains as `HyperClassifier.fit` does.
+
+        Raises:
+            ValueError: If an id is negative or not below `vocabulary_size`. A
+                `tf.data.Dataset` is read once for that, as far as `steps_per_epoch`.
+        """
+        x = args[0] if args else kwargs.get("x")
+        self.check_ids(x, batches=kwargs.get("steps_per_epoch"))
+        validation = kwargs.get("validation_data")
+        if validation is not None:
+            self.check_ids(
+                validation[0] if isinstance(validation, tuple | list) else validation,
+                batches=kwargs.get("validation_steps"),
+            )
+        return super().fit(hp, model, *args, **kwargs)
+
+    def check_ids(self, x: Any, batches: int | None = None) -> None:
+        """Raises `ValueError` if an id in `x` is not in the vocabulary.
+
+        Args:
+            x: An array of ids, or a `tf.data.Dataset` or `PyDataset` of batches.
+            batches: How many batches of a dataset to read; by default all.
+        """
+        for ids in _batches_of_ids(x, batches):
+            ids = np.asarray(ids)
+            if not ids.size:
+                continue
+            least, largest = ids.min(), ids.max()
+            if least < 0 or largest >= self.vocabulary_size:
+                wrong = least if least < 0 else largest
+                raise ValueError(
+                    "Token ids must be at least 0 and below "
+                    f"vocabulary_size={self.vocabulary_size}. Raise `vocabulary_size`, "
+                    "or map rarer tokens to one id, as TextVectorization(max_tokens="
+                    f"{self.vocabulary_size}) does. Received: the id {wrong}"
+                )
+
+
+def _batches_of_ids(x: Any, batches: int | None):
+    if hasattr(x, "shape"):
+        yield x
+        return
+    if isinstance(x, keras.utils.PyDataset):
+        count = len(x) if batches is None else batches
+        elements = (x[index] for index in range(count))
+    else:
+        elements = iter(x if batches is None else x.take(batches))
+    for element in elements:
+        yield element[0] if isinstance(element, tuple | list) else element

@@ -1,0 +1,105 @@
+"""Every hypermodel of the package, with data that it can learn."""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+import keras_tuner
+import numpy as np
+
+from keras_tricks import hypermodels
+
+NUM_CLASSES = 3
+LENGTH = 8
+VOCABULARY_SIZE = 13
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A hypermodel and its kind of data.
+
+    Attributes:
+        make: From the arguments that all hypermodels share to a hypermodel.
+        inputs: From a vector of labels to examples of these classes, which lie apart.
+    """
+
+    make: Callable[..., keras_tuner.HyperModel]
+    inputs: Callable[[np.ndarray], np.ndarray]
+
+    def data(self, num_examples: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns examples and labels, in which the classes take turns."""
+        labels = np.arange(num_examples) % NUM_CLASSES
+        return self.inputs(labels), labels
+
+
+def features(labels: np.ndarray) -> np.ndarray:
+    """Six numbers, of which two are larger, those of the label."""
+    noise = np.random.default_rng(0).normal(size=(len(labels), 6))
+    return (noise + 3 * np.tile(np.eye(NUM_CLASSES), 2)[labels]).astype("float32")
+
+
+def images(labels: np.ndarray) -> np.ndarray:
+    """8 x 8 pixels, brightest in the channel of the label."""
+    noise = np.random.default_rng(0).normal(size=(len(labels), 8, 8, NUM_CLASSES))
+    return (noise + 2 * np.eye(NUM_CLASSES)[labels][:, None, None]).astype("float32")
+
+
+def token_ids(labels: np.ndarray) -> np.ndarray:
+    """Five to eight words, of four that only the label has, and padding."""
+    random = np.random.default_rng(0)
+    shape = (len(labels), LENGTH)
+    words = 1 + 4 * labels[:, None] + random.integers(0, 4, shape)
+    lengths = random.integers(5, LENGTH + 1, (len(labels), 1))
+    return np.where(np.arange(LENGTH) < lengths, words, 0).astype("int32")
+
+
+def _backbone() -> keras.Model:
+    inputs = keras.Input((6,))
+    x = keras.layers.Dense(16, activation="relu", name="lower")(inputs)
+    return keras.Model(inputs, keras.layers.Dense(8, name="upper")(x))
+
+
+def _features(num_classes: int = NUM_CLASSES, **kwargs) -> keras_tuner.HyperModel:
+    return hypermodels.HyperMLP((6,), num_classes, **kwargs)
+
+
+def _images(num_classes: int = NUM_CLASSES, **kwargs) -> keras_tuner.HyperModel:
+    return hypermodels.HyperCNN((8, 8, 3), num_classes, **kwargs)
+
+
+def _text(name: str) -> Callable[..., keras_tuner.HyperModel]:
+    def make(num_classes: int = NUM_CLASSES, **kwargs) -> keras_tuner.HyperModel:
+        hypermodel = getattr(hypermodels, name)
+        return hypermodel(VOCABULARY_SIZE, LENGTH, num_classes, **kwargs)
+
+    return make
+
+
+def _fine_tune(num_classes: int = NUM_CLASSES, **kwargs) -> keras_tuner.HyperModel:
+    return hypermodels.HyperFineTune(_backbone(), num_classes, **kwargs)
+
+
+# By public name; `tests/traced_steps.py` takes them from here, too.
+CASES = {
+    "HyperCNN": Case(_images, images),
+    "HyperFineTune": Case(_fine_tune, features),
+    "HyperMLP": Case(_features, features),
+    "HyperTextCNN": Case(_text("HyperTextCNN"), token_ids),
+    "HyperTextRCNN": Case(_text("HyperTextRCNN"), token_ids),
+    "HyperTextTransformer": Case(_text("HyperTextTransformer"), token_ids),
+}
+
+
+def space(case: Case) -> keras_tuner.HyperParameters:
+    """Returns the hyperparameters that the hypermodel declares, at their defaults."""
+    hp = keras_tuner.HyperParameters()
+    case.make(total_steps=10).build(hp)
+    return hp
+
+
+def fixed(**values) -> keras_tuner.HyperParameters:
+    """Returns hyperparameters of which these have a value that is not searched."""
+    hp = keras_tuner.HyperParameters()
+    for name, value in values.items():
+        hp.Fixed(name, value)
+    return hp

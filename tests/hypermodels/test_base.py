@@ -1,0 +1,215 @@
+"""What the hypermodels share: run lengths, early stopping, the user's own space."""
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_tricks import tuners
+from keras_tricks.hypermodels import HyperMLP
+from keras_tricks.hypermodels.base import HyperClassifier
+from tests.hypermodels import cases
+
+MLP = cases.CASES["HyperMLP"]
+
+
+class ValidationLoss(keras.callbacks.Callback):
+    """Sets the validation loss to `losses(epoch)` and remembers the weights."""
+
+    def __init__(self, losses):
+        super().__init__()
+        self.losses = losses
+        self.weights = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["val_loss"] = self.losses(epoch)
+        self.weights.append(self.model.get_weights())
+
+
+def stopped(patience, warmup_fraction, losses, epochs=20):
+    hypermodel = MLP.make(patience=patience, epochs=epochs, batch_size=16)
+    hp = cases.fixed(warmup_fraction=warmup_fraction, units=16)
+    x, y = MLP.data(48)
+    reported = ValidationLoss(losses)
+    model = hypermodel.build(hp)
+    fit = {"validation_data": (x, y), "callbacks": [reported], "verbose": 0}
+    hypermodel.fit(hp, model, x, y, **fit)
+    return model, reported.weights
+
+
+@pytest.mark.parametrize(("warmup_fraction", "warmup"), [(0.0, 0), (0.1, 2), (0.2, 4)])
+@pytest.mark.parametrize("patience", [1, 3])
+def test_patience_begins_after_the_warmup(warmup_fraction, warmup, patience):
+    """A loss that only rises: the first epoch after the warmup is the best."""
+    _, weights = stopped(patience, warmup_fraction, lambda epoch: 1.0 + epoch)
+    assert len(weights) == warmup + 1 + patience
+
+
+def test_a_loss_that_rises_in_the_warmup_stops_nothing():
+    _, weights = stopped(1, 0.2, lambda epoch: float(abs(epoch - 3)), epochs=10)
+    assert len(weights) == 5  # Best in epoch 3, worse in epoch 4.
+
+
+def test_stopping_brings_the_best_epoch_s_weights_back():
+    model, weights = stopped(2, 0.0, lambda epoch: float(abs(epoch - 3)))
+    for restored, best, last in zip(
+        model.get_weights(), weights[3], weights[-1], strict=True
+    ):
+        np.testing.assert_array_equal(restored, best)
+        assert best.shape == last.shape
+    assert len(weights) == 6
+
+
+@pytest.mark.parametrize("fit", [{}, {"validation_split": 0.0}], ids=str)
+def test_patience_without_a_validation_loss_is_refused_with_the_remedy(fit):
+    hypermodel, hp = MLP.make(patience=2), keras_tuner.HyperParameters()
+    model = hypermodel.build(hp)
+    with pytest.raises(ValueError, match="pass `validation_data` or `validation_split"):
+        hypermodel.fit(hp, model, *MLP.data(48), verbose=0, **fit)
+
+
+@pytest.mark.parametrize(
+    ("num_examples", "fit", "updates"),
+    [
+        (50, {}, 5 * 4),
+        (50, {"epochs": 2}, 2 * 4),
+        (50, {"batch_size": 7}, 5 * 8),
+        (50, {"validation_split": 0.3}, 5 * 3),  # 35 examples
+    ],
+    ids=str,
+)
+def test_the_updates_of_a_run_over_arrays_are_counted(num_examples, fit, updates):
+    hypermodel = MLP.make(epochs=5, batch_size=16)
+    hp = keras_tuner.HyperParameters()
+    model = hypermodel.build(hp)
+    hypermodel.fit(hp, model, *MLP.data(num_examples), verbose=0, **fit)
+    assert hypermodel.total_steps == updates
+    assert int(model.optimizer.iterations) == updates
+
+
+def test_the_updates_of_a_run_over_a_dataset_are_its_batches():
+    hypermodel, hp = MLP.make(epochs=2), keras_tuner.HyperParameters()
+    dataset = tf.data.Dataset.from_tensor_slices(MLP.data(50)).batch(8)
+    model = hypermodel.build(hp)
+    hypermodel.fit(hp, model, dataset, verbose=0)
+    assert int(model.optimizer.iterations) == hypermodel.total_steps == 2 * 7
+
+
+def test_a_dataset_of_unknown_length_is_refused_with_the_remedy():
+    hypermodel, hp = MLP.make(), keras_tuner.HyperParameters()
+    endless = tf.data.Dataset.from_tensor_slices(MLP.data(48)).batch(8).repeat()
+    model = hypermodel.build(hp)
+    with pytest.raises(ValueError, match="pass `steps_per_epoch`"):
+        hypermodel.fit(hp, model, endless)
+    hypermodel.fit(hp, model, endless, steps_per_epoch=2, epochs=1, verbose=0)
+    assert hypermodel.total_steps == 2
+
+
+def searched(directory, hypermodel, **arguments):
+    tuner = tuners.RandomSearch(
+        hypermodel,
+        objective="val_loss",
+        seed=0,
+        directory=directory,
+        project_name="search",
+        **arguments,
+    )
+    data = MLP.data(48)
+    tuner.search(*data, validation_data=data, verbose=0)
+    return [trial.hyperparameters.values for trial in tuner.oracle.trials.values()]
+
+
+def test_declared_hyperparameters_alone_are_searched_without_new_entries(tmp_path):
+    """What is not declared has its default, like the learning rate here."""
+    own = cases.fixed(dropout=0.25, activation="tanh")
+    own.Int("units", 20, 30)
+    trials = searched(
+        tmp_path,
+        MLP.make(epochs=1),
+        hyperparameters=own,
+        tune_new_entries=False,
+        max_trials=3,
+    )
+    assert len(trials) == 3
+    assert {values["dropout"] for values in trials} == {0.25}
+    assert {values["activation"] for values in trials} == {"tanh"}
+    assert all(20 <= values["units"] <= 30 for values in trials)
+    assert len({values["units"] for values in trials}) > 1
+    default = cases.space(MLP).get("learning_rate")
+    assert {values["learning_rate"] for values in trials} == {default}
+
+
+def test_declared_hyperparameters_override_a_space_that_is_searched(tmp_path):
+    own = cases.fixed(layers=2, norm="layer", units=16)
+    seen = []
+
+    class Seen(HyperMLP):
+        def network(self, hp):
+            seen.append(super().network(hp))
+            return seen[-1]
+
+    trials = searched(
+        tmp_path, Seen((6,), 3, epochs=1), hyperparameters=own, max_trials=2
+    )
+    assert {(v["layers"], v["norm"], v["units"]) for v in trials} == {(2, "layer", 16)}
+    assert len({values["learning_rate"] for values in trials}) == 2
+    for model in seen:
+        kinds = [type(layer).__name__ for layer in model.layers]
+        assert kinds.count("LayerNormalization") == 2
+        assert kinds.count("BatchNormalization") == 0
+
+
+@pytest.mark.parametrize(
+    ("activation", "initializer"),
+    [("relu", "HeNormal"), ("gelu", "HeNormal"), ("tanh", "GlorotUniform")],
+)
+def test_the_initializer_suits_the_activation(activation, initializer):
+    model = MLP.make().build(cases.fixed(activation=activation, layers=2))
+    hidden = [n for n in model.layers if isinstance(n, keras.layers.Dense)][:-1]
+    assert [type(n.kernel_initializer).__name__ for n in hidden] == [initializer] * 2
+
+
+@pytest.mark.parametrize(
+    ("norm", "kinds"),
+    [
+        ("batch", ["BatchNormalization"]),
+        ("layer", ["LayerNormalization"]),
+        ("none", []),
+    ],
+)
+def test_the_norm_is_the_declared_one(norm, kinds):
+    model = MLP.make().build(cases.fixed(norm=norm))
+    names = [type(layer).__name__ for layer in model.layers]
+    assert [name for name in names if "Normalization" in name] == kinds
+
+
+def test_an_unknown_norm_is_refused():
+    with pytest.raises(ValueError, match="`norm` must be one of 'batch', 'layer'"):
+        MLP.make().build(cases.fixed(norm="group"))
+
+
+def test_the_optimizer_s_space_is_narrowed_by_its_arguments():
+    hypermodel = MLP.make(
+        optimizer_arguments={"optimizers": ("sgd",), "learning_rate": 0.1}
+    )
+    hp = keras_tuner.HyperParameters()
+    hypermodel.build(hp)
+    assert hp.get("optimizer") == "sgd"
+    assert hp.get("learning_rate") == 0.1
+
+
+def test_the_logits_are_float32_in_mixed_precision():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = MLP.make().build(keras_tuner.HyperParameters())
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert model.output.dtype == "float32"
+    assert model.layers[1].compute_dtype == "float16"
+
+
+def test_the_base_class_asks_for_a_network():
+    with pytest.raises(NotImplementedError, match=r"implement `network\(hp\)`"):
+        HyperClassifier(2).build(keras_tuner.HyperParameters())
