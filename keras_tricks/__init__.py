@@ -2,7 +2,8 @@
 
 Importing the package registers its schedules and optimizers with Keras, so that
 `keras.models.load_model` needs no `custom_objects`. The folders that stand on
-KerasTuner (`hypermodels`, `tuners`) and `tf1` are imported when they are first used.
+KerasTuner (`hypermodels`, `tuners`), `training` and `tf1` are imported when they are
+first used; models of hypermodels load once `keras_tricks.hypermodels` is imported.
 """
 
 import importlib
@@ -21,10 +22,11 @@ __all__ = [
     "parameters",
     "schedules",
     "tf1",
+    "training",
     "tuners",
 ]
 
-_IMPORTED_ON_USE = ("hypermodels", "tf1", "tuners")
+_IMPORTED_ON_USE = ("hypermodels", "tf1", "training", "tuners")
 
 
 def __getattr__(name: str):

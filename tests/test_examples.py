@@ -24,6 +24,10 @@ EXAMPLES = {
         ("--seeds", "1", "--pretraining-epochs", "1", "--epochs", "1", "--output=out"),
         ("out/fine_tuned.keras",),
     ),
+    "search_with_workers.py": (
+        ("--trials", "2", "--epochs", "1", "--output", "out"),
+        ("out/leaderboard.csv",),
+    ),
     "tune_digits.py": (
         ("--trials", "2", "--epochs", "2", "--output", "out"),
         ("out/leaderboard.csv", "out/learning_curves.png", "out/schedule.png"),

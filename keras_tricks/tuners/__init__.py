@@ -2,12 +2,24 @@
 
 from keras_tricks.tuners.budget import InfeasibleTrialError
 from keras_tricks.tuners.budget import WithinBudget
+from keras_tricks.tuners.coarse_to_fine import CoarseToFine
+from keras_tricks.tuners.grid_search import GridSearch
+from keras_tricks.tuners.hyperband import Hyperband
+from keras_tricks.tuners.optuna_search import OptunaSearch
+from keras_tricks.tuners.optuna_study import to_optuna_study
+from keras_tricks.tuners.quasi_random import QuasiRandomSearch
 from keras_tricks.tuners.searches import BayesianOptimization
 from keras_tricks.tuners.searches import RandomSearch
 
 __all__ = [
     "BayesianOptimization",
+    "CoarseToFine",
+    "GridSearch",
+    "Hyperband",
     "InfeasibleTrialError",
+    "OptunaSearch",
+    "QuasiRandomSearch",
     "RandomSearch",
     "WithinBudget",
+    "to_optuna_study",
 ]

@@ -9,11 +9,36 @@ of its own, so that a KerasTuner release that moves one of them fails there, by 
 | `Tuner._configure_tensorboard_dir` | 1.4.7, 1.4.8 | imports tensorboard for every trial, whether or not there is a TensorBoard callback; TensorFlow no longer brings tensorboard from 2.21 on |
 | `Oracle._check_consecutive_failures` | 1.4.7, 1.4.8 | raises before the failed trial is saved, with the last message only, and counts a diverged trial as a fault of the program |
 | `Oracle._seed_state` | 1.4.7, 1.4.8 | the seed of the next random setting, which grows by one with each: searches with seeds 0 and 1 would share nearly all their settings |
+| `Oracle._random_values` | 1.4.7, 1.4.8 | gives up after 20 settings that were tried already, while there are others left in a small space |
+| `Oracle._duplicate` | 1.4.7, 1.4.8 | tells settings that were tried already |
+| `Oracle._record_values` | 1.4.7, 1.4.8 | adds a trial's settings to those that were tried |
+| `Oracle._tried_so_far` | 1.4.7, 1.4.8 | holds them; the settings of a lost trial must leave it |
+| `Oracle._id_to_hash` | 1.4.7, 1.4.8 | tells which of them are a trial's |
+| `Oracle._run_times` | 1.4.7, 1.4.8 | counts the attempts of each trial, to be restored when `oracle.json` is lost |
+| `Oracle._retry_queue` | 1.4.7, 1.4.8 | holds the trials to run again: those that a killed process left |
+| `Oracle._project_dir` | 1.4.7, 1.4.8 | the folder of the project |
+| `Oracle._get_oracle_fname` | 1.4.7, 1.4.8 | the file of the oracle's state, which the public `save` writes in place, so that it is cut off when the process is killed |
+| `Oracle._get_trial_dir` | 1.4.7, 1.4.8 | a trial's folder |
+| `Oracle._save_trial` | 1.4.7, 1.4.8 | writes `trial.json` in place |
+| `BaseTuner._populate_initial_space` | 1.4.7, 1.4.8 | finds the space as it is now; KerasTuner omits it when it resumes, and takes the saved space unseen |
+| `BaseTuner._get_tuner_fname` | 1.4.7, 1.4.8 | the file of the tuner's state, which the public `save` writes in place |
+| `BaseTuner._is_worker` | 1.4.7, 1.4.8 | whether the oracle is another process's |
+| `Tuner._get_checkpoint_fname` | 1.4.7, 1.4.8 | the file of a trial's weights, whose absence shall be explained |
+| `oracle_chief.OracleServicer` | 1.4.7, 1.4.8 | translates the workers' requests; the server around it never ends when a worker dies, and otherwise 20 seconds late |
+| `protos` | 1.4.7, 1.4.8 | registers it |
 | `Oracle._display` | 1.4.7, 1.4.8 | prints the settings of every trial through our progress bar; the public `verbose` would do, if `search` did not set it |
 | `BayesianOptimizationOracle._random_state` | 1.4.7, 1.4.8 | is not saved, so that a resumed search would repeat the random starting points of the first trials |
 """  # noqa: E501
 
+import collections
+import contextlib
+import os
+import time
+import warnings
 from collections.abc import Iterable
+from collections.abc import Iterator
+from concurrent import futures
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -21,6 +46,7 @@ import keras_tuner
 import numpy as np
 
 from keras_tricks.tuners import seeds
+from keras_tricks.tuners import store
 
 
 def has_tensorboard(callbacks: Iterable[Any]) -> bool:
@@ -28,14 +54,114 @@ def has_tensorboard(callbacks: Iterable[Any]) -> bool:
     return any(type(callback).__name__ == "TensorBoard" for callback in callbacks)
 
 
+@contextlib.contextmanager
+def oracle_server(leases: Any) -> Iterator[None]:
+    """Answers the requests of KerasTuner's worker processes, in a thread."""
+    # Not before there are workers: loading them takes as long as they need.
+    import grpc
+    from keras_tuner.src import protos
+    from keras_tuner.src.distribute import oracle_chief
+
+    class Servicer(oracle_chief.OracleServicer):
+        def CreateTrial(self, request, context):
+            with leases.lock:
+                leases.hear(request.tuner_id)
+                response = super().CreateTrial(request, context)
+                stopped = response.trial.status == protos.get_proto().STOPPED
+                if stopped and self.oracle.ongoing_trials:
+                    # One of them may come back.
+                    response.trial.status = protos.get_proto().IDLE
+                    self.oracle.tuner_ids.add(request.tuner_id)
+                elif stopped:
+                    leases.has_stopped = True
+            if response.trial.status == protos.get_proto().IDLE:
+                time.sleep(0.1)  # Workers ask again at once.
+            return response
+
+        def GetTrial(self, request, context):
+            with leases.lock:
+                leases.hear_of(request.trial_id)
+                return super().GetTrial(request, context)
+
+        def UpdateTrial(self, request, context):
+            with leases.lock:
+                if self.oracle.get_trial(request.trial_id).status == "RUNNING":
+                    return super().UpdateTrial(request, context)
+                trial = self.oracle.get_trial(request.trial_id).to_proto()
+                return protos.get_service().UpdateTrialResponse(trial=trial)
+
+        def EndTrial(self, request, context):
+            with leases.lock:
+                # A worker that was given up for dead may end a trial after another.
+                status = self.oracle.get_trial(request.trial.trial_id).status
+                if status == "RUNNING":
+                    return super().EndTrial(request, context)
+                return protos.get_service().EndTrialResponse()
+
+    # One thread: KerasTuner does not let go of a lock in which an error was raised.
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
+    servicer = Servicer(leases.oracle)
+    protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
+    address = os.environ["KERASTUNER_ORACLE_IP"]
+    server.add_insecure_port(f"{address}:{os.environ['KERASTUNER_ORACLE_PORT']}")
+    server.start()
+    try:
+        yield
+    finally:
+        server.stop(grace=1).wait()
+
+
 class TunerHooks:
     """Goes before `keras_tuner.Tuner` and calls methods where it has none."""
+
+    oracle: Any
+    # Whether the oracle, and all that is saved, belong to the process that searches.
+    is_leased: bool = False
 
     def on_build_begin(self) -> None:
         """Called when Keras's state is clear, just before a model is built."""
 
     def on_build_end(self, model: keras.Model) -> None:
         """Called when a model has been built."""
+
+    def on_space_populated(self) -> None:
+        """Called when the space is known that the hypermodel now has."""
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether the oracle is that of KerasTuner's chief process."""
+        return self._is_worker()  # type: ignore[attr-defined]
+
+    def checkpoint_file(self, trial_id: str) -> Path:
+        """Returns the file of a trial's weights."""
+        return Path(self._get_checkpoint_fname(trial_id))  # type: ignore[attr-defined]
+
+    def save(self) -> None:
+        """Saves the oracle and the tuner, each file whole or not at all."""
+        if self.is_leased:
+            return
+        if not self.is_worker:
+            self.oracle.save()
+        state = self.get_state()  # type: ignore[attr-defined]
+        store.write_json(self._get_tuner_fname(), state)  # type: ignore[attr-defined]
+
+    def reload(self) -> None:
+        """Resumes the project, if what it holds is this search."""
+        self._populate_initial_space()
+
+    def reload_state(self) -> None:
+        """Restores the tuner's own state, if its file can be read."""
+        path = Path(self._get_tuner_fname())  # type: ignore[attr-defined]
+        if not path.exists():
+            return
+        try:
+            self.set_state(store.read_json(path))  # type: ignore[attr-defined]
+        except store.DamagedFileError as error:
+            warnings.warn(f"{error}. The tuner's own state is new.", stacklevel=2)
+
+    def _populate_initial_space(self) -> None:
+        super()._populate_initial_space()  # type: ignore[misc]
+        self.on_space_populated()
 
     def _build_hypermodel(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         self.on_build_begin()
@@ -53,8 +179,24 @@ class TunerHooks:
 class OracleHooks:
     """Goes before a `keras_tuner.Oracle`: quiet, and without its limit of failures."""
 
+    # What stood on disk when this process last saved or read it.
+    version_on_disk: Any = None
+
     seed: int
+    start_order: list[str]
+    end_order: list[str]
+    ongoing_trials: dict[str, Any]
+    tuner_ids: set[str]
+    get_state: Any
     _display: Any
+    _duplicate: Any
+    _get_oracle_fname: Any
+    _get_trial_dir: Any
+    _id_to_hash: dict[str, str | None]
+    _project_dir: str
+    _record_values: Any
+    _run_times: dict[str, int]
+    _tried_so_far: set[str | None]
 
     def quieten(self) -> None:
         """Stops KerasTuner's own printing."""
@@ -63,6 +205,99 @@ class OracleHooks:
     def seed_suggestion(self, trial_id: str) -> None:
         """Makes random settings a function of the search's seed and the trial."""
         self._seed_state = seeds.derived_seed(self.seed, trial_id, "settings")
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the project."""
+        return Path(self._project_dir)
+
+    def save(self) -> None:
+        """Saves all but the trials, whole or not at all."""
+        store.write_json(self._get_oracle_fname(), self.get_state())
+        self.version_on_disk = store.version(self._get_oracle_fname())
+
+    def read_state(self) -> dict[str, Any]:
+        """Returns what `save` wrote."""
+        self.version_on_disk = store.version(self._get_oracle_fname())
+        return store.read_json(self._get_oracle_fname())
+
+    def was_changed_on_disk(self) -> bool:
+        """Whether another process has saved since this one saved or read."""
+        return store.version(self._get_oracle_fname()) != self.version_on_disk
+
+    def unseen_values(self) -> dict[str, Any] | None:
+        """Returns random settings that were not tried, or None if none are left."""
+        return self._random_values()
+
+    def record_values(self, trial: Any) -> None:
+        """Counts the settings of a trial, as they are now, among those tried."""
+        self._record_values(trial)
+
+    def is_duplicate(self, values: dict[str, Any]) -> bool:
+        """Whether settings were tried already, in a trial that has begun."""
+        return self._duplicate(values)
+
+    def forget_values(self, trial_id: str) -> None:
+        """Lets the settings of a trial be suggested again."""
+        self._tried_so_far.discard(self._id_to_hash.pop(trial_id, None))
+
+    def forget_history(self) -> None:
+        """Clears what `restore_history` derives from the trials."""
+        self.start_order = []
+        self.end_order = []
+        self._run_times = collections.defaultdict(int)
+        self._tried_so_far = set()
+        self._id_to_hash = collections.defaultdict(lambda: None)
+
+    def restore_history(self, trials: Iterable[Any]) -> None:
+        """Makes the order of the trials, and what is to be run, agree with `trials`.
+
+        KerasTuner saves a trial and the oracle one after the other, and may be killed
+        in between. The trials are right.
+        """
+        unfinished = []
+        for trial in trials:
+            if trial.trial_id not in self.start_order:
+                self.start_order.append(trial.trial_id)
+            if trial.status in ("COMPLETED", "FAILED"):
+                if trial.trial_id not in self.end_order:
+                    self.end_order.append(trial.trial_id)
+                self._run_times[trial.trial_id] = (
+                    self._run_times.get(trial.trial_id) or 1
+                )
+            else:
+                unfinished.append(trial.trial_id)
+            if trial.hyperparameters.values and not self._id_to_hash[trial.trial_id]:
+                self._record_values(trial)
+        # KerasTuner takes from the end.
+        self._retry_queue = unfinished[::-1]
+        self.ongoing_trials = {}
+        self.tuner_ids = set()
+
+    def run_again(self, trial_id: str) -> None:
+        """Sends a trial, whose worker is gone, to the next worker that asks."""
+        for tuner_id, trial in list(self.ongoing_trials.items()):
+            if trial.trial_id == trial_id:
+                del self.ongoing_trials[tuner_id]
+                self.tuner_ids.discard(tuner_id)
+        if trial_id not in self._retry_queue:
+            self._retry_queue.append(trial_id)
+
+    def is_waiting(self, trial_id: str) -> bool:
+        """Whether a trial is to be run again."""
+        return trial_id in self._retry_queue
+
+    def _random_values(self) -> dict[str, Any] | None:
+        values = super()._random_values()  # type: ignore[misc]
+        return self.remaining_values() if values is None else values
+
+    def remaining_values(self) -> dict[str, Any] | None:
+        """Called when random settings were all tried before."""
+        return None
+
+    def _save_trial(self, trial: Any) -> None:
+        path = Path(self._get_trial_dir(trial.trial_id)) / "trial.json"
+        store.write_json(path, trial.get_state())
 
     def _check_consecutive_failures(self):
         # The tuner counts, after the trial has been saved.

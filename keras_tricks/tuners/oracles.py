@@ -1,29 +1,134 @@
-"""KerasTuner's oracles: every seed counts, and only finite scores are best."""
+"""KerasTuner's oracles: every seed counts, only finite scores win, no file is fatal."""
 
-import math
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import keras_tuner
+import numpy as np
 
 from keras_tricks.tuners import keras_tuner_hooks
+from keras_tricks.tuners import points
+from keras_tricks.tuners import records
+from keras_tricks.tuners import scores
 from keras_tricks.tuners import seeds
+from keras_tricks.tuners import store
+
+is_feasible = scores.is_feasible
+order = scores.order
+
+CHECKPOINT = "checkpoint.weights.h5"
 
 
 class OracleMixin(keras_tuner_hooks.OracleHooks):
-    """What our oracles share. Stands before KerasTuner's oracle in the bases."""
+    """What our oracles share. Stands before KerasTuner's oracle in the bases.
+
+    An oracle with a state of its own, beyond KerasTuner's `get_state`, overrides
+    `on_reloaded`. One whose methods the workers of `search(..., workers=)` may call
+    names them in `remote_methods`.
+
+    Attributes:
+        given_seed: The seed that was asked for, or None.
+        keep_checkpoints: Trials whose weights stay on disk, or None for all.
+        continues_trials: Whether a trial may begin with the weights of an earlier one.
+            Weights are then kept until the search ends.
+        remote_methods: Names of the methods that a worker process may call.
+    """
+
+    trials: dict[str, Any]
+    objective: Any
+    hyperparameters: Any
+
+    continues_trials: bool = False
+    remote_methods: tuple[str, ...] = ()
 
     def __init__(self, *, seed: int | None = None, **kwargs: Any):
         seed = seeds.checked_seed(seed)
         super().__init__(seed=seed, **kwargs)  # type: ignore[call-arg]
+        self.given_seed = seed
         if seed is not None:
             # KerasTuner takes a random seed where it is given 0.
             self.seed = seed
+        self.keep_checkpoints: int | None = None
+        self._lost: set[str] = set()
         self.quieten()
 
+    # Suggestions.
+
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """Returns the settings of a trial: a function of seed, trial and results."""
+        """Returns the settings of a trial: a function of seed, trial and results.
+
+        Settings that were tried before are replaced by others, as long as there are.
+        """
         self.seed_suggestion(trial_id)
-        return super().populate_space(trial_id)  # type: ignore[misc]
+        response = super().populate_space(trial_id)  # type: ignore[misc]
+        values = response.get("values")
+        if response["status"] == "RUNNING" and self.is_duplicate(values or {}):
+            values = self.replacement(trial_id)
+            status = "STOPPED" if values is None else "RUNNING"
+            return {"status": status, "values": values}
+        return response
+
+    def replacement(self, trial_id: str) -> dict[str, Any] | None:
+        """Returns settings in place of a duplicate, or None if none are left."""
+        return self.unseen_values()
+
+    def remaining_values(self) -> dict[str, Any] | None:
+        """Returns settings of a small space that are left, at random, or None."""
+        every = points.all_points(self.hyperparameters.space)
+        left = [values for values in every or () if not self.is_duplicate(values)]
+        if not left:
+            return None
+        seed = seeds.derived_seed(self.seed, str(len(self.trials)), "what is left")
+        return left[np.random.default_rng(seed).integers(len(left))]
+
+    @keras_tuner.synchronized
+    def create_trial(self, tuner_id: str) -> Any:
+        """Returns the next trial to run; those that were interrupted come first."""
+        trial = super().create_trial(tuner_id)  # type: ignore[misc]
+        if trial.trial_id not in self._lost or trial.status != "RUNNING":
+            return trial
+        self._lost.discard(trial.trial_id)
+        # Neither its settings nor its result could be read: both are made anew.
+        self.forget_values(trial.trial_id)
+        del self.trials[trial.trial_id], self.ongoing_trials[tuner_id]
+        response = self.populate_space(trial.trial_id)
+        self.trials[trial.trial_id] = trial
+        self.trials = _sorted(self.trials)
+        if response["status"] != "RUNNING":
+            trial.status = "FAILED"
+            trial.message = "Its files were lost, and no settings are left to be tried."
+            self.end_order.append(trial.trial_id)
+            self._save_trial(trial)
+            return self.create_trial(tuner_id)
+        trial.hyperparameters = self.hyperparameters.copy()
+        trial.hyperparameters.values = response["values"]
+        self._record_values(trial)
+        self.ongoing_trials[tuner_id] = trial
+        self._save_trial(trial)
+        self.save()
+        return trial
+
+    @keras_tuner.synchronized
+    def end_trial(self, trial: Any) -> None:
+        """Ends a trial, and drops the weights that are no longer among the best."""
+        super().end_trial(trial)  # type: ignore[misc]
+        if not self.continues_trials:
+            self.drop_checkpoints()
+
+    def drop_checkpoints(self) -> None:
+        """Deletes the weights of the trials that ended outside of the best ones."""
+        if self.keep_checkpoints is None:
+            return
+        best = {t.trial_id for t in self.get_best_trials(self.keep_checkpoints)}
+        for trial in self.trials.values():
+            if trial.status in ("COMPLETED", "FAILED") and trial.trial_id not in best:
+                path = self.folder / f"trial_{trial.trial_id}" / CHECKPOINT
+                path.unlink(missing_ok=True)
 
     @property
     def verbose(self) -> int:
@@ -41,23 +146,130 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         Unlike KerasTuner's it never fills up with failed trials, and trials of equal
         score stand in the order in which they were started.
         """
-        mixin: Any = self
         completed = [
             trial
-            for trial in mixin.trials.values()
+            for trial in self.trials.values()
             if trial.status == "COMPLETED" and is_feasible(trial.score)
         ]
-        sign = -1 if mixin.objective.direction == "max" else 1
+        sign = -1 if self.objective.direction == "max" else 1
         completed.sort(key=lambda trial: (sign * trial.score, order(trial.trial_id)))
         return completed[:num_trials]
 
+    # Resuming.
+
     def reload(self) -> None:
-        mixin: Any = self
-        super().reload()  # type: ignore[misc]
-        # Files come in any order; a Gaussian process's last bits depend on it.
-        mixin.trials = dict(
-            sorted(mixin.trials.items(), key=lambda item: order(item[0]))
-        )
+        """Reads the project's folder, as far as it can be read.
+
+        What is damaged or missing is named in a warning. A trial without `trial.json`
+        comes back from its `record.json`, or is run again under its ID. Without
+        `oracle.json` the order and the space come back from the trials.
+        """
+        fresh = copy.deepcopy(self.hyperparameters)
+        problems: list[str] = []
+        state: dict[str, Any] | None = None
+        try:
+            state = self.read_state()
+        except store.DamagedFileError as error:
+            problems.append(f"{error}: restored from the trials")
+        self.trials = self._read_trials(state or {}, problems)
+        if state is not None:
+            try:
+                # Trials that were running are found by their status.
+                self.set_state({**state, "ongoing_trials": {}})
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                problems.append(
+                    f"{self.folder / 'oracle.json'} is damaged "
+                    f"({type(error).__name__}: {error}): restored from the trials"
+                )
+                state = None
+        if state is None:
+            self.hyperparameters = copy.deepcopy(fresh)
+            self.forget_history()
+            for trial in self.trials.values():
+                self.update_space(trial.hyperparameters)
+        self.update_space(fresh)
+        self.restore_history(self.trials.values())
+        for trial_id in self._lost:
+            self.trials[trial_id].hyperparameters = self.get_space()
+            self.trials[trial_id].hyperparameters.values = {}
+        self.on_reloaded(rebuilt=state is None)
+        for problem in problems:
+            warnings.warn(problem, stacklevel=2)
+
+    def on_reloaded(self, rebuilt: bool) -> None:
+        """Called after `reload`, with all trials in place.
+
+        Args:
+            rebuilt: Whether `oracle.json` could not be read, so that `set_state` was
+                not called, or not to its end.
+        """
+
+    def has_results(self) -> bool:
+        """Whether the project's folder holds a trial that has ended."""
+        trials = self._read_trials({}, [])
+        self._lost.clear()
+        return any(t.status in ("COMPLETED", "FAILED") for t in trials.values())
+
+    def _read_trials(
+        self, state: dict[str, Any], problems: list[str]
+    ) -> dict[str, Any]:
+        """Returns all trials; stand-ins for those that are lost."""
+        found: dict[str, Any] = {}
+        self._lost = set()
+        missing = dict.fromkeys(_strings(state.get("start_order")))
+        for folder in self.folder.glob("trial_*"):
+            if folder.is_dir():
+                missing.setdefault(folder.name.removeprefix("trial_"))
+        for trial_id in missing:
+            trial = self._read_trial(trial_id, problems)
+            if trial is not None:
+                found[trial_id] = trial
+        missing.update(dict.fromkeys(_gaps(found)))
+        for trial_id in missing:
+            if trial_id not in found:
+                self._lost.add(trial_id)
+                found[trial_id] = _stand_in(trial_id)
+        return _sorted(found)
+
+    def _read_trial(self, trial_id: str, problems: list[str]) -> Any:
+        folder = self.folder / f"trial_{trial_id}"
+        try:
+            return keras_tuner.engine.trial.Trial.from_state(
+                store.read_json(folder / "trial.json")
+            )
+        except (store.DamagedFileError, KeyError, TypeError, ValueError) as error:
+            damage = error
+        trial = self._trial_of_record(folder)
+        if trial is not None:
+            problems.append(f"{damage}: restored from {records.RECORD_FILE}")
+        else:
+            problems.append(f"{damage}: trial {trial_id} is run again")
+        return trial
+
+    def _trial_of_record(self, folder: Path) -> Any:
+        """Returns the trial that a record tells of, or None."""
+        try:
+            record = records.TrialRecord.read(folder / records.RECORD_FILE)
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        trial = _stand_in(record.trial_id)
+        trial.hyperparameters = self.get_space()
+        trial.hyperparameters.values = dict(record.settings)
+        trial.message = record.traceback
+        trial.status = "FAILED"
+        if record.status == records.COMPLETED and record.score is not None:
+            trial.status = "COMPLETED"
+            trial.score = record.score
+            trial.best_step = (record.best_epoch or 1) - 1
+            trial.metrics.register(record.objective, direction=record.direction)
+            trial.metrics.update(record.objective, record.score, step=trial.best_step)
+        elif record.status == records.INFEASIBLE:
+            trial.message = f"Infeasible: {record.error}"
+        return trial
+
+    update_space: Any
+    get_space: Any
+    set_state: Any
 
 
 class RandomSearchOracle(OracleMixin, keras_tuner.oracles.RandomSearchOracle):
@@ -76,11 +288,28 @@ class BayesianOptimizationOracle(
         self.gpr.random_state = self.seed
 
 
-def is_feasible(score: float | None) -> bool:
-    """Whether a score is a number: neither missing nor NaN nor infinite."""
-    return score is not None and math.isfinite(score)
+def _sorted(trials: dict[str, Any]) -> dict[str, Any]:
+    """Files come in any order; a Gaussian process's last bits depend on it."""
+    return dict(sorted(trials.items(), key=lambda item: order(item[0])))
 
 
-def order(trial_id: str) -> tuple[int, str]:
-    """Sorting key: KerasTuner pads IDs to the width of `max_trials`, which may grow."""
-    return (int(trial_id), "") if trial_id.isdecimal() else (0, trial_id)
+def _stand_in(trial_id: str) -> Any:
+    # Invalid, as a trial that waits to be run again: no model is shown it.
+    return keras_tuner.engine.trial.Trial(
+        keras_tuner.HyperParameters(), trial_id=trial_id, status="INVALID"
+    )
+
+
+def _strings(value: Any) -> list[str]:
+    return [v for v in value if isinstance(v, str)] if isinstance(value, list) else []
+
+
+def _gaps(trial_ids: Iterable[str]) -> list[str]:
+    """Returns the IDs missing below the highest: a new trial gets the next number."""
+    numbers = {int(name): name for name in trial_ids if name.isdecimal()}
+    if not numbers:
+        return []
+    width = len(numbers[max(numbers)])
+    return [
+        f"{number:0{width}d}" for number in range(max(numbers)) if number not in numbers
+    ]

@@ -7,9 +7,11 @@ writes it, so that a diverged curve holds the tokens `NaN` and `Infinity`.
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import json
 import os
-import tempfile
+import platform
+import statistics
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +19,16 @@ from typing import Any
 
 import numpy as np
 
-from keras_tricks.tuners import oracles
+from keras_tricks.tuners import scores
+from keras_tricks.tuners import store
 
 if TYPE_CHECKING:
     import pandas as pd
 
 RECORD_FILE = "record.json"
+NOTES_FILE = "notes.json"
+
+PACKAGES = ("keras_tricks", "keras", "keras-tuner", "tensorflow", "numpy")
 
 COMPLETED = "COMPLETED"
 FAILED = "FAILED"
@@ -36,10 +42,12 @@ class ExecutionRecord:
     Attributes:
         seed: What Keras was seeded with just before the model was built.
         curves: The whole history: metric -> list of one value an epoch.
+        score: The objective at this run's best epoch.
     """
 
     seed: int
     curves: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
+    score: float | None = None
 
     def append_epoch(self, logs: dict[str, Any]) -> None:
         for name, value in logs.items():
@@ -63,6 +71,8 @@ class TrialRecord:
         objective: The name of the score.
         direction: `"min"` or `"max"`.
         score: The objective at the best epoch, its mean over the executions.
+        score_deviation: The standard deviation of the executions' scores (with n - 1);
+            None for a single one.
         best_epoch: That epoch, counted from 1; the mean over the executions, rounded
             down. None where the hypermodel returned no history.
         settings: The active hyperparameters.
@@ -72,6 +82,11 @@ class TrialRecord:
         executions: One `ExecutionRecord` for each training run.
         error: Type and message of the error.
         traceback: All of it.
+        earlier_errors: Of attempts before, each distinct one once.
+        versions: Of Python and of the packages that a result depends on.
+        git_commit: Of the folder in which the search was started, with `+changes`
+            where tracked files differed from it; None outside of a repository.
+        note: Texts under `why`, `outcome` and `next`, from `tuner.note`.
     """
 
     trial_id: str
@@ -79,6 +94,7 @@ class TrialRecord:
     objective: str
     direction: str
     score: float | None = None
+    score_deviation: float | None = None
     best_epoch: int | None = None
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     parameters: int | None = None
@@ -87,27 +103,21 @@ class TrialRecord:
     executions: list[ExecutionRecord] = dataclasses.field(default_factory=list)
     error: str | None = None
     traceback: str | None = None
+    earlier_errors: list[str] = dataclasses.field(default_factory=list)
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    git_commit: str | None = None
+    note: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def write(self, folder: str | os.PathLike[str]) -> None:
         """Writes the record into the trial's folder, whole or not at all."""
-        text = json.dumps(dataclasses.asdict(self), indent=1)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=folder, prefix=".record.", suffix=".tmp", delete=False
-        ) as file:
-            try:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-                file.close()
-                os.replace(file.name, Path(folder) / RECORD_FILE)
-            except BaseException:
-                file.close()
-                Path(file.name).unlink(missing_ok=True)
-                raise
+        content = dataclasses.asdict(self)
+        # Notes have a file of their own, which a running search does not touch.
+        del content["note"]
+        store.write_text(Path(folder) / RECORD_FILE, json.dumps(content, indent=1))
 
     @classmethod
     def read(cls, path: Path) -> TrialRecord:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         content["executions"] = [
             ExecutionRecord(**execution) for execution in content["executions"]
         ]
@@ -118,7 +128,7 @@ class TrialRecord:
         """What KerasTuner itself knows of a trial that has ended."""
         status = FAILED
         if trial.status == "COMPLETED":
-            status = COMPLETED if oracles.is_feasible(trial.score) else INFEASIBLE
+            status = COMPLETED if scores.is_feasible(trial.score) else INFEASIBLE
         return cls(
             trial_id=trial.trial_id,
             status=status,
@@ -161,18 +171,85 @@ def error_in(traceback: str | None) -> str | None:
     return "\n".join(lines).strip()
 
 
+def errors_of_attempts(folder: str | os.PathLike[str]) -> list[str]:
+    """Returns the distinct errors of a trial's earlier attempts, in their order."""
+    try:
+        record = TrialRecord.read(Path(folder) / RECORD_FILE)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return []
+    errors = [*record.earlier_errors, record.error]
+    return list(dict.fromkeys(error for error in errors if error is not None))
+
+
+def deviation(executions: list[ExecutionRecord]) -> float | None:
+    """Returns the standard deviation of the executions' scores, or None."""
+    found = [e.score for e in executions if scores.is_feasible(e.score)]
+    if len(found) < 2 or len(found) < len(executions):
+        return None
+    return statistics.stdev(found)  # type: ignore[type-var]
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that a result depends on."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit() -> str | None:
+    """Returns the commit of the working folder, or None outside of a repository."""
+    import subprocess  # Here, because only a search that begins needs it.
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments],
+            capture_output=True,
+            check=True,
+            encoding="utf-8",
+            stdin=subprocess.DEVNULL,
+            timeout=10,
+        ).stdout.strip()
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        changed = git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{commit}+changes" if changed else commit
+
+
+def read_notes(project_dir: str | os.PathLike[str]) -> dict[str, dict[str, str]]:
+    """Returns the notes of a project by trial ID."""
+    path = Path(project_dir) / NOTES_FILE
+    if not path.exists():
+        return {}
+    try:
+        return store.read_json(path)
+    except store.DamagedFileError as error:
+        warnings.warn(f"Skipped the notes: {error}", stacklevel=4)
+        return {}
+
+
 def read_all(project_dir: str | os.PathLike[str]) -> dict[str, TrialRecord]:
     """Returns all records of a project by trial ID, in the order of the trials.
 
     A file that cannot be read is named in a warning and left out.
     """
     records = []
+    notes = read_notes(project_dir)
     for path in Path(project_dir).glob(f"trial_*/{RECORD_FILE}"):
         try:
-            records.append(TrialRecord.read(path))
-        except (ValueError, TypeError, KeyError) as error:
+            record = TrialRecord.read(path)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             warnings.warn(f"Skipped a damaged record, {path}: {error}", stacklevel=4)
-    records.sort(key=lambda record: oracles.order(record.trial_id))
+            continue
+        record.note = notes.get(record.trial_id, {})
+        records.append(record)
+    records.sort(key=lambda record: scores.order(record.trial_id))
     return {record.trial_id: record for record in records}
 
 
@@ -191,15 +268,22 @@ def leaderboard(
     sign = -1 if objective.direction == "max" else 1
 
     def place(record: TrialRecord) -> tuple[Any, ...]:
-        key = oracles.order(record.trial_id)
+        key = scores.order(record.trial_id)
         if record.status == COMPLETED:
             assert record.score is not None
             return (0, sign * record.score, key)
         return (1 if record.status == INFEASIBLE else 2, 0.0, key)
 
+    notes = [
+        key
+        for key in ("why", "outcome", "next")
+        if any(r.note.get(key) for r in records)
+    ]
+    has_deviation = any(record.score_deviation is not None for record in records)
     fixed = [
-        *("rank", "trial_id", objective.name, "best_epoch"),
-        *("parameters", "seconds", "status"),
+        *("rank", "trial_id", objective.name),
+        *(["deviation"] if has_deviation else []),
+        *("best_epoch", "parameters", "seconds", "status", *notes),
     ]
     names = dict.fromkeys(hyperparameters)
     for record in records:
@@ -216,12 +300,16 @@ def leaderboard(
             "parameters": record.parameters,
             "seconds": record.seconds,
             "status": record.status,
+            **{key: record.note.get(key) for key in notes},
         }
+        if has_deviation:
+            row["deviation"] = record.score_deviation
         row.update((columns[name], value) for name, value in record.settings.items())
         rows.append(row)
     table = pd.DataFrame(rows, columns=[*fixed, *columns.values()])
     table[objective.name] = table[objective.name].astype("float64")
-    table["seconds"] = table["seconds"].astype("float64")
+    for name in ("seconds", *(["deviation"] if has_deviation else [])):
+        table[name] = table[name].astype("float64")
     for name in ("rank", "best_epoch", "parameters"):
         table[name] = table[name].astype("Int64")
     for name in columns.values():
@@ -230,3 +318,14 @@ def leaderboard(
         if present and all(type(value) is int for value in present):
             table[name] = table[name].astype("Int64")
     return table
+
+
+def errors_text(ended: list[TrialRecord]) -> str:
+    """Returns one line for each distinct error, with the trials that had it."""
+    trials_of: dict[str, list[str]] = {}
+    for record in ended:
+        trials_of.setdefault(record.error or "no message", []).append(record.trial_id)
+    return "\n".join(
+        f"trial {', '.join(trial_ids)}: {error}"
+        for error, trial_ids in trials_of.items()
+    )

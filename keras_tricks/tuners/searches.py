@@ -50,7 +50,11 @@ class RandomSearch(TunerMixin, keras_tuner.RandomSearch):
             largest number of trainable parameters per training sample (one half is a
             rule of thumb for small data). A trial whose model has more is infeasible;
             its model is neither built nor trained. None, the default, admits any. See
-            `WithinBudget`.
+            `WithinBudget`. `keep_checkpoints` (3 by default) is how many of the best
+            trials keep their weights. With `splits`, a scikit-learn splitter or a list
+            of index pairs, a trial is trained once for each fold of the arrays `x` and
+            `y`; `groups` are the splitter's, and `preprocess` is a function from a
+            fold's training examples to one that is applied to all of the fold's.
 
     Raises:
         TypeError: If `seed` is neither an integer nor None.

@@ -13,6 +13,8 @@ import pytest
 from keras_tricks.tuners import keras_tuner_hooks
 from keras_tricks.tuners import oracles
 
+BaseTuner = keras_tuner.engine.base_tuner.BaseTuner
+
 # Owner and name -> the public or private method of KerasTuner that must use it.
 USED_BY = {
     ("Tuner", "_build_hypermodel"): keras_tuner.Tuner._try_build,
@@ -20,6 +22,24 @@ USED_BY = {
     ("Oracle", "_check_consecutive_failures"): keras_tuner.Oracle.end_trial,
     ("Oracle", "_seed_state"): keras_tuner.Oracle._random_values,
     ("Oracle", "_display"): keras_tuner.Oracle.create_trial,
+    (
+        "Oracle",
+        "_random_values",
+    ): keras_tuner.oracles.RandomSearchOracle.populate_space,
+    ("Oracle", "_duplicate"): keras_tuner.Oracle._random_values,
+    ("Oracle", "_record_values"): keras_tuner.Oracle.create_trial,
+    ("Oracle", "_tried_so_far"): keras_tuner.Oracle._duplicate,
+    ("Oracle", "_id_to_hash"): keras_tuner.Oracle._record_values,
+    ("Oracle", "_run_times"): keras_tuner.Oracle.end_trial,
+    ("Oracle", "_retry_queue"): keras_tuner.Oracle.create_trial,
+    ("Oracle", "_project_dir"): keras_tuner.Oracle._get_oracle_fname,
+    ("Oracle", "_get_oracle_fname"): keras_tuner.Oracle.save,
+    ("Oracle", "_get_trial_dir"): keras_tuner.Oracle._save_trial,
+    ("Oracle", "_save_trial"): keras_tuner.Oracle.create_trial,
+    ("BaseTuner", "_populate_initial_space"): BaseTuner.__init__,
+    ("BaseTuner", "_get_tuner_fname"): BaseTuner.save,
+    ("BaseTuner", "_is_worker"): BaseTuner.save,
+    ("Tuner", "_get_checkpoint_fname"): keras_tuner.Tuner.run_trial,
     (
         "BayesianOptimizationOracle",
         "_random_state",
@@ -121,3 +141,14 @@ def test_starting_points_depend_on_the_trial_only():
     first = starting_points("3")
     assert starting_points("4") != first
     assert starting_points("3") == first
+
+
+def test_the_servicer_answers_what_workers_ask():
+    """`oracle_chief.OracleServicer`, `protos`: the requests that are overridden."""
+    from keras_tuner.src import protos
+    from keras_tuner.src.distribute import oracle_chief
+
+    asked = {"CreateTrial", "GetTrial", "UpdateTrial", "EndTrial"}
+    assert asked <= set(vars(oracle_chief.OracleServicer))
+    assert asked <= set(vars(protos.get_service_grpc().OracleServicer))
+    assert protos.get_proto().STOPPED != protos.get_proto().IDLE

@@ -3,15 +3,22 @@
 import json
 import math
 import os
+import platform
+import subprocess
 import traceback
+from pathlib import Path
 
+import keras
 import keras_tuner
 import numpy as np
+import pandas as pd
 import pytest
 
 from keras_tricks.tuners import RandomSearch
+from keras_tricks.tuners import judgement
 from keras_tricks.tuners import records
 from keras_tricks.tuners import seeds
+from tests import child_process
 from tests.tuners import toys
 
 LOSS = keras_tuner.Objective("val_loss", "min")
@@ -113,3 +120,150 @@ def test_a_message_that_is_no_traceback_is_the_error(message):
 def test_seeds_are_those_of_the_written_formula():
     """The first four bytes that `printf '7/3/1' | sha256sum` prints."""
     assert seeds.derived_seed(7, "03", 1) == 0xE745B62F
+
+
+class Doubled(keras_tuner.HyperModel):
+    """Two executions of a trial score twice its number, and twice that plus 3."""
+
+    fits = 0
+
+    def build(self, hp):
+        hp.Float("x", 0.0, 1.0)
+        return keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+
+    def fit(self, hp, model, *args, callbacks=(), **kwargs):
+        self.fits += 1
+        for callback in callbacks:
+            if hasattr(callback, "filepath"):  # KerasTuner's checkpoint.
+                callback.set_model(model)
+                callback.on_epoch_end(0, {})
+        trial, execution = divmod(self.fits - 1, 2)
+        return 2.0 * trial + 3.0 * execution
+
+
+@pytest.fixture(scope="module", name="doubled")
+def doubled_fixture(tmp_path_factory):
+    tuner = RandomSearch(
+        Doubled(),
+        max_trials=5,
+        executions_per_trial=2,
+        seed=0,
+        directory=tmp_path_factory.mktemp("doubled"),
+    )
+    tuner.search(verbose=0)
+    return tuner
+
+
+def test_every_executions_score_is_kept_with_the_deviation(doubled):
+    """Of n and n + 3 the deviation with n - 1 is 3 / sqrt(2)."""
+    for number, found in enumerate(doubled.ended_records()):
+        assert [e.score for e in found.executions] == [2.0 * number, 2.0 * number + 3]
+        assert found.score == 2.0 * number + 1.5
+        assert found.score_deviation == pytest.approx(3 / math.sqrt(2), rel=1e-12)
+    table = doubled.leaderboard()
+    assert table.columns[2:4].tolist() == ["default_objective", "deviation"]
+
+
+def test_a_history_scores_as_its_best_epoch():
+    history = keras.callbacks.History()
+    history.history = {"val_loss": [3.0, 1.0, 2.0], "loss": [0.0, 0.0, 0.0]}
+    assert judgement.score_of(history, LOSS) == 1.0
+    assert judgement.score_of(history, keras_tuner.Objective("val_loss", "max")) == 3.0
+    assert judgement.score_of(history, keras_tuner.Objective("gone", "max")) is None
+
+
+def test_a_record_tells_versions_and_commit(doubled):
+    found = doubled.ended_records()[0]
+    assert found.versions["python"] == platform.python_version()
+    assert found.versions["keras"] == keras.__version__
+    assert found.versions["numpy"] == np.__version__
+    asked = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, encoding="utf-8"
+    )
+    if asked.returncode:
+        assert found.git_commit is None
+    else:
+        assert found.git_commit.removesuffix("+changes") == asked.stdout.strip()
+
+
+def test_outside_of_a_repository_there_is_no_commit(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert records.git_commit() is None
+
+
+def test_the_weights_of_the_best_three_are_kept(doubled):
+    kept = sorted(Path(doubled.project_dir).glob("trial_*/checkpoint.weights.h5"))
+    assert [path.parent.name for path in kept] == ["trial_0", "trial_1", "trial_2"]
+    assert len(doubled.get_best_models(3)) == 3
+    with pytest.raises(ValueError, match=r"at most `keep_checkpoints`, 3.*=4"):
+        doubled.get_best_models(4)
+    with pytest.raises(ValueError, match="weights of trial 4 were not kept"):
+        doubled.load_model(doubled.oracle.get_trial("4"))
+
+
+@pytest.mark.parametrize("keep", [0, -1, 1.5, True])
+def test_a_number_of_checkpoints_that_is_none_is_refused(tmp_path, keep):
+    with pytest.raises(ValueError, match="Received: keep_checkpoints="):
+        RandomSearch(toys.Scored(float), directory=tmp_path, keep_checkpoints=keep)
+
+
+def test_notes_stand_in_the_records_and_in_the_leaderboard(tmp_path):
+    tuner = RandomSearch(toys.Scored(float), max_trials=2, seed=0, directory=tmp_path)
+    tuner.note("1", why="the default was too slow")
+    tuner.search(verbose=0)
+    tuner.note("1", outcome="slower", next="fewer layers")
+    tuner.note("1", next="none")
+    table = tuner.leaderboard().set_index("trial_id")
+    assert table.loc["1", ["why", "outcome", "next"]].tolist() == [
+        *("the default was too slow", "slower", "none")
+    ]
+    assert table.loc["0", ["why", "outcome", "next"]].isna().all()
+    assert tuner.ended_records()[1].note["outcome"] == "slower"
+    with pytest.raises(TypeError, match="`why` must be a text or None"):
+        tuner.note("1", why=3)
+
+
+def test_the_leaderboard_is_written_as_csv(doubled, tmp_path):
+    table = doubled.leaderboard(tmp_path / "table.csv")
+    read = pd.read_csv(tmp_path / "table.csv", dtype={"trial_id": "string"})
+    assert read["default_objective"].tolist() == table["default_objective"].tolist()
+    assert read.columns.tolist() == table.columns.tolist()
+
+
+def test_memory_does_not_grow_with_the_trials(tmp_path):
+    """At most 2 MiB a trial, over 100 trials after the first ten."""
+    printed = child_process.run_python(
+        """
+        import keras
+        from keras_tricks.tuners import RandomSearch
+        from tests.tuners import toys
+
+        def rss():
+            for line in open("/proc/self/status"):
+                if line.startswith("VmRSS"):
+                    return int(line.split()[1]) / 1024
+
+        found = []
+
+        class Watched(RandomSearch):
+            def on_trial_end(self, trial):
+                super().on_trial_end(trial)
+                found.append(rss())
+
+        def build(hp):
+            rate = hp.Float("rate", 1e-3, 1e-1)
+            model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+            loss = keras.losses.BinaryCrossentropy(from_logits=True)
+            model.compile(keras.optimizers.SGD(rate), loss, jit_compile=False)
+            return model
+
+        tuner = Watched(build, "loss", max_trials=110, seed=0, directory=".")
+        data = toys.toy_data()
+        tuner.search(data["x"], data["y"], batch_size=64, verbose=0)
+        print((found[-1] - found[9]) / 100)
+        """,
+        cwd=tmp_path,
+        timeout_seconds=600,
+    )
+    assert float(printed.splitlines()[-1]) < 2.0

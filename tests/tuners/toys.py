@@ -9,10 +9,17 @@ import numpy as np
 
 EPOCHS = 2
 
-# Few random points, so that three trials reach the model of BayesianOptimization.
+
+# What three trials of `build` need to be of interest.
 EXTRA_ARGUMENTS: dict[str, dict[str, Any]] = {
     "RandomSearch": {},
+    # Few random points, so that the last trial reaches the model.
     "BayesianOptimization": {"num_initial_points": 2},
+    "GridSearch": {},
+    # The first rung has `EPOCHS` epochs.
+    "Hyperband": {"max_epochs": 2 * 3**3},
+    "OptunaSearch": {},
+    "QuasiRandomSearch": {},
 }
 
 
@@ -34,9 +41,11 @@ def toy_data() -> dict[str, Any]:
 def build(hp: keras_tuner.HyperParameters) -> keras.Model:
     """A model that draws from every generator: weights, dropout, shuffling."""
     rate = hp.Float("rate", 1e-3, 1e-1, sampling="log")
+    # Before `layers`, which so changes within the first points of a grid.
+    units = hp.Int("units", 2, 8)
     layers = hp.Int("layers", 1, 2)
     model = keras.Sequential([keras.Input((4,))])
-    model.add(keras.layers.Dense(hp.Int("units", 2, 8), activation="relu"))
+    model.add(keras.layers.Dense(units, activation="relu"))
     with hp.conditional_scope("layers", [2]):
         second = hp.Int("units_2", 2, 8)
     if layers == 2:

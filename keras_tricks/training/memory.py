@@ -1,0 +1,52 @@
+"""How much memory a pack will take, from counts of parameters."""
+
+import os
+
+import tensorflow as tf
+
+from keras_tricks.training import keras_hooks
+from keras_tricks.training.steps import FunctionalModel
+
+# Of what is free; the rest is for activations, which counts do not tell.
+USABLE_SHARE = 0.5
+
+
+def bytes_per_trial(functional: FunctionalModel) -> int:
+    """Returns the bytes that one trial's weights and what goes with them take.
+
+    Weights, their gradients, the optimizer's slots, the new values beside the old ones
+    during a step, and the best epoch's copy. Activations are not in it.
+    """
+    start = functional.start
+    trainable, state = _num_bytes(start.trainable), _num_bytes(start)
+    kept = trainable + _num_bytes(start.non_trainable)
+    return 2 * state + trainable + kept
+
+
+def available_bytes() -> int:
+    """Returns the bytes of memory that are free: the first GPU's, or the computer's."""
+    devices = tf.config.list_logical_devices("GPU")
+    if devices:
+        limit = keras_hooks.gpu_memory()
+        if limit is not None:
+            return limit - tf.config.experimental.get_memory_info("GPU:0")["current"]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def largest_pack(functional: FunctionalModel, memory_limit: int | None = None) -> int:
+    """Returns how many trials fit together, at least 1.
+
+    Args:
+        functional: The model.
+        memory_limit: Bytes that may be used; None is half of what is free.
+    """
+    if memory_limit is None:
+        memory_limit = int(USABLE_SHARE * available_bytes())
+    return max(1, memory_limit // max(1, bytes_per_trial(functional)))
+
+
+def _num_bytes(tensors) -> int:
+    return sum(
+        tensor.dtype.size * tensor.shape.num_elements()
+        for tensor in tf.nest.flatten(tensors)
+    )

@@ -1,0 +1,237 @@
+"""Whole epochs as one compiled function, and the cache of what was compiled."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_tricks.training import fed_numbers
+from keras_tricks.training import keras_hooks
+from keras_tricks.training.steps import FunctionalModel
+from keras_tricks.training.steps import State
+
+
+class Program:
+    """The epochs of one structure, for one trial or for several at once.
+
+    With `packed` each tensor of the state, the fed numbers and the rates have a first
+    axis of trials, and a step is vectorised over it by `tf.vectorized_map`. Data and
+    their order are common to all trials.
+
+    Args:
+        functional: The model.
+        packed: Whether there is an axis of trials.
+        jit_compile: Whether XLA compiles the steps.
+    """
+
+    def __init__(
+        self, functional: FunctionalModel, *, packed: bool, jit_compile: bool = False
+    ):
+        self.functional = functional
+        self.packed = packed
+        self.jit_compile = jit_compile
+        # XLA's own random numbers are slow on a CPU; and within a vectorised step
+        # TensorFlow draws for one trial after another.
+        self._draws_before = (packed or jit_compile) and functional.can_draw_before()
+        self._train_step = self._compiled(self._one_train_step)
+        # Seldom run, and as long in XLA's compiler as the other.
+        self._test_step = self._one_test_step
+        self.train_epoch = tf.function(self._train_epoch, autograph=False)
+        self.evaluate = tf.function(self._evaluate, autograph=False)
+
+    def _compiled(self, step: Callable) -> Callable:
+        if not self.jit_compile:
+            return step
+        return tf.function(step, jit_compile=True, autograph=False)
+
+    def _train_epoch(
+        self, state: State, numbers, rates, x, y, order, batch_size: int
+    ) -> tuple[State, dict[str, Any]]:
+        """Trains for an epoch, the partial last batch included.
+
+        Args:
+            state: The state at its start.
+            numbers: The fed numbers, of shape ([trials,] n, 2).
+            rates: The learning rate of each step, of shape ([trials,] steps).
+            x: All examples.
+            y: Their labels.
+            order: The epoch's order, int32.
+            batch_size: Examples a step.
+
+        Returns:
+            The state at its end, and the loss and metrics by name, one a trial.
+        """
+
+        def step(number, state, rows):
+            rate = tf.gather(rates, number, axis=-1)
+            batch = tf.gather(x, rows), tf.gather(y, rows)
+            draws = self._draw(state, tf.shape(rows)[0])
+            return self._train_step(state, numbers, rate, *batch, draws)
+
+        state = self._cleared(state)
+        state = self._over_batches(step, state, order, batch_size)
+        return state, self._results(state)
+
+    def _evaluate(self, state: State, numbers, x, y, batch_size: int) -> dict[str, Any]:
+        """Returns the loss and the metrics of `state` on all examples, by name."""
+
+        def step(number, state, rows):
+            batch = tf.gather(x, rows), tf.gather(y, rows)
+            return self._test_step(state, numbers, *batch)
+
+        order = tf.range(x.shape[0], dtype=tf.int32)
+        state = self._over_batches(step, self._cleared(state), order, batch_size)
+        return self._results(state)
+
+    def _over_batches(self, step, state: State, order, batch_size: int) -> State:
+        num_examples = order.shape[0]
+        if not self.jit_compile:
+            # The last batch has its own length, so that the step is traced once.
+            def body(number, state):
+                start = number * batch_size
+                stop = tf.minimum(start + batch_size, num_examples)
+                return number + 1, step(number, state, order[start:stop])
+
+            num_steps = -(-num_examples // batch_size)
+            return self._loop(body, state, num_steps)
+
+        def whole(number, state):
+            rows = tf.slice(order, [number * batch_size], [batch_size])
+            return number + 1, step(number, state, rows)
+
+        num_whole, rest = divmod(num_examples, batch_size)
+        state = self._loop(whole, state, num_whole)
+        if rest:
+            state = step(tf.constant(num_whole), state, order[num_whole * batch_size :])
+        return state
+
+    @staticmethod
+    def _loop(body, state: State, num_steps: int) -> State:
+        return tf.while_loop(
+            lambda number, state: number < num_steps,
+            body,
+            (tf.constant(0), state),
+            maximum_iterations=num_steps,
+        )[1]
+
+    def _one_train_step(self, state, numbers, rate, x, y, draws) -> State:
+        train_step = self.functional.train_step
+        if not self.packed:
+            return train_step(state, numbers, rate, x, y, draws)
+        given = draws is not None
+        return _vectorized(
+            lambda each: train_step(
+                each[0], each[1], each[2], x, y, each[3] if given else None
+            ),
+            (state, numbers, rate, *([draws] if given else [])),
+        )
+
+    def _one_test_step(self, state, numbers, x, y) -> State:
+        test_step = self.functional.test_step
+        if not self.packed:
+            return test_step(state, numbers, x, y)
+        needed = state.trainable, state.non_trainable, state.metrics
+
+        def one(each):
+            (trainable, non_trainable, metrics), numbers = each
+            full = State(
+                trainable, non_trainable, self.functional.start.optimizer, metrics
+            )
+            return test_step(full, numbers, x, y).metrics
+
+        return state._replace(metrics=_vectorized(one, (needed, numbers)))
+
+    def _draw(self, state: State, batch_size) -> list | None:
+        if not self._draws_before:
+            return None
+        draw = self.functional.draw
+        if not self.packed:
+            return draw(state, batch_size)
+        start = self.functional.start
+        each = []
+        for trial in range(state.trainable[0].shape[0]):
+            own = start._replace(non_trainable=[t[trial] for t in state.non_trainable])
+            each.append(draw(own, batch_size))
+        return [tf.stack(layer) for layer in zip(*each, strict=True)]
+
+    def _cleared(self, state: State) -> State:
+        metrics = self.functional.start.metrics
+        if self.packed:
+            num_trials = state.trainable[0].shape[0]
+            metrics = [tf.stack([value] * num_trials) for value in metrics]
+        return state._replace(metrics=metrics)
+
+    def _results(self, state: State) -> dict[str, Any]:
+        results = self.functional.results
+        if not self.packed:
+            return results(state.metrics)
+        return _vectorized(results, state.metrics)
+
+
+def _vectorized(function, stacked):
+    with keras_hooks.both_branches():
+        return tf.vectorized_map(function, stacked, warn=False)
+
+
+class ProgramCache:
+    """Compiled programs by structure, for as long as this object lives.
+
+    Example:
+
+    >>> from keras_tricks.training.programs import ProgramCache
+    >>> len(ProgramCache())
+    0
+    """
+
+    def __init__(self) -> None:
+        self._models: dict[Any, list[FunctionalModel]] = {}
+        self._programs: dict[tuple[int, bool, bool], Program] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._programs)
+
+    def find(self, signature: Any, numbers: list[float]) -> FunctionalModel | None:
+        """Returns the model of a structure that takes these numbers, if there is one.
+
+        Args:
+            signature: What the structure is known by.
+            numbers: The numbers that would be fed.
+        """
+        for functional in self._models.get(signature, ()):
+            if functional.accepts(numbers):
+                return functional
+        return None
+
+    def add(
+        self, signature: Any, model: keras.Model, x: Any, y: Any
+    ) -> FunctionalModel:
+        """Makes `model` the one of its structure, and returns its functional form."""
+        functional = FunctionalModel(model, x, y)
+        self._models.setdefault(signature, []).append(functional)
+        return functional
+
+    def program(
+        self, functional: FunctionalModel, *, packed: bool, jit_compile: bool = False
+    ) -> Program:
+        """Returns the program of a model, made at the first call."""
+        key = (id(functional), packed, jit_compile)
+        with self._lock:
+            if key not in self._programs:
+                self._programs[key] = Program(
+                    functional, packed=packed, jit_compile=jit_compile
+                )
+            return self._programs[key]
+
+
+def numbers_of(model: keras.Model) -> list[float]:
+    """Returns the numbers of a compiled model that are fed, in their order."""
+    return [
+        place.get()
+        for place in (
+            *fed_numbers.places(model.optimizer, model.loss),
+            *fed_numbers.penalty_places(model),
+        )
+    ]

@@ -1,0 +1,293 @@
+"""Training a list of settings of one model, compiled once."""
+
+import dataclasses
+import logging
+import operator
+from collections.abc import Callable
+from collections.abc import Hashable
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_tricks.schedules import arguments
+from keras_tricks.training import choice
+from keras_tricks.training import packing
+from keras_tricks.training import programs
+from keras_tricks.training import stock
+from keras_tricks.training.networks import Network
+from keras_tricks.training.packing import Data
+from keras_tricks.training.steps import FunctionalModel
+from keras_tricks.training.steps import NotUnderstood
+from keras_tricks.training.trials import Trial
+from keras_tricks.training.trials import seeded
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass
+class Trained:
+    """One setting, trained.
+
+    Attributes:
+        setting: The setting.
+        seed: Its seed.
+        weights: The best epoch's, in the order of `keras.Model.set_weights`.
+        curves: Name (`loss`, `val_loss`, ...) -> float32 array, one number an epoch.
+        best_epoch: Epoch of the lowest validation loss (training loss without a
+            validation), counted from 0; None if no loss was finite.
+        score: That loss; infinite if none was finite.
+        num_epochs: Epochs trained.
+        diverged: Whether it ended because a loss was not finite.
+        reason: Why it was trained by its own `fit`; None if it was compiled once.
+
+    Example:
+
+    >>> import numpy
+    >>> from keras_tricks.training import Trained
+    >>> losses = {"loss": numpy.array([0.5, 0.25], "float32")}
+    >>> Trained(0.1, 0, [], losses, best_epoch=1, score=0.25, num_epochs=2,
+    ...         diverged=False).score
+    0.25
+    """
+
+    setting: Any
+    seed: int
+    weights: list[np.ndarray]
+    curves: dict[str, np.ndarray]
+    best_epoch: int | None
+    score: float
+    num_epochs: int
+    diverged: bool
+    reason: str | None = None
+
+
+def train(
+    settings: Sequence[Any],
+    build: Callable[[Any], keras.Model],
+    x: Any,
+    y: Any,
+    *,
+    validation_data: tuple[Any, Any] | None = None,
+    epochs: int,
+    batch_size: int = 32,
+    seeds: Sequence[int] | int = 0,
+    patience: int | None = None,
+    packed: int | str | None = "auto",
+    jit_compile: bool = False,
+    order_seed: int | None = 0,
+    same_network: Callable[[Any], Hashable] | None = None,
+    compile_arguments: Callable[[Any], dict[str, Any]] | None = None,
+    on_epoch: packing.OnEpoch | None = None,
+    memory_limit: int | None = None,
+    cache: programs.ProgramCache | None = None,
+) -> list[Trained]:
+    """Trains each setting of a model and returns weights, curves and scores.
+
+    Settings are grouped by structure. One program is compiled for each and trains all
+    of its settings; what tells them apart (learning rates and schedules, weight decay,
+    betas, momentum, clip limits, the rate of `ScalarDropout`, initial weights) is fed
+    to it. With `packed`, several are trained in one step.
+
+    A setting that is trained with others ends with the weights that it has when it is
+    trained alone, up to float32 rounding; and with the same bits if `packed` is None.
+    What cannot be compiled once (see `Trained.reason`) is trained by its own `fit`, and
+    the reason is logged.
+
+    Args:
+        settings: Anything that `build` takes.
+        build: Function from a setting to a compiled Keras model, not trained yet.
+        x: Examples, an array.
+        y: Labels, an array.
+        validation_data: `(x, y)` that decides on the best epoch.
+        epochs: Epochs of a run, unless it ends early.
+        batch_size: Examples a step; the last batch of an epoch may have fewer.
+        seeds: Seed of each setting, or one for all: of its initial weights and
+            dropout. `build` is called after `keras.utils.set_random_seed(seed)`.
+        patience: Epochs without a better validation loss after which a setting ends;
+            None trains to the end.
+        packed: The most settings in one step; None trains one after the other;
+            `"auto"` measures both, for each structure, and takes the faster.
+        jit_compile: Whether XLA compiles the steps.
+        order_seed: Seed of the order of the examples, the same for all settings; None
+            leaves them as they are.
+        same_network: Function that returns the same key for settings whose networks
+            differ in nothing. With it `build` runs once or twice for a key, instead of
+            once for each setting; needs `compile_arguments`.
+        compile_arguments: Function from a setting to its `optimizer`, `loss` and
+            `metrics`, as `build` compiles with; and `rate`, the rate of all layers of
+            type `ScalarDropout`, if there are any.
+        on_epoch: Called after each epoch with the number of the setting, the epoch,
+            and its losses and metrics; True ends the setting.
+        memory_limit: Bytes that a pack may take; None is half of what is free.
+        cache: Programs of earlier calls, and a place for new ones.
+
+    Returns:
+        One result for each setting, in their order.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+
+    >>> import keras, numpy
+    >>> from keras_tricks.training import train
+    >>> def build(learning_rate):
+    ...     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    ...     model.compile(keras.optimizers.SGD(learning_rate), "mse")
+    ...     return model
+    >>> x = numpy.linspace(-1, 1, 64, dtype="float32")[:, None]
+    >>> results = train([0.001, 0.1], build, x, 2 * x, epochs=5, batch_size=8)
+    >>> results[1].score < results[0].score
+    True
+    """
+    settings = list(settings)
+    seeds = _checked_seeds(seeds, len(settings))
+    _check(packed, epochs, batch_size, patience, same_network, compile_arguments)
+    sweep = _Sweep(
+        settings,
+        seeds,
+        Data(
+            tf.convert_to_tensor(x),
+            tf.convert_to_tensor(y),
+            validation_data and tuple(map(tf.convert_to_tensor, validation_data)),
+            batch_size,
+            order_seed,
+        ),
+        epochs,
+        patience,
+        on_epoch,
+    )
+    cache = programs.ProgramCache() if cache is None else cache
+    networks: dict[Hashable, Network] = {}
+    groups: dict[int, list[tuple[int, FunctionalModel, Trial]]] = {}
+    for number, (setting, seed) in enumerate(zip(settings, seeds, strict=True)):
+        key = same_network(setting) if same_network is not None else None
+        network = networks.setdefault(key, Network(build, compile_arguments))
+        try:
+            functional, trial = network.trial(cache, setting, seed, sweep.data, epochs)
+        except NotUnderstood as error:
+            sweep.train_alone(number, build, str(error))
+        else:
+            groups.setdefault(id(functional), []).append((number, functional, trial))
+    for group in groups.values():
+        numbers, functionals, trials = zip(*group, strict=True)
+        try:
+            outcomes = choice.train_group(
+                cache,
+                functionals[0],
+                trials,
+                sweep.data,
+                epochs,
+                packed=packed,
+                jit_compile=jit_compile,
+                patience=patience,
+                on_epoch=sweep.callback(numbers),
+                memory_limit=memory_limit,
+            )
+        except NotUnderstood as error:
+            for number in numbers:
+                sweep.train_alone(number, build, str(error))
+            continue
+        for number, outcome in zip(numbers, outcomes, strict=True):
+            sweep.add(number, outcome, _weights(functionals[0], outcome))
+    return sweep.results()
+
+
+class _Sweep:
+    """The results of the settings, as they come."""
+
+    def __init__(self, settings, seeds, data, epochs, patience, on_epoch):
+        self.data = data
+        self._settings = settings
+        self._seeds = seeds
+        self._epochs = epochs
+        self._patience = patience
+        self._on_epoch = on_epoch
+        self._trained: dict[int, Trained] = {}
+        self._reasons: set[str] = set()
+
+    def train_alone(self, number: int, build: Callable, reason: str) -> None:
+        """Trains a setting by `fit`, and logs why if that is news."""
+        if reason not in self._reasons:
+            self._reasons.add(reason)
+            _LOG.warning("Trained by `fit`, one by one, since %s.", reason)
+        with seeded(self._seeds[number]):
+            model = build(self._settings[number])
+        on_epoch = self.callback([number])
+        outcome, weights = stock.run(
+            model, self.data, self._epochs, self._patience, on_epoch
+        )
+        self.add(number, outcome, weights, reason)
+
+    def callback(self, numbers: Sequence[int]) -> packing.OnEpoch | None:
+        """Returns `on_epoch` for a group of settings, told by their places in it."""
+        on_epoch = self._on_epoch
+        if on_epoch is None:
+            return None
+        return lambda place, epoch, logs: on_epoch(numbers[place], epoch, logs)
+
+    def add(
+        self,
+        number: int,
+        outcome: packing.Outcome,
+        weights: list[np.ndarray],
+        reason: str | None = None,
+    ) -> None:
+        self._trained[number] = Trained(
+            setting=self._settings[number],
+            seed=self._seeds[number],
+            weights=weights,
+            curves=outcome.curves,
+            best_epoch=outcome.best_epoch,
+            score=outcome.score,
+            num_epochs=outcome.num_epochs,
+            diverged=outcome.diverged,
+            reason=reason,
+        )
+
+    def results(self) -> list[Trained]:
+        return [self._trained[number] for number in range(len(self._settings))]
+
+
+def _weights(functional: FunctionalModel, outcome: packing.Outcome) -> list[np.ndarray]:
+    """Returns the weights of a trial in the order of `keras.Model.set_weights`."""
+    variables = functional.variables
+    value = {
+        id(variable): array
+        for variable, array in zip(
+            [*variables.trainable, *variables.non_trainable],
+            [*outcome.trainable, *outcome.non_trainable],
+            strict=True,
+        )
+    }
+    return [value[id(weight)] for weight in functional.model.weights]
+
+
+def _checked_seeds(seeds: Sequence[int] | int, number: int) -> list[int]:
+    if isinstance(seeds, int):
+        return [seeds] * number
+    seeds = [operator.index(seed) for seed in seeds]
+    if len(seeds) != number:
+        raise ValueError(
+            f"`seeds` must be one for each of the {number} settings, or one for all. "
+            f"Received: {len(seeds)} seeds"
+        )
+    return seeds
+
+
+def _check(packed, epochs, batch_size, patience, same_network, compile_arguments):
+    """Raises if an argument of `train` is out of its range."""
+    if packed is not None and packed != "auto":
+        arguments.whole("packed", packed, minimum=1)
+    arguments.whole("epochs", epochs, minimum=1)
+    arguments.whole("batch_size", batch_size, minimum=1)
+    if patience is not None:
+        arguments.whole("patience", patience, minimum=1)
+    if (same_network is None) != (compile_arguments is None):
+        raise ValueError(
+            "`same_network` and `compile_arguments` must be given together. Received: "
+            f"same_network={same_network!r}, compile_arguments={compile_arguments!r}"
+        )

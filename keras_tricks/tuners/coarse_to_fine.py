@@ -1,0 +1,422 @@
+"""A search in rounds, each over a better space than the one before."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+import keras_tuner
+
+from keras_tricks.schedules import arguments
+from keras_tricks.tuners import confirmation
+from keras_tricks.tuners import narrowing
+from keras_tricks.tuners import records
+from keras_tricks.tuners import reruns as rerunning
+from keras_tricks.tuners import seeds
+from keras_tricks.tuners.searches import HyperModelLike
+from keras_tricks.tuners.searches import RandomSearch
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Below so much rank agreement, cheap trials say too little about whole ones.
+TRUSTED_AGREEMENT = 0.5
+
+
+@dataclasses.dataclass
+class Round:
+    """A round of the search.
+
+    Attributes:
+        number: From 1.
+        tuner: The tuner that ran it.
+        is_cheap: Whether its trials saw less data or fewer epochs than the others.
+        agreement: Kendall's tau between cheap and whole scores, -1 to 1, of the trials
+            that were run both ways; None in a round that is not cheap.
+        decisions: What becomes of each hyperparameter in the next round.
+        remarks: What was found besides, as sentences.
+    """
+
+    number: int
+    tuner: Any
+    is_cheap: bool = False
+    agreement: float | None = None
+    decisions: list[narrowing.Decision] = dataclasses.field(default_factory=list)
+    remarks: list[str] = dataclasses.field(default_factory=list)
+
+    def __str__(self) -> str:
+        lines = [f"Round {self.number}{' (cheap)' if self.is_cheap else ''}"]
+        return "\n  ".join([*lines, *self.remarks, *map(str, self.decisions)])
+
+
+class CoarseToFine:
+    """Rounds of another tuner, from a wide space to the part of it that matters.
+
+    After each round it decides on every hyperparameter, and says why. A range is
+    narrowed to where the best quantile of the trials lies, with a margin; where the
+    best trial lies at an edge it is expanded instead; a hyperparameter that explains
+    nothing of the scores is fixed at its best value, if it is certain enough that it
+    does not; a choice loses the values that no good trial has. The search stops when a
+    round gained less than the spread between reruns of its best settings.
+
+    The first round may be cheap: on a stratified part of the data (`subset`), or with
+    other arguments of `fit` (`first_round`, fewer epochs for instance). A few of its
+    trials, from the best to the worst, are then run whole, and the cheap scores are
+    trusted only if both rank them alike.
+
+    Each round is a project in a folder of its own, so that an interrupted search goes
+    on where it was.
+
+    Args:
+        hypermodel: See `RandomSearch`.
+        objective: See `RandomSearch`.
+        tuner: The class that runs each round, one of this package's.
+        rounds: Rounds at most, >= 1.
+        trials_per_round: Trials of each round, >= 1.
+        quantile: The share of all trials that counts as the best, above 0, at most 1.
+        importance_threshold: A hyperparameter whose permutation importance, two
+            standard deviations added, is below it is fixed; as a share of the explained
+            variance.
+        reruns: Trainings of the best settings that show the spread, >= 2.
+        subset: Share of the data in the first round, above 0 and below 1. Needs arrays
+            `x` and class labels `y` as the first two arguments of `search`.
+        first_round: Arguments of `search` for the first round only, such as
+            `{"epochs": 3}`.
+        agreement_trials: Trials of a cheap round that are run whole, >= 3.
+        limits: Name -> (least, largest) to which its range may be expanded. By default
+            a linear range does not leave the positive numbers, nor one below 1 the
+            shares.
+        seed: See `RandomSearch`.
+        hyperparameters: See `RandomSearch`.
+        directory: See `keras_tuner.Tuner`.
+        project_name: See `keras_tuner.Tuner`.
+        overwrite: See `keras_tuner.Tuner`.
+        **tuner_arguments: What else the tuner of each round is given.
+
+    Attributes:
+        rounds_run: A `Round` for each round, with its tuner, decisions and remarks.
+
+    Raises:
+        TypeError: If a number is of another type.
+        ValueError: If a number is out of its range.
+
+    Example:
+
+    >>> import tempfile
+    >>> import keras, keras_tuner
+    >>> from keras_tricks.tuners import CoarseToFine
+    >>> class Parabola(keras_tuner.HyperModel):
+    ...     def build(self, hp):
+    ...         hp.Float("x", 0.0, 1.0)
+    ...         return keras.Sequential()
+    ...     def fit(self, hp, model, **kwargs):
+    ...         return (hp.get("x") - 1.25) ** 2
+    >>> search = CoarseToFine(
+    ...     Parabola(), rounds=2, trials_per_round=40, seed=0, limits={"x": (0, 2)},
+    ...     directory=tempfile.mkdtemp())
+    >>> search.search(verbose=0)
+    >>> search.rounds_run[0].decisions[0].action
+    'expand'
+
+    Reference:
+        Godbole et al., "Deep Learning Tuning Playbook", 2023 (boundaries, what matters,
+        adopting); Bergstra and Bengio, "Random Search for Hyper-Parameter
+        Optimization", 2012.
+    """
+
+    def __init__(
+        self,
+        hypermodel: HyperModelLike,
+        objective: Any = None,
+        *,
+        tuner: type = RandomSearch,
+        rounds: int = 3,
+        trials_per_round: int = 20,
+        quantile: float = 0.25,
+        importance_threshold: float = 0.05,
+        reruns: int = 3,
+        subset: float | None = None,
+        first_round: dict[str, Any] | None = None,
+        agreement_trials: int = 5,
+        limits: dict[str, tuple[float, float]] | None = None,
+        seed: int | None = None,
+        hyperparameters: keras_tuner.HyperParameters | None = None,
+        directory: str | Path | None = None,
+        project_name: str = "coarse_to_fine",
+        overwrite: bool = False,
+        **tuner_arguments: Any,
+    ):
+        self.hypermodel = hypermodel
+        self.objective = objective
+        self.tuner = tuner
+        self.rounds = arguments.whole("rounds", rounds, minimum=1)
+        self.trials_per_round = arguments.whole(
+            "trials_per_round", trials_per_round, minimum=1
+        )
+        self.quantile = _share("quantile", quantile)
+        self.importance_threshold = arguments.real(
+            "importance_threshold", importance_threshold
+        )
+        self.reruns = arguments.whole("reruns", reruns, minimum=2)
+        self.subset = None if subset is None else _share("subset", subset)
+        self.first_round = dict(first_round or {})
+        self.agreement_trials = arguments.whole(
+            "agreement_trials", agreement_trials, minimum=3
+        )
+        self.limits = dict(limits or {})
+        self.seed = seeds.checked_seed(seed)
+        self.hyperparameters = hyperparameters
+        self.directory = Path(directory or ".")
+        self.project_name = project_name
+        self.overwrite = overwrite
+        self.tuner_arguments = tuner_arguments
+        self.rounds_run: list[Round] = []
+
+    def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
+        """Runs the rounds that are left; arguments as of a tuner's `search`."""
+        verbose = fit_kwargs.get("verbose", "auto")
+        self.rounds_run = []
+        space = self.hyperparameters
+        for number in range(1, self.rounds + 1):
+            is_cheap = number == 1 and bool(self.subset or self.first_round)
+            current = Round(number, self._tuner_of(number, space), is_cheap)
+            self.rounds_run.append(current)
+            if is_cheap:
+                cheap_args, cheap_kwargs = self._cheap(fit_args, fit_kwargs)
+                current.tuner.search(*cheap_args, **cheap_kwargs)
+                self._check_agreement(current, fit_args, fit_kwargs)
+            else:
+                current.tuner.search(*fit_args, **fit_kwargs)
+            stopped = self._is_settled(current, fit_args, fit_kwargs)
+            if not stopped and number < self.rounds:
+                space = self._next_space(current)
+            if verbose != 0:
+                print(current)
+            if stopped:
+                break
+
+    @property
+    def report(self) -> str:
+        """What each round found and decided, in words and numbers."""
+        return "\n".join(map(str, self.rounds_run))
+
+    def leaderboard(self) -> pd.DataFrame:
+        """Returns the table of all trials, best first, with the round of each.
+
+        The trials of a cheap round stand below, since their scores mean another thing.
+        """
+        import pandas as pd
+
+        tables = []
+        for one in self.rounds_run:
+            table = one.tuner.leaderboard()
+            table.insert(1, "round", one.number)
+            table["cheap"] = one.is_cheap
+            tables.append(table)
+        everything = pd.concat([t for t in tables if len(t)], ignore_index=True)
+        objective = self._last.oracle.objective
+        everything["unscored"] = everything["status"] != records.COMPLETED
+        everything = everything.sort_values(
+            ["unscored", "cheap", objective.name, "round", "trial_id"],
+            ascending=[True, True, objective.direction == "min", True, True],
+            ignore_index=True,
+        ).drop(columns="unscored")
+        everything["rank"] = range(1, len(everything) + 1)
+        return everything
+
+    def get_best_hyperparameters(
+        self, num_trials: int = 1
+    ) -> list[keras_tuner.HyperParameters]:
+        """Returns the settings of the best whole trials of all rounds, best first."""
+        found = []
+        for one, record in self._whole_records()[:num_trials]:
+            trial = one.tuner.oracle.get_trial(record.trial_id)
+            found.append(trial.hyperparameters)
+        return found
+
+    def get_best_models(self, num_models: int = 1) -> list[Any]:
+        """Returns the best models, as KerasTuner's tuners do."""
+        found = []
+        for one, record in self._whole_records()[:num_models]:
+            trial = one.tuner.oracle.get_trial(record.trial_id)
+            found.append(one.tuner.load_model(trial))
+        return found
+
+    @property
+    def _last(self) -> Any:
+        if not self.rounds_run:
+            raise ValueError("There are no trials yet: call `search` first.")
+        return self.rounds_run[-1].tuner
+
+    def _seed_for(self, *purpose: Any) -> int:
+        # Without a seed of its own the search draws from that of its first round.
+        seed = self.rounds_run[0].tuner.oracle.seed if self.seed is None else self.seed
+        return seeds.derived_seed(seed, *purpose)
+
+    def _tuner_of(self, number: int, space: Any) -> Any:
+        return self.tuner(
+            self.hypermodel,
+            objective=self.objective,
+            max_trials=self.trials_per_round,
+            seed=None if self.seed is None else self._seed_for("round", number),
+            hyperparameters=space,
+            directory=self.directory / self.project_name,
+            project_name=f"round_{number}",
+            overwrite=self.overwrite,
+            **self.tuner_arguments,
+        )
+
+    def _cheap(
+        self, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Returns the arguments of the first round."""
+        cheap_kwargs = {**fit_kwargs, **self.first_round}
+        if self.subset is None:
+            return fit_args, cheap_kwargs
+        from sklearn.model_selection import train_test_split
+
+        names = ("x", "y")
+        data = [*fit_args[:2], *(fit_kwargs.get(n) for n in names[len(fit_args) :])]
+        if any(not hasattr(part, "shape") for part in data):
+            raise TypeError(
+                "`subset` needs arrays `x` and `y` as the first two arguments of "
+                "`search`; for other data give `first_round={'steps_per_epoch': ...}`. "
+                f"Received: {', '.join(type(part).__name__ for part in data)}"
+            )
+        x, _, y, _ = train_test_split(
+            *data,
+            train_size=self.subset,
+            stratify=data[1],
+            random_state=self._seed_for("subset"),
+        )
+        given = dict(zip(names, (x, y), strict=True))
+        cheap_kwargs.update({n: given[n] for n in names[len(fit_args) :]})
+        positional = [given[name] for name, _ in zip(names, fit_args, strict=False)]
+        return (*positional, *fit_args[2:]), cheap_kwargs
+
+    def _check_agreement(
+        self, current: Round, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
+    ) -> None:
+        """Runs some cheap trials whole, and remarks whether both rank them alike."""
+        from scipy import stats
+
+        ranked = confirmation.best_records(current.tuner)
+        count = min(self.agreement_trials, len(ranked))
+        if count < 3:
+            current.remarks.append("Too few cheap trials have a score to be trusted.")
+            current.agreement = 0.0
+            return
+        # From the best to the worst, evenly.
+        chosen = [ranked[i * (len(ranked) - 1) // (count - 1)] for i in range(count)]
+        whole = [
+            rerunning.rerun(
+                current.tuner,
+                record.settings,
+                1,
+                name=f"whole_{record.trial_id}",
+                fit_args=fit_args,
+                fit_kwargs=fit_kwargs,
+            ).mean
+            for record in chosen
+        ]
+        pairs = [
+            (record.score, score)
+            for record, score in zip(chosen, whole, strict=True)
+            if math.isfinite(score)
+        ]
+        tau = (
+            float(stats.kendalltau(*zip(*pairs, strict=True)).statistic) if pairs else 0
+        )
+        current.agreement = tau if math.isfinite(tau) else 0.0
+        trusted = current.agreement >= TRUSTED_AGREEMENT
+        current.remarks.append(
+            f"Kendall's tau between cheap and whole scores of {len(pairs)} trials is "
+            f"{current.agreement:.2f}: the cheap ones are "
+            f"{'trusted' if trusted else 'not trusted, and the space stays as it was'}."
+        )
+
+    def _is_settled(
+        self, current: Round, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
+    ) -> bool:
+        """Whether the round gained less than the spread between reruns."""
+        before = [r for one, r in self._whole_records() if one is not current]
+        here = [r for one, r in self._whole_records() if one is current]
+        if not here:
+            return False
+        current.remarks.append(f"The best score of the round is {here[0].score:.4g}.")
+        if not before:
+            return False
+        sign = 1 if current.tuner.oracle.objective.direction == "max" else -1
+        gain = sign * (here[0].score - before[0].score)  # type: ignore[operator]
+        again = rerunning.rerun(
+            current.tuner,
+            here[0].settings,
+            self.reruns,
+            name="spread",
+            fit_args=fit_args,
+            fit_kwargs=fit_kwargs,
+        )
+        if math.isnan(again.deviation):
+            current.remarks.append("Its best settings have no score when run again.")
+            return False
+        settled = gain < again.deviation or gain <= 0
+        current.remarks.append(
+            f"It gained {gain:.2g}; {len(again.scores)} reruns of its best settings "
+            f"spread by {again.deviation:.2g}: the search "
+            f"{'has settled' if settled else 'goes on'}."
+        )
+        return settled
+
+    def _next_space(self, current: Round) -> keras_tuner.HyperParameters:
+        space = current.tuner.oracle.get_space()
+        if current.agreement is not None and current.agreement < TRUSTED_AGREEMENT:
+            return self.hyperparameters or keras_tuner.HyperParameters()
+        ranked = confirmation.best_records(current.tuner)
+        scored = [record.settings for record in ranked]
+        best = scored[: max(2, math.ceil(self.quantile * len(scored)))]
+        known = narrowing.importances(
+            space.space,
+            scored,
+            [record.score for record in ranked],  # type: ignore[misc]
+            self._seed_for("importances", current.number),
+        )
+        current.decisions = [
+            narrowing.decide(
+                hp,
+                best,
+                known.get(hp.name),
+                self.importance_threshold,
+                self.limits.get(hp.name),
+            )
+            for hp in space.space
+        ]
+        hp = keras_tuner.HyperParameters.from_config(
+            {"space": [decision.entry for decision in current.decisions], "values": {}}
+        )
+        for parameter in hp.space:
+            if hp.is_active(parameter):
+                hp.values[parameter.name] = parameter.default
+        return hp
+
+    def _whole_records(self) -> list[tuple[Round, records.TrialRecord]]:
+        """Returns the scored trials that were not cheap, best first."""
+        found = [
+            (one, record)
+            for one in self.rounds_run
+            if not one.is_cheap
+            for record in confirmation.best_records(one.tuner)
+        ]
+        if not found:
+            return []
+        sign = -1 if self._last.oracle.objective.direction == "max" else 1
+        return sorted(found, key=lambda pair: sign * pair[1].score)  # type: ignore[operator]
+
+
+def _share(name: str, value: float) -> float:
+    share = arguments.real(name, value, exclusive=True)
+    if share > 1:
+        raise ValueError(f"`{name}` must be at most 1. Received: {name}={value!r}")
+    return share

@@ -1,0 +1,105 @@
+"""Every point of a grid, once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras_tuner
+
+from keras_tricks.tuners import points
+from keras_tricks.tuners.oracles import OracleMixin
+from keras_tricks.tuners.searches import HyperModelLike
+from keras_tricks.tuners.searches import ObjectiveLike
+from keras_tricks.tuners.tuner import TunerMixin
+
+
+class _FirstUntried(keras_tuner.oracles.GridSearchOracle):
+    """Takes the first point that no trial has: nothing to save, nothing to lose.
+
+    KerasTuner keeps its place in the grid in memory only, so that a resumed search of
+    its own ends at once.
+    """
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        space = self.get_space().space
+        tried = points.signatures(space, self.trials.values())
+        for settings in points.walk(space, points.grid_choices):
+            if points.signature(space, settings) not in tried:
+                return {"status": "RUNNING", "values": settings}
+        # A running trial may still add a hyperparameter.
+        return {"status": "IDLE" if self.ongoing_trials else "STOPPED", "values": None}
+
+
+class GridSearchOracle(OracleMixin, _FirstUntried):
+    """KerasTuner's grid, in its order."""
+
+
+class GridSearch(TunerMixin, keras_tuner.GridSearch):
+    """Grid search: every combination of the hyperparameters' values, once.
+
+    A drop-in subclass of `keras_tuner.GridSearch`; what it adds is told at
+    `RandomSearch`. The points come in KerasTuner's order: the first has all defaults,
+    and the hyperparameter that was asked for last changes first. A hyperparameter
+    has its default and then its other values; a range without `step` has its default
+    and ten values spread evenly over its scale. A resumed search goes on where it was,
+    which KerasTuner's does not.
+
+    Args:
+        hypermodel: See `RandomSearch`.
+        objective: See `RandomSearch`.
+        max_trials: Trials to run at most. None, the default, runs the whole grid.
+        seed: Seed of every trial's training; the grid itself is not random.
+        hyperparameters: See `RandomSearch`.
+        tune_new_entries: See `RandomSearch`.
+        allow_new_entries: See `RandomSearch`.
+        max_retries_per_trial: See `RandomSearch`.
+        max_consecutive_failed_trials: See `RandomSearch`.
+        **kwargs: See `RandomSearch`.
+
+    Raises:
+        TypeError: See `RandomSearch`.
+        ValueError: See `RandomSearch`.
+
+    Example:
+
+    >>> import tempfile
+    >>> import keras, keras_tuner
+    >>> from keras_tricks.tuners import GridSearch
+    >>> class Sum(keras_tuner.HyperModel):
+    ...     def build(self, hp):
+    ...         hp.Choice("a", [1, 2])
+    ...         hp.Int("b", 10, 30, step=10)
+    ...         return keras.Sequential()
+    ...     def fit(self, hp, model, **kwargs):
+    ...         return hp.get("a") + hp.get("b")
+    >>> tuner = GridSearch(Sum(), seed=0, directory=tempfile.mkdtemp())
+    >>> tuner.search(verbose=0)
+    >>> tuner.leaderboard()["default_objective"].tolist()
+    [11.0, 12.0, 21.0, 22.0, 31.0, 32.0]
+    """
+
+    def __init__(
+        self,
+        hypermodel: HyperModelLike | None = None,
+        objective: ObjectiveLike | None = None,
+        max_trials: int | None = None,
+        seed: int | None = None,
+        hyperparameters: keras_tuner.HyperParameters | None = None,
+        tune_new_entries: bool = True,
+        allow_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+        **kwargs: Any,
+    ):
+        self.seed = seed
+        oracle = GridSearchOracle(
+            objective=objective,
+            max_trials=max_trials,
+            seed=seed,
+            hyperparameters=hyperparameters,
+            tune_new_entries=tune_new_entries,
+            allow_new_entries=allow_new_entries,
+            max_retries_per_trial=max_retries_per_trial,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
+        )
+        TunerMixin.__init__(self, oracle, hypermodel, **kwargs)

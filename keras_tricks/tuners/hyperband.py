@@ -1,0 +1,289 @@
+"""Hyperband: many trials for few epochs, the best of them for more."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import keras_tuner
+
+from keras_tricks.tuners import oracles
+from keras_tricks.tuners import points
+from keras_tricks.tuners.searches import HyperModelLike
+from keras_tricks.tuners.searches import ObjectiveLike
+from keras_tricks.tuners.tuner import TunerMixin
+
+
+@dataclasses.dataclass(frozen=True)
+class Rung:
+    """The trials of a bracket that run for the same number of epochs.
+
+    Attributes:
+        bracket: How often the bracket's best trials are promoted (s in the paper).
+        number: Of the rung in its bracket, from 0 (i in the paper).
+        trials: How many there are if all trials of the rung below have a score.
+        epochs: For how many epochs in all each of them is trained.
+    """
+
+    bracket: int
+    number: int
+    trials: int
+    epochs: int
+
+
+def schedule(max_epochs: int, factor: int) -> list[list[Rung]]:
+    """Returns the brackets of one iteration of Hyperband, in the paper's order.
+
+    With `R` epochs and the factor `eta`, the bracket `s` of `s_max = floor(log_eta R)`
+    begins with `n = ceil((s_max + 1) eta^s / (s + 1))` trials; its rung `i` has
+    `floor(n / eta^i)` of them, each trained for `R / eta^(s - i)` epochs (rounded up).
+
+    Example:
+
+    >>> from keras_tricks.tuners.hyperband import schedule
+    >>> for rungs in schedule(max_epochs=9, factor=3):
+    ...     print([(rung.trials, rung.epochs) for rung in rungs])
+    [(9, 1), (3, 3), (1, 9)]
+    [(5, 3), (1, 9)]
+    [(3, 9)]
+    """
+    last = 0
+    while factor ** (last + 1) <= max_epochs:
+        last += 1
+    return [
+        [
+            Rung(
+                bracket=bracket,
+                number=number,
+                trials=_ceil_of((last + 1) * factor**bracket, bracket + 1)
+                // factor**number,
+                epochs=_ceil_of(max_epochs, factor ** (bracket - number)),
+            )
+            for number in range(bracket + 1)
+        ]
+        for bracket in range(last, -1, -1)
+    ]
+
+
+def _ceil_of(numerator: int, denominator: int) -> int:
+    return -(-numerator // denominator)
+
+
+class _Brackets(keras_tuner.oracles.HyperbandOracle):
+    """Finds a trial's place in the brackets from its number and the trials before it.
+
+    KerasTuner fills them in the order in which workers happen to ask, and a bracket
+    with a failed trial never reaches its end.
+    """
+
+    max_trials: int | None
+    seed: int
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        number, first = int(trial_id), 0
+        for rungs in self._iterations():
+            below: list[Any] = []
+            for rung in rungs:
+                members = self._first_of(rung, first)
+                size = len(members)
+                if rung.number == 0:
+                    if number == first + size and size < rung.trials:
+                        response = self._drawn(trial_id, rung)
+                        if response is not None:
+                            return response
+                        # Every point of a small space has been tried.
+                    if size == 0:
+                        return self._nothing_now()
+                else:
+                    size = min(rung.trials, len(below))
+                    if number < first + size:
+                        past = below[number - first]
+                        past_epochs = rungs[rung.number - 1].epochs
+                        return self._promoted(past, rung, past_epochs)
+                if not {trial.status for trial in members} <= {"COMPLETED", "FAILED"}:
+                    return {"status": "IDLE", "values": None}
+                below = self._best_first(members)
+                first += size
+        return self._nothing_now()
+
+    def _iterations(self) -> Iterator[list[Rung]]:
+        brackets = schedule(self.max_epochs, self.factor)
+        iteration = 0
+        while iteration < self.hyperband_iterations:
+            yield from brackets
+            iteration += 1
+
+    def _nothing_now(self) -> dict[str, Any]:
+        # A running trial may still add a hyperparameter, and with it new settings.
+        return {"status": "IDLE" if self.ongoing_trials else "STOPPED", "values": None}
+
+    def _first_of(self, rung: Rung, first: int) -> list[Any]:
+        """Returns the trials of a rung: those from number `first` on that say so."""
+        trials = {int(trial_id): trial for trial_id, trial in self.trials.items()}
+        place = (rung.bracket, rung.number)
+        members: list[Any] = []
+        while len(members) < rung.trials:
+            trial = trials.get(first + len(members))
+            if trial is None or _place_of(trial) != place:
+                break
+            members.append(trial)
+        return members
+
+    def _best_first(self, members: list[Any]) -> list[Any]:
+        scored = [
+            trial
+            for trial in members
+            if trial.status == "COMPLETED" and oracles.is_feasible(trial.score)
+        ]
+        sign = -1 if self.objective.direction == "max" else 1
+        return sorted(scored, key=lambda trial: sign * trial.score)
+
+    def _drawn(self, trial_id: str, rung: Rung) -> dict[str, Any] | None:
+        space = self.get_space().space
+        seen = points.signatures(space, self.trials.values())
+        values = points.random_unseen(space, seen, self.seed, trial_id)
+        if values is None:
+            return None
+        return {"status": "RUNNING", "values": {**values, **_tuner_values(rung, 0)}}
+
+    def _promoted(self, past: Any, rung: Rung, past_epochs: int) -> dict[str, Any]:
+        values = {
+            **past.hyperparameters.values,
+            **_tuner_values(rung, past_epochs),
+            "tuner/trial_id": past.trial_id,
+        }
+        return {"status": "RUNNING", "values": values}
+
+
+def _tuner_values(rung: Rung, initial_epoch: int) -> dict[str, int]:
+    """The names by which KerasTuner's `run_trial` knows what to train."""
+    return {
+        "tuner/epochs": rung.epochs,
+        "tuner/initial_epoch": initial_epoch,
+        "tuner/bracket": rung.bracket,
+        "tuner/round": rung.number,
+    }
+
+
+def _place_of(trial: Any) -> tuple[Any, Any]:
+    values = trial.hyperparameters.values
+    return values.get("tuner/bracket"), values.get("tuner/round")
+
+
+class HyperbandOracle(oracles.OracleMixin, _Brackets):
+    """Hyperband, as in the paper."""
+
+    continues_trials = True
+
+    def drop_checkpoints(self) -> None:
+        """Deletes weights once no trial can be promoted any more."""
+        following = str(len(self.trials))
+        if _Brackets.populate_space(self, following)["status"] == "STOPPED":
+            super().drop_checkpoints()
+
+
+class Hyperband(TunerMixin, keras_tuner.Hyperband):
+    """Hyperband: brackets of trials whose best are trained on, for more epochs.
+
+    A drop-in subclass of `keras_tuner.Hyperband`; what it adds is told at
+    `RandomSearch`. Each bracket begins with random trials of few epochs and promotes
+    the best of them, rung by rung; a promoted trial goes on from the weights of the
+    best epoch of the trial below it. See `hyperband.schedule` for the sizes: those of
+    the paper, which are up to one trial a rung smaller than KerasTuner's.
+
+    A trial's number alone says to which rung it belongs, and a rung begins when all
+    trials of the one below have ended, so that a resumed or repeated search promotes
+    the same trials. Failed and infeasible trials are not promoted; the bracket goes on
+    without them.
+
+    Args:
+        hypermodel: See `RandomSearch`. Its `fit` must pass `epochs` and
+            `initial_epoch` on to the model's.
+        objective: See `RandomSearch`.
+        max_epochs: Epochs of the trials that come through all rungs (R in the paper).
+            It takes the place of the `epochs` given to `search`.
+        factor: One trial in `factor` is promoted (eta in the paper).
+        hyperband_iterations: How often all brackets are run. None or 0 goes on for
+            ever, or up to `max_trials`.
+        seed: See `RandomSearch`.
+        hyperparameters: See `RandomSearch`.
+        tune_new_entries: See `RandomSearch`.
+        allow_new_entries: See `RandomSearch`.
+        max_retries_per_trial: See `RandomSearch`.
+        max_consecutive_failed_trials: See `RandomSearch`.
+        **kwargs: See `RandomSearch`, and `max_trials`: trials of all rungs to run at
+            most. None, the default, runs all brackets.
+
+    Raises:
+        TypeError: See `RandomSearch`.
+        ValueError: If `max_epochs` is no integer from 1 on, or `factor` none from 2
+            on. See also `RandomSearch`.
+
+    Example:
+
+    >>> import tempfile
+    >>> import keras, numpy as np
+    >>> from keras_tricks.tuners import Hyperband
+    >>> def build(hp):
+    ...     rate = hp.Float("rate", 1e-3, 1e-1, sampling="log")
+    ...     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    ...     model.compile(keras.optimizers.SGD(rate), "mse")
+    ...     return model
+    >>> x = np.linspace(0, 1, 32, dtype="float32")[:, None]
+    >>> tuner = Hyperband(
+    ...     build, "loss", max_epochs=3, seed=0, directory=tempfile.mkdtemp())
+    >>> tuner.search(x, 2 * x, verbose=0)
+    >>> [len(tuner.curves(str(n))[0]["loss"]) for n in range(6)]
+    [1, 1, 1, 2, 3, 3]
+
+    Reference:
+        Li et al., "Hyperband: A Novel Bandit-Based Approach to Hyperparameter
+        Optimization", JMLR 18, 2018, Algorithm 1.
+    """
+
+    def __init__(
+        self,
+        hypermodel: HyperModelLike | None = None,
+        objective: ObjectiveLike | None = None,
+        max_epochs: int = 100,
+        factor: int = 3,
+        hyperband_iterations: int | None = 1,
+        seed: int | None = None,
+        hyperparameters: keras_tuner.HyperParameters | None = None,
+        tune_new_entries: bool = True,
+        allow_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+        **kwargs: Any,
+    ):
+        _check_integer("max_epochs", max_epochs, at_least=1)
+        _check_integer("factor", factor, at_least=2)
+        max_trials = kwargs.pop("max_trials", None)
+        oracle = HyperbandOracle(
+            objective=objective,
+            max_epochs=max_epochs,
+            factor=factor,
+            hyperband_iterations=hyperband_iterations,
+            seed=seed,
+            hyperparameters=hyperparameters,
+            tune_new_entries=tune_new_entries,
+            allow_new_entries=allow_new_entries,
+            max_retries_per_trial=max_retries_per_trial,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
+        )
+        if max_trials is None and hyperband_iterations:
+            brackets = schedule(max_epochs, factor)
+            in_one = sum(rung.trials for rungs in brackets for rung in rungs)
+            # Known beforehand, so that the search can tell the time that is left.
+            max_trials = hyperband_iterations * in_one
+        oracle.max_trials = max_trials
+        TunerMixin.__init__(self, oracle, hypermodel, **kwargs)
+
+
+def _check_integer(name: str, value: Any, at_least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+        raise ValueError(
+            f"`{name}` must be an integer from {at_least} on. "
+            f"Received: {name}={value!r}"
+        )

@@ -1,0 +1,117 @@
+"""Optuna's samplers and pruners by name, and seeded for one trial."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+from keras_tricks.tuners import optuna_hooks
+from keras_tricks.tuners import points
+from keras_tricks.tuners import seeds
+from keras_tricks.tuners.optuna_extra import optuna
+from keras_tricks.tuners.optuna_extra import quiet
+from keras_tricks.tuners.optuna_extra import require
+from keras_tricks.tuners.optuna_space import suggest
+
+SAMPLERS = ("tpe", "gp", "cmaes", "qmc")
+PRUNERS = ("median", "hyperband")
+
+
+def checked_sampler(sampler: Any) -> Any:
+    """Returns `sampler`, if it is one and can run.
+
+    Raises:
+        ImportError: If Optuna needs a package for it that is not there.
+        ValueError: If it is neither a name nor a sampler.
+    """
+    samplers = optuna().samplers
+    if sampler == "gp":
+        require("torch", 'the sampler "gp"')
+    if sampler == "cmaes":
+        require("cmaes", 'the sampler "cmaes"')
+    if sampler not in SAMPLERS and not isinstance(sampler, samplers.BaseSampler):
+        raise ValueError(
+            f"`sampler` must be one of {SAMPLERS}, or an Optuna sampler. "
+            f"Received: sampler={sampler!r}"
+        )
+    return sampler
+
+
+def made_pruner(pruner: Any) -> Any:
+    """Returns an Optuna pruner.
+
+    Raises:
+        ValueError: If `pruner` is neither None nor a name nor a pruner.
+    """
+    pruners = optuna().pruners
+    if pruner is None:
+        return pruners.NopPruner()
+    if pruner == "median":
+        return pruners.MedianPruner()
+    if pruner == "hyperband":
+        return pruners.HyperbandPruner()
+    if not isinstance(pruner, pruners.BasePruner):
+        raise ValueError(
+            f"`pruner` must be None, one of {PRUNERS}, or an Optuna pruner. "
+            f"Received: pruner={pruner!r}"
+        )
+    return pruner
+
+
+def seeded(sampler: Any, seed: int) -> Any:
+    """Returns a sampler that draws from `seed`, without a history of its own."""
+    samplers = optuna().samplers
+    with quiet():
+        if sampler == "tpe":
+            # The trials that run elsewhere are not suggested a second time.
+            return samplers.TPESampler(seed=seed, constant_liar=True)
+        if sampler == "gp":
+            return samplers.GPSampler(seed=seed)
+        if sampler == "cmaes":
+            return samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
+        own = copy.deepcopy(sampler)
+    optuna_hooks.reseed(own, seed)
+    return own
+
+
+def suggestion(
+    sampler: Any, space: list[Any], study: Any, history: list[Any]
+) -> tuple[points.Settings, Any]:
+    """Asks a sampler for settings, without a trace in the study.
+
+    Args:
+        sampler: An Optuna sampler.
+        space: The hyperparameters.
+        study: The study, for its name, direction and pruner.
+        history: The entries that the sampler shall see.
+
+    Returns:
+        The settings, and the sampler's entry for them, an `optuna.trial.FrozenTrial`.
+    """
+    with quiet():
+        # In memory, so that a killed process leaves no half of a suggestion.
+        scratch = optuna().create_study(
+            study_name=study.study_name,
+            direction=study.direction,
+            sampler=sampler,
+            pruner=study.pruner,
+        )
+        scratch.add_trials(history)
+        trial = scratch.ask()
+        settings = suggest(space, trial)
+        return settings, scratch.trials[-1]
+
+
+def suggestions(
+    sampler: Any,
+    space: list[Any],
+    study: Any,
+    history: list[Any],
+    seed: int,
+    trial_id: str,
+) -> Iterator[tuple[points.Settings, Any]]:
+    """Yields a few suggestions for one trial, each from another seed."""
+    for collision in range(4):
+        derived = seeds.derived_seed(seed, trial_id, "settings", collision)
+        yield suggestion(seeded(sampler, derived), space, study, history)

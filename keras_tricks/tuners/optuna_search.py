@@ -1,0 +1,187 @@
+"""Search by Optuna's samplers and pruners, on one machine or on many."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+import keras
+import keras_tuner
+
+from keras_tricks.tuners.searches import HyperModelLike
+from keras_tricks.tuners.searches import ObjectiveLike
+from keras_tricks.tuners.tuner import TunerMixin
+
+if TYPE_CHECKING:
+    import optuna
+
+
+class OptunaSearch(TunerMixin, keras_tuner.Tuner):
+    """Search on an Optuna study, which any number of processes may share.
+
+    Needs the extra `keras_tricks[optuna]`. What it shares with the other tuners is told
+    at `RandomSearch`.
+
+    **Where the study is.** Without `storage` it is a file in the project's folder.
+    With one, every process that is started with the same `storage` and `study_name`
+    takes part in the search, each with a folder of its own; there is no chief.
+    `max_trials` counts the trials of all. Each process waits until the last trial has
+    ended, knows all results, and has the weights of its own trials. The trial of a
+    process that died is run again with the same settings: at once, if the process was
+    on the same machine, and otherwise when it gave no sign of life for
+    `lease_seconds`. What the study says counts, whatever else is in the folders.
+    optuna-dashboard shows it; each entry is one attempt at a trial, with its ID and
+    settings among the user attributes.
+
+    **Seeds.** The sampler is seeded for each trial from the seed of the search and the
+    trial's ID, so that a resumed search is the one that was not interrupted. With
+    several processes, what `"tpe"`, `"gp"` and `"cmaes"` suggest depends on the
+    results that are there when they are asked; `"qmc"` and random samplers do not look
+    at them.
+
+    **Pruning.** After each epoch of its first execution, the study's pruner is told
+    the objective. A pruned trial ends with that epoch. It is complete, with the best
+    score that it had so far; in the leaderboard's records its `error` says that it was
+    pruned, and Optuna lists it as pruned.
+
+    Infinite and NaN scores are told as failed, never as values. Settings that a trial
+    has had are not tried again: random ones take their place, and the search ends when
+    a small space has none left.
+
+    Args:
+        hypermodel: See `RandomSearch`.
+        objective: See `RandomSearch`.
+        max_trials: Trials to run at most, in all processes together.
+        sampler: `"tpe"`, `"gp"` (needs torch), `"cmaes"` (needs cmaes), `"qmc"` (the
+            points of `QuasiRandomSearch`), or an Optuna sampler.
+        pruner: None, `"median"`, `"hyperband"`, or an Optuna pruner.
+        storage: None for a file in the project's folder; the path of such a file, on a
+            disk that all processes see; the URL of a database, for instance
+            `"postgresql://user@host/name"`; or an Optuna storage. A path is a file in
+            Optuna's journal format.
+        study_name: The study's name in the storage. The project's name by default.
+        seed: See `RandomSearch`. None takes that of the study, or draws one.
+        hyperparameters: See `RandomSearch`.
+        tune_new_entries: See `RandomSearch`.
+        allow_new_entries: See `RandomSearch`.
+        max_retries_per_trial: See `RandomSearch`.
+        max_consecutive_failed_trials: See `RandomSearch`.
+        lease_seconds: After so many seconds without a sign of life, a trial of another
+            machine is run again. Signs are given four times as often.
+        **kwargs: See `RandomSearch`.
+
+    Raises:
+        ImportError: If Optuna, or what it needs for the sampler, is not installed.
+        TypeError: See `RandomSearch`.
+        ValueError: If `sampler`, `pruner` or `lease_seconds` is not as above, if the
+            study has another objective or seed, or if `overwrite` would delete a study
+            that others may share. See also `RandomSearch`.
+
+    Example:
+
+    >>> import tempfile
+    >>> import keras, keras_tuner
+    >>> from keras_tricks.tuners import OptunaSearch
+    >>> class Parabola(keras_tuner.HyperModel):
+    ...     def build(self, hp):
+    ...         hp.Float("x", -1.0, 1.0)
+    ...         return keras.Sequential()
+    ...     def fit(self, hp, model, **kwargs):
+    ...         return hp.get("x") ** 2
+    >>> tuner = OptunaSearch(
+    ...     Parabola(), max_trials=20, seed=0, directory=tempfile.mkdtemp())
+    >>> tuner.search(verbose=0)
+    >>> bool(tuner.leaderboard()["default_objective"][0] < 0.01)
+    True
+    >>> len(tuner.study.trials)
+    20
+
+    Reference:
+        Akiba et al., "Optuna: A Next-generation Hyperparameter Optimization
+        Framework", KDD 2019.
+    """
+
+    def __init__(
+        self,
+        hypermodel: HyperModelLike | None = None,
+        objective: ObjectiveLike | None = None,
+        max_trials: int | None = 10,
+        sampler: str | optuna.samplers.BaseSampler = "tpe",
+        pruner: str | optuna.pruners.BasePruner | None = None,
+        storage: str | os.PathLike[str] | optuna.storages.BaseStorage | None = None,
+        study_name: str | None = None,
+        seed: int | None = None,
+        hyperparameters: keras_tuner.HyperParameters | None = None,
+        tune_new_entries: bool = True,
+        allow_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+        lease_seconds: float = 60.0,
+        **kwargs: Any,
+    ):
+        # Here, so that the package can be imported without Optuna.
+        from keras_tricks.tuners import optuna_oracle
+
+        if not lease_seconds > 0:
+            raise ValueError(
+                "`lease_seconds` must be positive. "
+                f"Received: lease_seconds={lease_seconds!r}"
+            )
+        if storage is not None and kwargs.get("overwrite"):
+            raise ValueError(
+                "overwrite=True would delete a study that other processes may share. "
+                "Pass another `study_name`, or delete the study with "
+                "optuna.delete_study. Received: overwrite=True, storage="
+                f"{storage!r}"
+            )
+        oracle = optuna_oracle.OptunaOracle(
+            objective=objective,
+            max_trials=max_trials,
+            sampler=sampler,
+            pruner=pruner,
+            storage=storage,
+            study_name=study_name,
+            lease_seconds=lease_seconds,
+            seed=seed,
+            hyperparameters=hyperparameters,
+            tune_new_entries=tune_new_entries,
+            allow_new_entries=allow_new_entries,
+            max_retries_per_trial=max_retries_per_trial,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
+        )
+        TunerMixin.__init__(self, oracle, hypermodel, **kwargs)
+        if self.oracle is oracle:  # In a worker process it is another's.
+            oracle.connect(Path(self.project_dir))
+
+    @property
+    def study(self) -> optuna.Study:
+        """The Optuna study."""
+        return self.oracle.study
+
+    def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
+        """Runs trials until the study has `max_trials`: see `RandomSearch`."""
+        try:
+            super().search(*fit_args, **fit_kwargs)
+        finally:
+            if self.oracle is self._own_oracle:
+                self._own_oracle.release()
+
+    def on_epoch_end(
+        self, trial: Any, model: keras.Model, epoch: int, logs: Any = None
+    ) -> None:
+        """Asks the pruner whether the trial shall go on."""
+        super().on_epoch_end(trial, model, epoch, logs)
+        objective = self.oracle.objective
+        if logs and objective.has_value(logs):
+            score = float(objective.get_value(logs))
+            if self.oracle.report(trial.trial_id, epoch, score):
+                model.stop_training = True
+
+    def on_trial_end(self, trial: Any) -> None:
+        """Notes if the trial was pruned, and ends it."""
+        epochs = self.oracle.pruned_after(trial.trial_id)
+        if epochs is not None and trial.status == "COMPLETED":
+            trial.message = f"Pruned after epoch {epochs}"
+        super().on_trial_end(trial)

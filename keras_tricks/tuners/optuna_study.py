@@ -1,0 +1,109 @@
+"""Finished searches as Optuna studies, for its analyses and plots."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from typing import TYPE_CHECKING
+from typing import Any
+
+from keras_tricks.tuners import optuna_space
+from keras_tricks.tuners import records
+from keras_tricks.tuners.optuna_extra import optuna as optuna_module
+from keras_tricks.tuners.optuna_extra import quiet
+
+if TYPE_CHECKING:
+    import optuna
+
+
+def to_optuna_study(
+    tuner: Any, storage: Any = None, study_name: str | None = None
+) -> optuna.Study:
+    """Returns the trials of a search as an Optuna study.
+
+    For `optuna.importance`, `optuna.visualization` and optuna-dashboard. The names and
+    ranges are those of the table in `optuna_space`. Each trial that has ended is one of
+    the study's, with its score, the objective's curve of the first execution (step 0 is
+    the first epoch), and its ID, parameters and seconds as user attributes. Infeasible
+    and failed trials are failed ones, without a value; what was their error is a user
+    attribute.
+
+    Needs the extra `keras_tricks[optuna]`.
+
+    Args:
+        tuner: Any tuner of this package, before, while or after it searches.
+        storage: Where the study is made: None for memory, or what
+            `optuna.create_study` takes.
+        study_name: Its name.
+
+    Raises:
+        ImportError: If Optuna is not installed.
+
+    Example:
+
+    >>> import tempfile
+    >>> import keras, keras_tuner
+    >>> from keras_tricks.tuners import RandomSearch, to_optuna_study
+    >>> class Parabola(keras_tuner.HyperModel):
+    ...     def build(self, hp):
+    ...         hp.Float("x", -1.0, 1.0), hp.Float("no_matter", 0.0, 1.0)
+    ...         return keras.Sequential()
+    ...     def fit(self, hp, model, **kwargs):
+    ...         return hp.get("x") ** 2
+    >>> tuner = RandomSearch(
+    ...     Parabola(), max_trials=20, seed=0, directory=tempfile.mkdtemp())
+    >>> tuner.search(verbose=0)
+    >>> study = to_optuna_study(tuner)
+    >>> bool(study.best_value == tuner.leaderboard()["default_objective"][0])
+    True
+    >>> import optuna
+    >>> evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+    >>> importances = optuna.importance.get_param_importances(
+    ...     study, evaluator=evaluator)
+    >>> max(importances, key=importances.get)
+    'x'
+    """
+    module = optuna_module()
+    objective = tuner.oracle.objective
+    direction = "maximize" if objective.direction == "max" else "minimize"
+    space = tuner.oracle.get_space().space
+    with quiet():
+        study = module.create_study(
+            storage=storage, study_name=study_name, direction=direction
+        )
+        study.add_trials([_entry(record, space, module) for record in tuner._records()])
+    return study
+
+
+def _entry(record: records.TrialRecord, space: list[Any], module: Any) -> Any:
+    params, distributions = optuna_space.encode(space, record.settings)
+    completed = record.status == records.COMPLETED
+    attributes = {
+        "trial_id": record.trial_id,
+        "parameters": record.parameters,
+        "seconds": record.seconds,
+        "seed": record.seed,
+        "error": record.error,
+    }
+    curves = record.executions[0].curves if record.executions else {}
+    curve = curves.get(record.objective, [])
+    states = module.trial.TrialState
+    entry = module.trial.create_trial(
+        state=states.COMPLETE if completed else states.FAIL,
+        value=record.score if completed else None,
+        params=params,
+        distributions=distributions,
+        user_attrs={
+            name: value for name, value in attributes.items() if value is not None
+        },
+        intermediate_values={
+            epoch: float(value)
+            for epoch, value in enumerate(curve)
+            # Optuna's plots and pruners know no infinity.
+            if isinstance(value, float) and math.isfinite(value)
+        },
+    )
+    if record.seconds is not None:
+        duration = datetime.timedelta(seconds=record.seconds)
+        entry.datetime_start = entry.datetime_complete - duration
+    return entry

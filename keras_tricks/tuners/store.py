@@ -1,0 +1,199 @@
+"""Files that are whole or not there, and one search a folder at a time."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import shutil
+import socket
+from collections.abc import Collection
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from typing import ClassVar
+
+import keras_tuner
+
+try:
+    import fcntl
+except ImportError:  # Windows: a second search in one folder is not noticed there.
+    fcntl = None  # type: ignore[assignment]
+
+LOCK_FILE = "search.lock"
+
+_FULL = re.compile(r"No space left|File too large|quota exceeded|errno = (28|27|122)\b")
+_counter = itertools.count()
+
+
+class DamagedFileError(ValueError):
+    """A file of the search is missing, cut off, or holds something else."""
+
+
+class StorageError(keras_tuner.errors.FatalError, OSError):
+    """The search's folder cannot be written. It ends the search, not only a trial."""
+
+
+class ProjectInUseError(RuntimeError):
+    """Another process is searching in the same folder."""
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Writes a file whole or not at all: what it held before stays until then.
+
+    Raises:
+        StorageError: If the folder cannot be written, for instance a full disk.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{next(_counter)}.tmp")
+    try:
+        try:
+            with open(temporary, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                # A rename may otherwise reach the disk before the content does.
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def write_json(path: str | os.PathLike[str], content: Any) -> None:
+    """Writes `content` as JSON, whole or not at all."""
+    write_text(path, json.dumps(content))
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Returns the object that a JSON file holds.
+
+    Raises:
+        DamagedFileError: If there is no such file, or no object in it.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DamagedFileError(f"{path} is missing") from None
+    except ValueError as error:
+        raise DamagedFileError(f"{path} is damaged ({error})") from error
+    if not isinstance(content, dict):
+        raise DamagedFileError(f"{path} is damaged (it holds no JSON object)")
+    return content
+
+
+def version(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
+    """Returns what differs whenever a file was replaced; None if there is none."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def storage_error(error: BaseException, path: str | os.PathLike[str]) -> StorageError:
+    """Returns the error that ends a search whose folder cannot be written."""
+    return StorageError(
+        getattr(error, "errno", None),
+        f"Writing {path} failed: {error}. What was saved before is intact. Once the "
+        "folder can be written again, run the search again: it goes on from there",
+    )
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether an error says that the disk, the quota or the file is full.
+
+    HDF5 reports it by its message only.
+    """
+    return isinstance(error, OSError | RuntimeError) and bool(_FULL.search(str(error)))
+
+
+def remove_temporary_files(folder: Path) -> None:
+    """Removes what killed writers left behind."""
+    for pattern in (".*.tmp", "trial_*/.*.tmp"):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
+
+
+def remove_trials(folder: Path, except_for: Collection[str]) -> None:
+    """Removes the folders of trials that are not among the named ones."""
+    for path in folder.glob("trial_*"):
+        if path.is_dir() and path.name.removeprefix("trial_") not in except_for:
+            shutil.rmtree(path)
+
+
+class ProjectLock:
+    """Held by the one search that may write in a folder.
+
+    The operating system lets go of it when the process ends, however it ends. A
+    process that was forked from the search does not hold it.
+
+    Args:
+        folder: The project's folder. It is made where it is missing.
+    """
+
+    # Such locks belong to the process, which could take its own a second time.
+    _held_here: ClassVar[set[str]] = set()
+
+    def __init__(self, folder: str | os.PathLike[str]):
+        self.folder = Path(folder)
+        self._file: Any = None
+
+    def __enter__(self) -> ProjectLock:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        name = str(self.folder.resolve())
+        if name in self._held_here:
+            raise self._in_use("this process")
+        file = open(self.folder / LOCK_FILE, "a+", encoding="utf-8")
+        if fcntl is not None:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.seek(0)
+                holder = file.read().strip() or "another process"
+                file.close()
+                raise self._in_use(holder) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        self._file = file
+        self._held_here.add(name)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._held_here.discard(str(self.folder.resolve()))
+        self._file.close()
+        self._file = None
+
+    def _in_use(self, holder: str) -> ProjectInUseError:
+        return ProjectInUseError(
+            f"{holder} is searching in {self.folder}: it can be neither overwritten "
+            "nor searched by two at a time. Wait until it ends, choose another "
+            "`project_name`, or give the one search more `workers`."
+        )
+
+
+def clear_project(folder: str | os.PathLike[str]) -> None:
+    """Empties a project's folder, unless a search is running in it.
+
+    Raises:
+        ProjectInUseError: If one is.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        return
+    with ProjectLock(folder):
+        for path in folder.iterdir():
+            if path.name == LOCK_FILE:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()

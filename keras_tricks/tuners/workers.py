@@ -1,0 +1,600 @@
+"""Worker processes on one machine: `search(..., workers=4)`.
+
+The process that calls `search` keeps the oracle and is the only one to write its
+state. It starts the workers, lends each a trial at a time, and takes the result back. A
+worker runs its trials as a search in one process does, with the same seeds, and writes
+their records. What it prints goes to `worker_<n>.log` in the project's folder.
+
+- A worker that dies, or is silent for `SILENT_SECONDS`, is replaced, and its trial is
+  lent again: the same ID, settings and seeds. A trial that has cost `MOST_LEASES`
+  workers their lives is given up as failed.
+- A worker that reaches `max_consecutive_failed_trials` ends itself and leaves the
+  others in peace.
+- The workers end with the process that started them, however that ends.
+- GPUs are dealt out in turn (`CUDA_VISIBLE_DEVICES`), and their memory is taken as it
+  is needed, so that workers can share one. The searching process itself should not have
+  used them before.
+- Threads are not dealt out: each worker has as many as the searching process would
+  have, since the last bits of a convolution depend on their number. Fewer, for both,
+  are had by `tf.config.threading.set_intra_op_parallelism_threads` before the search.
+
+Settings do not depend on the number of workers where the algorithm does not look at
+scores (`RandomSearch`, for instance), as long as `fit` asks for all its
+hyperparameters in the first trial, which then runs alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from multiprocessing import connection as connections
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+import cloudpickle
+import keras
+import keras_tuner
+
+from keras_tricks.parameters.unallocated import unallocated
+from keras_tricks.tuners import oracles
+from keras_tricks.tuners import progress
+from keras_tricks.tuners import records
+
+if TYPE_CHECKING:
+    from keras_tricks.tuners.tuner import TunerMixin
+
+HEARTBEAT_SECONDS = 1.0
+SILENT_SECONDS = 60.0
+START_SECONDS = 180.0
+END_SECONDS = 1.0
+MOST_LEASES = 5
+MOST_BROKEN_STARTS = 3
+MOST_REPLACEMENTS = 2
+
+# Watches from the first moment on: Keras takes seconds to be imported.
+_START = """\
+import os, sys, threading, time
+def watch(parent):
+    while os.getppid() == parent:
+        time.sleep(0.25)
+    os._exit(1)
+threading.Thread(target=watch, args=(int(sys.argv[2]),), daemon=True).start()
+from keras_tricks.tuners import workers
+workers.main(int(sys.argv[1]))
+"""
+
+# What a worker makes itself, or is sent apart.
+_OWN = ("oracle", "_own_oracle", "_progress", "_trial", "_searched_with")
+
+
+class GaveUpError(RuntimeError):
+    """A worker's own limit of failures."""
+
+
+def search(
+    tuner: TunerMixin,
+    count: int,
+    fit_args: tuple[Any, ...],
+    fit_kwargs: dict[str, Any],
+) -> None:
+    """Runs the trials that are left in `count` worker processes.
+
+    Raises:
+        TypeError: If the hypermodel or an argument cannot be sent to a process.
+        RuntimeError: If the workers cannot be started, or all of them gave up.
+    """
+    pool = _Pool(tuner, count, _payload(tuner, fit_args, fit_kwargs))
+    try:
+        pool.run()
+    finally:
+        pool.stop()
+
+
+@dataclasses.dataclass(eq=False)
+class _Worker:
+    """A process, as the searching process sees it."""
+
+    slot: int
+    process: subprocess.Popen[bytes]
+    connection: Any
+    silent_after: float
+    trial: Any = None
+    is_waiting: bool = False
+    has_begun: bool = False
+
+
+class _Pool:
+    """The workers of one search."""
+
+    def __init__(self, tuner: TunerMixin, count: int, payload: bytes):
+        self.tuner = tuner
+        self.oracle = tuner.oracle
+        self.count = count
+        self.payload = payload
+        self.folder = Path(tuner.project_dir)
+        self.workers: list[_Worker] = []
+        self.is_exhausted = False
+        self.lives: dict[str, int] = {}
+        self.deaths_in_vain = 0
+        self.broken_starts = 0
+        self.replacements = 0
+        self.has_completed = False
+        self.leases = 0
+        # What only `fit` asks for is known after a trial.
+        ended = any(t.status in _ENDED for t in self.oracle.trials.values())
+        self.must_learn_space = not ended and not tuner.logs_are_known()
+
+    def run(self) -> None:
+        for slot in range(self.count):
+            self.start(slot)
+        while True:
+            self.lend()
+            if self.is_exhausted and not any(w.trial for w in self.workers):
+                return
+            if not self.workers:
+                failed = [
+                    record
+                    for record in self.tuner.ended_records()
+                    if record.status == records.FAILED
+                ]
+                raise RuntimeError(
+                    f"All {self.count} workers ended, each after its limit "
+                    "`max_consecutive_failed_trials`.\n"
+                    f"{records.errors_text(failed)}"
+                )
+            self.listen()
+
+    def start(self, slot: int) -> None:
+        ours, theirs = connections.Pipe()
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
+            "KERAS_BACKEND": keras.config.backend(),
+            "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        }
+        gpus = _visible_gpus()
+        if gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
+        number = str(theirs.fileno())
+        with open(self.log(slot), "ab") as log:
+            process = subprocess.Popen(
+                # Not by -m, which would import this module under two names.
+                [sys.executable, "-c", _START, number, str(os.getpid())],
+                env=environment,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        theirs.close()
+        worker = _Worker(slot, process, ours, time.monotonic() + START_SECONDS)
+        self.workers.append(worker)
+
+    def log(self, slot: int) -> Path:
+        return self.folder / f"worker_{slot}.log"
+
+    def lend(self) -> None:
+        """Gives each worker that waits a trial, as long as there are trials."""
+        for worker in [w for w in self.workers if w.is_waiting]:
+            if self.must_learn_space and any(w.trial for w in self.workers):
+                return
+            self.leases += 1
+            tuner_id = f"worker{self.leases}"
+            trial = self.oracle.create_trial(tuner_id)
+            self.oracle.tuner_ids.discard(tuner_id)
+            self.is_exhausted = trial.status == "STOPPED"
+            if trial.status != "RUNNING":
+                return
+            self.learn_space(trial)
+            worker.trial = trial
+            worker.is_waiting = False
+            self.send(worker, ("answer", trial.get_state()))
+
+    def learn_space(self, trial: Any) -> None:
+        """Adds what the model of a trial asks for, which the next trial shall have.
+
+        A search in one process learns it when the trial ends.
+        """
+        hp = trial.hyperparameters.copy()
+        hypermodel = self.tuner.hypermodel
+        if hypermodel is None:
+            return
+        try:
+            unallocated(lambda: hypermodel.build(hp))
+        except Exception:
+            return  # The trial itself will tell.
+        trial.hyperparameters = hp
+        self.oracle.update_space(hp)
+        self.oracle.record_values(trial)
+
+    def send(self, worker: _Worker, message: Any) -> None:
+        # One that is gone is found when it is listened to.
+        with contextlib.suppress(OSError):
+            worker.connection.send(message)
+
+    def listen(self) -> None:
+        """Waits for messages, and looks after the workers that send none."""
+        by_connection = {worker.connection: worker for worker in self.workers}
+        for ready in connections.wait(list(by_connection), timeout=HEARTBEAT_SECONDS):
+            worker = by_connection[ready]
+            try:
+                message = worker.connection.recv()
+            except (EOFError, OSError):
+                self.replace(worker)
+                continue
+            worker.silent_after = time.monotonic() + SILENT_SECONDS
+            getattr(self, f"on_{message[0]}")(worker, *message[1:])
+        for worker in list(self.workers):
+            if time.monotonic() > worker.silent_after:
+                self.replace(worker)
+
+    def on_hello(self, worker: _Worker) -> None:
+        worker.silent_after = time.monotonic() + START_SECONDS
+        with contextlib.suppress(OSError):
+            worker.connection.send_bytes(self.payload)
+
+    def on_alive(self, worker: _Worker) -> None:
+        pass
+
+    def on_next(self, worker: _Worker) -> None:
+        worker.is_waiting = worker.has_begun = True
+
+    def on_call(self, worker: _Worker, name: str, args: Any, kwargs: Any) -> None:
+        try:
+            answer = ("answer", getattr(self.oracle, name)(*args, **kwargs))
+        except Exception as error:
+            answer = ("error", _transportable(error))
+        self.send(worker, answer)
+
+    def on_end(self, worker: _Worker, state: dict[str, Any], updates: Any) -> None:
+        trial = keras_tuner.engine.trial.Trial.from_state(state)
+        worker.trial = None
+        self.oracle.trials[trial.trial_id].metrics.metrics.clear()
+        for metrics, step in updates:
+            self.oracle.update_trial(trial.trial_id, metrics, step=step)
+        self.end(trial)
+        status = self.oracle.trials[trial.trial_id].status
+        self.send(worker, ("answer", status))
+
+    def end(self, trial: Any) -> None:
+        """Ends a trial as the oracle does, and shows it."""
+        self.oracle.end_trial(trial)
+        self.tuner.save()
+        self.deaths_in_vain = 0
+        self.is_exhausted = False
+        status = self.oracle.trials[trial.trial_id].status
+        if status not in _ENDED:
+            return
+        self.must_learn_space = False
+        path = self.folder / f"trial_{trial.trial_id}" / records.RECORD_FILE
+        record = records.TrialRecord.read(path)
+        self.has_completed |= record.status == records.COMPLETED
+        self.tuner.show(record)
+
+    def on_gave_up(self, worker: _Worker) -> None:
+        self.remove(worker)
+        if self.has_completed and self.replacements < MOST_REPLACEMENTS:
+            self.replacements += 1
+            self.start(worker.slot)
+
+    def on_fatal(self, worker: _Worker, pickled: Any, text: str) -> None:
+        raise _received(pickled) from RuntimeError(f"In a worker process:\n{text}")
+
+    def replace(self, worker: _Worker) -> None:
+        """Starts another worker for one that died or is silent, and lends its trial."""
+        self.remove(worker)
+        code = worker.process.returncode
+        self.deaths_in_vain += 1
+        if not worker.has_begun and code >= 0:
+            self.broken_starts += 1
+        if (
+            self.broken_starts >= MOST_BROKEN_STARTS
+            or self.deaths_in_vain >= 10 + MOST_LEASES * self.count
+        ):
+            raise RuntimeError(
+                f"The worker processes end by themselves, the last with status {code}. "
+                f"Its last words, from {self.log(worker.slot)}:\n"
+                f"{_last_lines(self.log(worker.slot))}"
+            )
+        trial = worker.trial
+        if trial is not None:
+            self.is_exhausted = False
+            lives = self.lives[trial.trial_id] = self.lives.get(trial.trial_id, 0) + 1
+            if lives < MOST_LEASES:
+                self.oracle.run_again(trial.trial_id)
+            else:
+                trial.status = "FAILED"
+                trial.message = (
+                    f"Its worker process died {lives} times, the last time with status "
+                    f"{code}. Status -9 may mean that the machine had no memory left."
+                )
+                record = records.TrialRecord.of_trial(trial, self.oracle.objective)
+                record.seed = self.oracle.seed
+                record.write(self.folder / f"trial_{trial.trial_id}")
+                self.end(trial)
+        self.start(worker.slot)
+
+    def remove(self, worker: _Worker) -> None:
+        self.workers.remove(worker)
+        worker.connection.close()
+        _end(worker.process, END_SECONDS)
+
+    def stop(self) -> None:
+        """Ends all workers."""
+        for worker in self.workers:
+            # A worker ends itself when it finds the connection closed.
+            worker.connection.close()
+        deadline = time.monotonic() + END_SECONDS
+        for worker in self.workers:
+            _end(worker.process, max(0.0, deadline - time.monotonic()))
+        self.workers = []
+
+
+_ENDED = ("COMPLETED", "FAILED")
+
+
+def _end(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Waits for a process that is about to end, and ends it if it does not."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _visible_gpus() -> list[str]:
+    """Returns the GPUs of this process, as `CUDA_VISIBLE_DEVICES` names them."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        names = [name.strip() for name in given.split(",")]
+        return [name for name in names if name not in ("", "-1")]
+    if keras.config.backend() != "tensorflow":
+        return [str(n) for n, _ in enumerate(keras.distribution.list_devices("gpu"))]
+    import tensorflow as tf  # Already loaded, by Keras.
+
+    return [str(n) for n, _ in enumerate(tf.config.list_physical_devices("GPU"))]
+
+
+def _last_lines(path: Path, count: int = 15) -> str:
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(lines[-count:])
+
+
+def _payload(tuner: Any, fit_args: Any, fit_kwargs: Any) -> bytes:
+    """Returns all that a worker needs, pickled."""
+    state = {key: value for key, value in vars(tuner).items() if key not in _OWN}
+    oracle = tuner.oracle
+    leased = {
+        "objective": oracle.objective,
+        "max_trials": oracle.max_trials,
+        "hyperparameters": oracle.get_space(),
+        "allow_new_entries": oracle.allow_new_entries,
+        "tune_new_entries": oracle.tune_new_entries,
+        "seed": oracle.seed,
+        "max_consecutive_failed_trials": oracle.max_consecutive_failed_trials,
+    }
+    content = {
+        "settings": _global_settings(),
+        "tuner_class": type(tuner),
+        "state": state,
+        "leased": leased,
+        "remote_methods": tuple(oracle.remote_methods),
+        "fit_args": fit_args,
+        "fit_kwargs": fit_kwargs,
+    }
+    try:
+        return cloudpickle.dumps(content)
+    except Exception as error:
+        named = {
+            **{f"argument {n} of search": value for n, value in enumerate(fit_args)},
+            **{f"`{name}`": value for name, value in fit_kwargs.items()},
+            **{f"`{name}` of the tuner": value for name, value in state.items()},
+            "the tuner's class": type(tuner),
+        }
+        culprits = [name for name, value in named.items() if not _is_picklable(value)]
+        raise TypeError(
+            f"{' and '.join(culprits) or 'The search'} cannot be sent to worker "
+            f"processes ({type(error).__name__}: {error}). Pass data as arrays, as a "
+            "keras.utils.PyDataset, or as a function without arguments that returns "
+            "them (for instance a tf.data.Dataset), and open files inside of it."
+        ) from error
+
+
+def _is_picklable(value: Any) -> bool:
+    try:
+        cloudpickle.dumps(value)
+    except Exception:
+        return False
+    return True
+
+
+def _global_settings() -> dict[str, Any]:
+    """Returns what the script may have set for the whole process."""
+    settings: dict[str, Any] = {
+        "floatx": keras.config.floatx(),
+        "epsilon": keras.config.epsilon(),
+        "image_data_format": keras.config.image_data_format(),
+        "dtype_policy": keras.dtype_policies.serialize(keras.config.dtype_policy()),
+    }
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        threading_ = tf.config.threading
+        settings["tensorflow"] = {
+            "intra": threading_.get_intra_op_parallelism_threads(),
+            "inter": threading_.get_inter_op_parallelism_threads(),
+            "eagerly": tf.config.functions_run_eagerly(),
+            "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
+        }
+    return settings
+
+
+def _apply_settings(settings: dict[str, Any]) -> None:
+    keras.config.set_floatx(settings["floatx"])
+    keras.config.set_epsilon(settings["epsilon"])
+    keras.config.set_image_data_format(settings["image_data_format"])
+    keras.config.set_dtype_policy(
+        keras.dtype_policies.deserialize(settings["dtype_policy"])
+    )
+    if "tensorflow" in settings:
+        import tensorflow as tf
+
+        own = settings["tensorflow"]
+        tf.config.threading.set_intra_op_parallelism_threads(own["intra"])
+        tf.config.threading.set_inter_op_parallelism_threads(own["inter"])
+        tf.config.run_functions_eagerly(own["eagerly"])
+        tf.config.experimental.enable_tensor_float_32_execution(own["tf32"])
+
+
+def _transportable(error: BaseException) -> Any:
+    """Returns an exception as bytes, or as text where it cannot be pickled."""
+    try:
+        pickled = cloudpickle.dumps(error)
+        pickle.loads(pickled)
+    except Exception:
+        return f"{type(error).__name__}: {error}"
+    return pickled
+
+
+def _received(sent: Any) -> BaseException:
+    return pickle.loads(sent) if isinstance(sent, bytes) else RuntimeError(sent)
+
+
+class _Link:
+    """A worker's connection to the process that started it."""
+
+    def __init__(self, connection: Any):
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.send(("hello",))
+        for target in (self._read, self._beat):
+            threading.Thread(target=target, daemon=True).start()
+
+    def send(self, message: Any) -> None:
+        with self._lock:
+            self._connection.send(message)
+
+    def receive(self) -> Any:
+        return self._inbox.get()
+
+    def ask(self, *message: Any) -> Any:
+        """Returns the answer to a message."""
+        self.send(message)
+        kind, answer = self.receive()
+        if kind == "error":
+            raise _received(answer)
+        return answer
+
+    def _read(self) -> None:
+        try:
+            self._inbox.put(self._connection.recv_bytes())
+            while True:
+                self._inbox.put(self._connection.recv())
+        except (EOFError, OSError):
+            # The search is over, or was killed: nothing of use can be done here.
+            os._exit(1)
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(HEARTBEAT_SECONDS)
+            try:
+                self.send(("alive",))
+            except OSError:
+                os._exit(1)
+
+
+class LeasedOracle(oracles.OracleMixin, keras_tuner.Oracle):
+    """A worker's oracle: asks the searching process, and writes nothing.
+
+    Args:
+        link: The connection to it.
+        remote_methods: Names of the methods that are called there.
+        **kwargs: Those of the searching process's oracle.
+    """
+
+    def __init__(self, link: _Link, remote_methods: tuple[str, ...], **kwargs: Any):
+        space = kwargs.pop("hyperparameters")
+        # An empty space counts as none, which KerasTuner may refuse.
+        allowed = {
+            name: kwargs.pop(name) for name in ("allow_new_entries", "tune_new_entries")
+        }
+        super().__init__(**kwargs)
+        self.hyperparameters = space
+        self.allow_new_entries = allowed["allow_new_entries"]
+        self.tune_new_entries = allowed["tune_new_entries"]
+        self.remote_methods = remote_methods
+        self.link = link
+        self.updates: list[tuple[dict[str, Any], int]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self.__dict__.get("remote_methods", ()):
+            return lambda *args, **kwargs: self.link.ask("call", name, args, kwargs)
+        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+
+    def create_trial(self, tuner_id: str) -> Any:
+        state = self.link.ask("next")
+        trial = keras_tuner.engine.trial.Trial.from_state(state)
+        self.trials = {trial.trial_id: trial}
+        self.updates = []
+        return trial
+
+    def update_trial(
+        self, trial_id: str, metrics: dict[str, Any], step: int = 0
+    ) -> Any:
+        trial = super().update_trial(trial_id, metrics, step=step)
+        self.updates.append((dict(metrics), step))
+        return trial
+
+    def end_trial(self, trial: Any) -> None:
+        status = self.link.ask("end", trial.get_state(), self.updates)
+        self.trials[trial.trial_id].status = status
+
+    def save(self) -> None:
+        """Does nothing: the searching process saves."""
+
+    def _save_trial(self, trial: Any) -> None:
+        pass
+
+
+def _leased_tuner(content: dict[str, Any], link: _Link) -> Any:
+    tuner_class = content["tuner_class"]
+    tuner = tuner_class.__new__(tuner_class)
+    vars(tuner).update(content["state"])
+    oracle = LeasedOracle(link, content["remote_methods"], **content["leased"])
+    tuner.oracle = tuner._own_oracle = oracle
+    tuner.is_leased = True
+    tuner._trial = None
+    tuner._progress = progress.SearchProgress("", oracle.objective.better_than, None)
+    return tuner
+
+
+def main(file_descriptor: int) -> None:
+    """Runs trials until there are none left."""
+    # Ctrl-C reaches all processes of a terminal; the searching one ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    link = _Link(connections.Connection(file_descriptor))
+    try:
+        content = pickle.loads(link.receive())
+        _apply_settings(content["settings"])
+        tuner = _leased_tuner(content, link)
+        tuner.run_search(content["fit_args"], content["fit_kwargs"])
+    except GaveUpError:
+        traceback.print_exc()
+        link.send(("gave_up",))
+    except BaseException as error:
+        traceback.print_exc()
+        link.send(("fatal", _transportable(error), traceback.format_exc()))
+    # Until the searching process has read that, and closes the connection.
+    time.sleep(END_SECONDS * 10)

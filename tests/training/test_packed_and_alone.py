@@ -1,0 +1,220 @@
+import itertools
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+import scipy.stats
+
+from keras_tricks.hypermodels import HyperCNN
+from keras_tricks.hypermodels import HyperTextCNN
+from keras_tricks.hypermodels import HyperTextTransformer
+from keras_tricks.optimizers import ClippedOptimizer
+from keras_tricks.schedules import WarmupPolynomialDecay
+from keras_tricks.training import ProgramCache
+from keras_tricks.training import train
+from keras_tricks.training.data_order import epoch_order
+from tests.training import sweeps
+
+RATES = (0.001, 0.003, 0.01)
+TOLERANCE = 1e-5
+
+
+def train_digits(settings, build, **kwargs):
+    training, validation = sweeps.digits()
+    arguments = {
+        "validation_data": validation,
+        "epochs": 5,
+        "batch_size": sweeps.BATCH_SIZE,
+        "seeds": range(len(settings)),
+        **kwargs,
+    }
+    return train(settings, build, *training, **arguments)
+
+
+def assert_same(some, others, tolerance=TOLERANCE):
+    for one, other in zip(some, others, strict=True):
+        difference = sweeps.largest_difference(one.weights, other.weights)
+        assert difference <= tolerance, (one.setting, difference)
+        assert one.curves.keys() == other.curves.keys()
+
+
+@pytest.mark.parametrize("is_clipped", [False, True])
+@pytest.mark.parametrize("name", sweeps.OPTIMIZERS)
+def test_packed_weights_are_those_of_training_alone(name, is_clipped):
+    def build(rate):
+        optimizer = sweeps.OPTIMIZERS[name](rate)
+        return sweeps.mlp(sweeps.clipped(optimizer) if is_clipped else optimizer)
+
+    alone = train_digits(RATES, build, packed=None)
+    together = train_digits(RATES, build, packed=3)
+    assert_same(together, alone)
+    assert not np.allclose(alone[0].weights[0], alone[2].weights[0], atol=1e-3)
+
+
+@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("dropout", [False, True])
+def test_norms_and_dropout_of_packed_trials_are_those_of_training_alone(norm, dropout):
+    def build(rate):
+        return sweeps.mlp(
+            keras.optimizers.Adam(0.003), norm=norm, dropout=rate if dropout else None
+        )
+
+    settings = (0.0, 0.2, 0.5)
+    alone = train_digits(settings, build, packed=None)
+    together = train_digits(settings, build, packed=3)
+    assert_same(together, alone)
+
+
+def test_each_trial_is_clipped_by_its_own_norm_and_limit():
+    def build(limit):
+        optimizer = ClippedOptimizer(keras.optimizers.SGD(0.1), global_clipnorm=limit)
+        return sweeps.mlp(optimizer)
+
+    limits = (0.01, 0.1, 100.0)
+    together = train_digits(limits, build, packed=3, epochs=1)
+    training, _ = sweeps.digits()
+    for limit, result in zip(limits, together, strict=True):
+        keras.utils.set_random_seed(result.seed)
+        model = build(limit)
+        model.fit(*_in_order(*training), batch_size=32, shuffle=False, verbose=0)
+        assert sweeps.largest_difference(result.weights, model.get_weights()) < 1e-5
+
+
+def _in_order(x, y):
+    order = epoch_order(0, 0, len(x))
+    return x[order], y[order]
+
+
+def test_a_pack_of_one_is_the_trial_alone():
+    def build(rate):
+        return sweeps.mlp(keras.optimizers.Adam(rate), norm=True, dropout=0.3)
+
+    assert_same(
+        train_digits([0.01], build, packed=1), train_digits([0.01], build, packed=None)
+    )
+
+
+@pytest.mark.parametrize("packed", [None, 3])
+def test_a_program_that_is_used_again_gives_the_bits_of_a_new_one(packed):
+    def build(rate):
+        return sweeps.mlp(sweeps.clipped(keras.optimizers.Adam(rate)), dropout=0.3)
+
+    cache = ProgramCache()
+    train_digits([0.1, 0.2, 0.3], build, packed=packed, seeds=9, cache=cache)
+    num_programs = len(cache)
+    again = train_digits(RATES, build, packed=packed, cache=cache)
+    assert len(cache) == num_programs
+    new = train_digits(RATES, build, packed=packed)
+    for one, other in zip(again, new, strict=True):
+        assert all(map(np.array_equal, one.weights, other.weights))
+        for name in other.curves:
+            np.testing.assert_array_equal(one.curves[name], other.curves[name])
+
+
+@pytest.mark.parametrize("packed", [None, 2])
+def test_losses_are_those_of_fit_to_rounding(packed):
+    def build(peak):
+        schedule = WarmupPolynomialDecay(peak, decay_steps=35, warmup_steps=5)
+        return sweeps.mlp(keras.optimizers.Adam(schedule), norm=True, dropout=0.2)
+
+    peaks = (0.003, 0.01)
+    results = train_digits(peaks, build, packed=packed, order_seed=None)
+    training, validation = sweeps.digits()
+    for peak, result in zip(peaks, results, strict=True):
+        keras.utils.set_random_seed(result.seed)
+        history = (
+            build(peak)
+            .fit(
+                *training,
+                batch_size=sweeps.BATCH_SIZE,
+                epochs=5,
+                shuffle=False,
+                validation_data=validation,
+                validation_batch_size=sweeps.BATCH_SIZE,
+                verbose=0,
+            )
+            .history
+        )
+        assert history.keys() == result.curves.keys()
+        for name, values in history.items():
+            np.testing.assert_allclose(result.curves[name], values, rtol=2e-5)
+
+
+def test_packed_trials_rank_as_they_do_alone():
+    rates = list(np.geomspace(1e-4, 1.0, 64))
+
+    def build(rate):
+        return sweeps.mlp(keras.optimizers.Adam(rate), dropout=0.2)
+
+    def compile_arguments(rate):
+        return {
+            "optimizer": keras.optimizers.Adam(rate),
+            "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            "metrics": ["accuracy"],
+        }
+
+    shared = {
+        "epochs": 3,
+        "seeds": 0,
+        "same_network": lambda rate: "mlp",
+        "compile_arguments": compile_arguments,
+    }
+    alone = train_digits(rates, build, packed=None, **shared)
+    together = train_digits(rates, build, packed=32, **shared)
+    correlation = scipy.stats.kendalltau(
+        [result.score for result in alone], [result.score for result in together]
+    )
+    assert correlation.statistic >= 0.98
+
+
+def hyper_cnn():
+    return HyperCNN((8, 8, 1), 10, **PLAIN), _images(), {"filters": 16, "blocks": 2}
+
+
+def hyper_text_cnn():
+    return HyperTextCNN(50, 12, 3, **PLAIN), _texts(), {"filters": 32}
+
+
+def hyper_text_transformer():
+    return HyperTextTransformer(50, 12, 3, **PLAIN), _texts(), {}
+
+
+PLAIN = {"total_steps": 35, "plain": True}
+
+
+def _images():
+    (x, y), _ = sweeps.digits()
+    return x.reshape(-1, 8, 8, 1), y
+
+
+def _texts():
+    generator = np.random.default_rng(0)
+    texts = generator.integers(1, 50, size=(sweeps.NUM_TRAINING, 12), dtype="int32")
+    return texts, texts[:, 0] % 3
+
+
+@pytest.mark.parametrize(
+    "a_hypermodel", [hyper_cnn, hyper_text_cnn, hyper_text_transformer]
+)
+def test_hypermodels_train_together_as_they_do_alone(a_hypermodel):
+    hypermodel, (x, y), structural = a_hypermodel()
+    scalar = {"learning_rate": (0.0003, 0.001), "global_clipnorm": (0.5, 2.0)}
+
+    def build(trial):
+        hp = keras_tuner.HyperParameters()
+        for name, value in structural.items():
+            hp.Fixed(name, value)
+        for name, values in scalar.items():
+            hp.Fixed(name, values[trial])
+        return hypermodel.build(hp)
+
+    arguments = {"epochs": 5, "batch_size": sweeps.BATCH_SIZE, "seeds": [1, 2]}
+    alone = train([0, 1], build, x, y, packed=None, **arguments)
+    together = train([0, 1], build, x, y, packed=2, **arguments)
+    # A bias of all keys changes no attention: its gradient is rounding errors.
+    kept = [not weight.path.endswith("key/bias") for weight in build(0).weights]
+    for one, other in zip(together, alone, strict=True):
+        weights = (itertools.compress(r.weights, kept) for r in (one, other))
+        assert sweeps.largest_difference(*weights) <= TOLERANCE
+        assert one.reason is None

@@ -1,0 +1,87 @@
+"""Whether the best is better than the next beyond the spread."""
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+from scipy import stats
+
+from keras_tricks.tuners import RandomSearch
+from keras_tricks.tuners import confirmation
+from keras_tricks.tuners.reruns import Reruns
+
+
+class Noisy(keras_tuner.HyperModel):
+    """A score of `x` plus noise from the trial's own seed."""
+
+    def __init__(self, noise, values=(0.0, 1.0, 2.0)):
+        super().__init__()
+        self.noise, self.values = noise, values
+
+    def build(self, hp):
+        hp.Choice("x", list(self.values))
+        return keras.Sequential()
+
+    def fit(self, hp, model, **kwargs):
+        return hp.get("x") + self.noise * np.random.normal()
+
+
+def searched(directory, noise):
+    tuner = RandomSearch(Noisy(noise), max_trials=3, seed=0, directory=directory)
+    tuner.search(verbose=0)
+    return tuner
+
+
+def test_a_clear_winner_beats_the_second_and_a_worse_baseline(tmp_path):
+    found = searched(tmp_path, noise=0.01).confirm(top=2, reruns=4, baseline=0.5)
+    assert [r.settings["x"] for r in found.reruns] == [0.0, 1.0]
+    assert [len(r.scores) for r in found.reruns] == [4, 4]
+    assert found.beats_second is True
+    assert found.beats_baseline is True
+    assert "The first beats the second beyond the spread." in str(found)
+
+
+def test_noise_is_no_win(tmp_path):
+    found = searched(tmp_path, noise=100.0).confirm(top=2, reruns=3, baseline=-1e6)
+    assert found.beats_second is False
+    assert found.beats_baseline is False
+
+
+def test_each_rerun_has_a_seed_of_its_own_and_the_same_the_next_time(tmp_path):
+    tuner = searched(tmp_path, noise=1.0)
+    first, second = (tuner.confirm(top=1, reruns=3).reruns[0] for _ in range(2))
+    assert len(set(first.scores)) == 3
+    assert first.scores == second.scores
+    assert tuner.leaderboard()["default_objective"][0] not in first.scores
+
+
+@pytest.mark.parametrize("direction", ["min", "max"])
+def test_the_verdict_is_welchs_test(direction):
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        a, b = generator.normal(size=5), generator.normal(0.8, size=5)
+        greater = stats.ttest_ind(b, a, equal_var=False, alternative="greater").pvalue
+        first, second = (a, b) if direction == "min" else (b, a)
+        verdict = confirmation.is_better(
+            Reruns({}, tuple(first)), tuple(second), direction
+        )
+        assert verdict == (greater < 0.05)
+
+
+def test_equal_scores_without_spread_do_not_beat_each_other():
+    same = Reruns({}, (1.0, 1.0))
+    assert confirmation.is_better(same, (1.0, 1.0), "min") is False
+    assert confirmation.is_better(same, (2.0, 2.0), "min") is True
+    assert confirmation.is_better(Reruns({}, (1.0,)), (2.0,), "min") is None
+
+
+def test_a_search_without_trials_cannot_be_confirmed(tmp_path):
+    tuner = RandomSearch(Noisy(0.0), max_trials=3, seed=0, directory=tmp_path)
+    with pytest.raises(ValueError, match="search first"):
+        tuner.confirm()
+
+
+@pytest.mark.parametrize("wrong", [{"top": 0}, {"reruns": 1}], ids=str)
+def test_bad_numbers_are_refused(tmp_path, wrong):
+    with pytest.raises(ValueError, match="must be a whole number >="):
+        searched(tmp_path, 0.0).confirm(**wrong)

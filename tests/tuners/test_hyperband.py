@@ -1,0 +1,247 @@
+"""Hyperband: the paper's brackets, promotions that repeat, checkpoints taken up."""
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+from keras_tricks.tuners import Hyperband
+from keras_tricks.tuners.hyperband import schedule
+from tests.tuners import toys
+
+# Table 1 of Li et al., JMLR 18 (R = 81, eta = 3): trials and epochs of each rung.
+PAPER = [
+    [(81, 1), (27, 3), (9, 9), (3, 27), (1, 81)],
+    [(34, 3), (11, 9), (3, 27), (1, 81)],
+    [(15, 9), (5, 27), (1, 81)],
+    [(8, 27), (2, 81)],
+    [(5, 81)],
+]
+
+
+def trials_of(tuner):
+    return sorted(tuner.oracle.trials.values(), key=lambda t: int(t.trial_id))
+
+
+def by_rung(tuner):
+    """(bracket, rung, epochs) -> how many trials."""
+    counts = {}
+    for trial in trials_of(tuner):
+        values = trial.hyperparameters.values
+        key = tuple(values[f"tuner/{name}"] for name in ("bracket", "round", "epochs"))
+        counts[key] = counts.get(key, 0) + 1
+    return counts
+
+
+class Known(Hyperband):
+    """Trains nothing: the score is `x`, or what `outcome` makes of the trial."""
+
+    outcome = None
+
+    def run_trial(self, trial, *args, **kwargs):
+        if self.outcome is not None:
+            return self.outcome(trial)
+        return trial.hyperparameters.get("x")
+
+
+def one_float(hp):
+    hp.Float("x", 0.0, 1.0)
+    return keras.Sequential()
+
+
+def test_the_schedule_is_the_papers_table():
+    found = schedule(max_epochs=81, factor=3)
+    assert [[(r.trials, r.epochs) for r in rungs] for rungs in found] == PAPER
+
+
+def test_a_search_runs_the_papers_table_and_promotes_the_best(tmp_path):
+    tuner = Known(one_float, max_epochs=81, seed=0, directory=tmp_path)
+    tuner.search(verbose=0)
+    expected = {
+        (bracket, number, epochs): trials
+        for bracket, rungs in zip(range(4, -1, -1), PAPER, strict=True)
+        for number, (trials, epochs) in enumerate(rungs)
+    }
+    assert by_rung(tuner) == expected
+    assert len(tuner.oracle.trials) == sum(expected.values()) == tuner.oracle.max_trials
+    values = [trial.hyperparameters.values for trial in trials_of(tuner)]
+    first = sorted(v["x"] for v in values[:81])
+    # The promoted ones have the least scores, and come best first.
+    assert [v["x"] for v in values[81:108]] == first[:27]
+    assert [v["x"] for v in values[108:117]] == first[:9]
+
+
+def test_a_score_to_maximize_promotes_the_largest(tmp_path):
+    tuner = Known(
+        one_float,
+        keras_tuner.Objective("gain", "max"),
+        max_epochs=3,
+        seed=0,
+        directory=tmp_path,
+    )
+    tuner.outcome = lambda trial: {"gain": trial.hyperparameters.get("x")}
+    tuner.search(verbose=0)
+    xs = [trial.hyperparameters.get("x") for trial in trials_of(tuner)]
+    assert xs[3] == max(xs[:3])
+
+
+def test_iterations_repeat_all_brackets_with_new_settings(tmp_path):
+    tuner = Known(
+        one_float, max_epochs=3, hyperband_iterations=2, seed=0, directory=tmp_path
+    )
+    tuner.search(verbose=0)
+    assert list(by_rung(tuner).values()) == [6, 2, 4]
+    xs = [trial.hyperparameters.get("x") for trial in trials_of(tuner)]
+    assert len(set(xs)) == 10  # Twelve trials, two of them promoted.
+
+
+def test_failed_trials_are_not_promoted_and_hold_nothing_up(tmp_path):
+    """KerasTuner's bracket with a failed trial never gets to its next rung."""
+
+    def outcome(trial):
+        if trial.trial_id.lstrip("0") in ("", "4"):
+            return float("nan")
+        return trial.hyperparameters.get("x")
+
+    tuner = Known(one_float, max_epochs=9, seed=0, directory=tmp_path)
+    tuner.outcome = outcome
+    tuner.search(verbose=0)
+    assert by_rung(tuner) == {
+        (2, 0, 1): 9,
+        (2, 1, 3): 3,
+        (2, 2, 9): 1,
+        (1, 0, 3): 5,
+        (1, 1, 9): 1,
+        (0, 0, 9): 3,
+    }
+    promoted = {
+        t.hyperparameters.values.get("tuner/trial_id") for t in trials_of(tuner)
+    }
+    assert not promoted & {"00", "04"}
+
+
+def test_a_small_space_is_drawn_once_and_its_best_are_still_promoted(tmp_path):
+    """Four points, where the first rung would have nine."""
+
+    def build(hp):
+        hp.Choice("x", [0.0, 1.0, 2.0, 3.0])
+        return keras.Sequential()
+
+    tuner = Known(build, max_epochs=9, seed=0, directory=tmp_path)
+    tuner.search(verbose=0)
+    xs = [trial.hyperparameters.get("x") for trial in trials_of(tuner)]
+    assert sorted(xs[:4]) == [0.0, 1.0, 2.0, 3.0]
+    assert xs[4:] == [0.0, 1.0, 2.0, 0.0]
+
+
+class Watched(keras_tuner.HyperModel):
+    """Notes the weights that `fit` begins with; stops when it is told to."""
+
+    def __init__(self, stop_after=None):
+        super().__init__()
+        self.stop_after = stop_after
+        self.begun_with = []
+        self.ended_with = {}
+
+    def build(self, hp):
+        return toys.build(hp)
+
+    def fit(self, hp, model, *args, **kwargs):
+        self.begun_with.append(model.get_weights())
+        if len(self.begun_with) - 1 == self.stop_after:
+            raise KeyboardInterrupt
+        return super().fit(hp, model, *args, **kwargs)
+
+
+def trained(folder, hypermodel, workers=1, **arguments):
+    tuner = Hyperband(
+        hypermodel,
+        "val_loss",
+        max_epochs=4,
+        factor=2,
+        seed=0,
+        directory=folder,
+        **{"keep_checkpoints": None, **arguments},
+    )
+    try:
+        tuner.search(**toys.toy_data(), verbose=0, workers=workers)
+    except KeyboardInterrupt:
+        tuner = None
+    return tuner
+
+
+@pytest.fixture(scope="module", name="uninterrupted")
+def uninterrupted_fixture(tmp_path_factory):
+    """Brackets of (4, 2, 1), (3, 1) and (3) trials with 1, 2 and 4 epochs."""
+    hypermodel = Watched()
+    return trained(tmp_path_factory.mktemp("hyperband"), hypermodel), hypermodel
+
+
+def test_a_promoted_trial_goes_on_from_the_best_epoch_of_the_one_below(uninterrupted):
+    tuner, hypermodel = uninterrupted
+    promoted = [
+        (number, trial.hyperparameters.values["tuner/trial_id"])
+        for number, trial in enumerate(trials_of(tuner))
+        if "tuner/trial_id" in trial.hyperparameters.values
+    ]
+    assert [number for number, _ in promoted] == [4, 5, 6, 10]
+    for number, below in promoted:
+        model = tuner.load_model(tuner.oracle.get_trial(below))
+        for begun, saved in zip(
+            hypermodel.begun_with[number], model.get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(begun, saved)
+
+
+def test_each_rung_trains_the_epochs_that_are_new(uninterrupted):
+    tuner, _ = uninterrupted
+    epochs = [len(tuner.curves(t.trial_id)[0]["loss"]) for t in trials_of(tuner)]
+    assert epochs == [1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 4, 4, 4]
+
+
+@pytest.mark.parametrize("stop_after", [3, 5, 6, 10])
+def test_a_search_resumed_between_any_rungs_gives_the_same_scores(
+    tmp_path, uninterrupted, stop_after
+):
+    assert trained(tmp_path, Watched(stop_after)) is None
+    resumed = trained(tmp_path, Watched())
+    expected, _ = uninterrupted
+    assert len(resumed.hypermodel.begun_with) == 14 - stop_after
+    assert [t.score for t in trials_of(resumed)] == [
+        t.score for t in trials_of(expected)
+    ]
+    for trial in trials_of(expected):
+        assert resumed.curves(trial.trial_id) == expected.curves(trial.trial_id)
+
+
+def test_two_workers_promote_the_same_trials_to_the_same_scores(
+    tmp_path, uninterrupted
+):
+    found = trained(tmp_path, toys.build, workers=2)
+    expected, _ = uninterrupted
+    assert [t.score for t in trials_of(found)] == [t.score for t in trials_of(expected)]
+
+
+def test_weights_that_a_later_rung_needs_outlive_a_search_that_was_cut_short(
+    tmp_path, uninterrupted
+):
+    arguments = {"keep_checkpoints": 1}
+    trained(tmp_path, Watched(), max_trials=4, **arguments)
+    longer = trained(tmp_path, Watched(), max_trials=7, **arguments)
+    expected, _ = uninterrupted
+    assert [t.score for t in trials_of(longer)] == [
+        t.score for t in trials_of(expected)[:7]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_epochs": 0}, "`max_epochs` must be an integer from 1 on"),
+        ({"max_epochs": 2.5}, r"Received: max_epochs=2\.5"),
+        ({"factor": 1}, "`factor` must be an integer from 2 on"),
+    ],
+)
+def test_a_schedule_that_cannot_be_is_refused(tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Hyperband(one_float, directory=tmp_path, **arguments)

@@ -1,0 +1,299 @@
+"""Searches in several processes: equal to serial ones, whichever process dies."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import keras_tuner
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from keras_tricks.tuners import RandomSearch
+from keras_tricks.tuners import workers
+from tests import child_process
+from tests.tuners import fault_search
+from tests.tuners import toys
+
+TRIALS = 6
+
+
+def same(table, other):
+    pd.testing.assert_frame_equal(
+        table.drop(columns="seconds"), other.drop(columns="seconds"), check_exact=True
+    )
+
+
+@pytest.fixture(scope="module", name="serial")
+def serial_fixture(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("serial")
+    tuner = fault_search.tuner_in(folder, TRIALS)
+    tuner.search(**toys.toy_data(), verbose=0)
+    return tuner
+
+
+def children_of(pid):
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in path.read_text().split()] if path.exists() else []
+
+
+def is_alive(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/task").exists(),
+    reason="the processes to kill are found in /proc, which is not there",
+)
+def test_killed_processes_cost_no_trial_and_change_no_score(serial, tmp_path):
+    """Two workers, of which two are killed, then the searching process; then again."""
+    log = tmp_path / "fits.log"
+    generator = random.Random(3)
+    environment = {**os.environ, "PYTHONPATH": str(child_process.ROOT)}
+
+    def start():
+        return subprocess.Popen(
+            [sys.executable, fault_search.__file__, str(tmp_path), "2", str(TRIALS)],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+        )
+
+    def begun():
+        return log.read_text().count("begin") if log.exists() else 0
+
+    search = start()
+    try:
+        wait_for(lambda: begun() >= 1)
+        for _ in range(2):
+            before = begun()
+            os.kill(generator.choice(children_of(search.pid)), signal.SIGKILL)
+            wait_for(lambda before=before: begun() > before)
+        children = children_of(search.pid)
+        search.kill()
+        search.communicate()
+        # Without their parent they end, at once or within a heartbeat.
+        wait_for(lambda: not any(map(is_alive, children)), seconds=3)
+        search = start()
+        printed, _ = search.communicate(timeout=120)
+        ended = time.time()
+    finally:
+        search.kill()
+    assert search.returncode == 0
+    assert printed.count("trial ") <= TRIALS
+    lines = [line.split() for line in log.read_text().splitlines()]
+    # From the last training to the end of the process, the interpreter's included.
+    assert ended - float(lines[-1][-1]) < 4.0
+    tuner = fault_search.tuner_in(tmp_path, TRIALS)
+    same(tuner.leaderboard(), serial.leaderboard())
+    for trial_id in serial.leaderboard()["trial_id"]:
+        assert tuner.curves(trial_id) == serial.curves(trial_id)
+
+
+class Worker(keras_tuner.HyperModel):
+    """Ends as `outcome(hp)` says, with the process number in the record."""
+
+    def __init__(self, outcome):
+        super().__init__()
+        self.outcome = outcome
+
+    def build(self, hp):
+        hp.Float("x", 0.0, 1.0)
+        return keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+
+    def fit(self, hp, model, *args, **kwargs):
+        return self.outcome(hp, *args)
+
+
+def search(outcome, directory, *args, **arguments):
+    count = arguments.pop("workers", 2)
+    arguments = {"max_trials": 4, "seed": 0, "directory": directory, **arguments}
+    tuner = RandomSearch(Worker(outcome), **arguments)
+    tuner.search(*args, verbose=0, workers=count)
+    return tuner
+
+
+def test_a_worker_that_dies_each_time_costs_one_trial(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "MOST_LEASES", 2)
+
+    def outcome(hp):
+        if hp.get("x") > 0.9:
+            os._exit(3)
+        return hp.get("x")
+
+    drawn = search(lambda hp: hp.get("x"), tmp_path / "all", workers=1).leaderboard()
+    assert (drawn["x"] > 0.9).sum() == 1
+    table = search(outcome, tmp_path / "some").leaderboard()
+    assert table["x"].tolist() == drawn["x"].tolist()
+    assert table["status"].tolist() == ["COMPLETED"] * 3 + ["FAILED"]
+
+
+def test_a_silent_worker_is_replaced(tmp_path, monkeypatch):
+    """It is stopped as by Ctrl-Z, and answers no more."""
+    monkeypatch.setattr(workers, "SILENT_SECONDS", 3.0)
+    flag = tmp_path / "stopped"
+
+    def outcome(hp):
+        if not flag.exists():
+            flag.write_text("")
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return hp.get("x")
+
+    table = search(outcome, tmp_path, max_trials=2).leaderboard()
+    assert table["status"].tolist() == ["COMPLETED"] * 2
+
+
+def test_workers_that_always_fail_end_and_all_their_errors_are_told(tmp_path):
+    def outcome(hp):
+        if hp.get("x") > 0.5:
+            raise ValueError("too large")
+        raise KeyError("too small")
+
+    with pytest.raises(RuntimeError, match="All 2 workers ended") as caught:
+        search(outcome, tmp_path, max_trials=20, max_consecutive_failed_trials=3)
+    assert "ValueError: too large" in str(caught.value)
+    assert "KeyError: 'too small'" in str(caught.value)
+    tuner = RandomSearch(Worker(outcome), max_trials=20, seed=0, directory=tmp_path)
+    assert len(tuner.leaderboard()) == 6
+
+
+def test_settings_do_not_depend_on_the_number_of_workers(tmp_path):
+    """Also where models ask for more as trials go on, and `fit` for its own."""
+
+    class Growing(Worker):
+        def build(self, hp):
+            for layer in range(hp.Int("layers", 1, 4)):
+                hp.Int(f"units_{layer}", 1, 1000)
+            return keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+
+        def fit(self, hp, model, *args, **kwargs):
+            return float(hp.Int("batch_size", 1, 1000))
+
+    def table(count):
+        arguments = {"max_trials": 8, "seed": 0, "directory": tmp_path / str(count)}
+        tuner = RandomSearch(Growing(None), **arguments)
+        tuner.search(verbose=0, workers=count)
+        return tuner.leaderboard()
+
+    same(table(3), table(1))
+
+
+def test_what_stops_a_search_stops_one_with_workers(tmp_path):
+    def outcome(hp):
+        raise keras_tuner.errors.FatalValueError("never mind the rest")
+
+    with pytest.raises(keras_tuner.errors.FatalValueError, match="never mind") as error:
+        search(outcome, tmp_path)
+    assert "In a worker process" in str(error.value.__cause__)
+
+
+def test_data_that_cannot_be_sent_are_named_with_the_remedy(tmp_path):
+    data = tf.data.Dataset.range(3)
+    with pytest.raises(TypeError, match="argument 0 of search cannot be sent") as error:
+        search(lambda hp, data: 0.0, tmp_path, data)
+    assert "a function without arguments that returns them" in str(error.value)
+    tuner = RandomSearch(Worker(None), directory=tmp_path)
+    with pytest.raises(TypeError, match="`source` cannot be sent"):
+        tuner.search(source=(n for n in range(3)), workers=2)
+
+
+def test_a_function_may_return_the_data(tmp_path):
+    def data():
+        return tf.data.Dataset.from_tensor_slices(np.arange(4.0))
+
+    def outcome(hp, data):
+        return float(sum(element.numpy() for element in data))
+
+    for count in (1, 2):
+        tuner = search(
+            outcome, tmp_path / str(count), data, max_trials=1, workers=count
+        )
+        assert tuner.leaderboard()["default_objective"].tolist() == [6.0]
+
+
+@pytest.mark.parametrize("count", [0, 1.5, True, "2"])
+def test_a_number_of_workers_that_is_none_is_refused(tmp_path, count):
+    with pytest.raises(ValueError, match="Received: workers="):
+        search(float, tmp_path, workers=count)
+
+
+def test_gpus_are_those_that_this_process_may_use(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-1a,-1")
+    assert workers._visible_gpus() == ["3", "GPU-1a"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert workers._visible_gpus() == []
+
+
+def test_a_chief_lends_the_trial_of_a_dead_worker_anew(serial, tmp_path):
+    """KerasTuner's variables, as on several machines: the chief would wait for ever."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path / "fits.log"
+
+    def start(name):
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(child_process.ROOT),
+            "KERASTUNER_TUNER_ID": name,
+            "KERASTUNER_ORACLE_IP": "127.0.0.1",
+            "KERASTUNER_ORACLE_PORT": str(port),
+            "KERAS_TRICKS_LEASE_SECONDS": "4",
+        }
+        arguments = [fault_search.__file__, str(tmp_path), "1", str(TRIALS)]
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    processes = [start(name) for name in ("chief", "tuner0", "tuner1")]
+    try:
+        key = f" {processes[1].pid} "
+        wait_for(lambda: log.exists() and key in log.read_text(), 120)
+        processes[1].kill()
+        processes[1].wait()
+        processes[2].wait(120)
+        after = time.monotonic()
+        processes[0].wait(60)
+        assert time.monotonic() - after < 4.0
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert processes[0].returncode == processes[2].returncode == 0
+    tuner = fault_search.tuner_in(tmp_path, TRIALS)
+    same(tuner.leaderboard(), serial.leaderboard())
+
+
+def test_a_worker_of_a_chief_cannot_delete_the_project(tmp_path, monkeypatch):
+    search(lambda hp: hp.get("x"), tmp_path, workers=1)
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "tuner1")
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    monkeypatch.setenv("KERASTUNER_ORACLE_PORT", "1")
+    RandomSearch(Worker(None), directory=tmp_path, overwrite=True)
+    assert len(list(tmp_path.glob("*/trial_*/record.json"))) == 4
+    tuner = RandomSearch(Worker(None), directory=tmp_path)
+    with pytest.raises(ValueError, match="`workers` must be 1 in a process of KerasT"):
+        tuner.search(workers=2)
