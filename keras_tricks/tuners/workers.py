@@ -28,32 +28,25 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import pickle
-import queue
-import signal
 import subprocess
 import sys
-import threading
 import time
-import traceback
 from multiprocessing import connection as connections
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
-import cloudpickle
 import keras
 import keras_tuner
 
 from keras_tricks.parameters.unallocated import unallocated
-from keras_tricks.tuners import oracles
-from keras_tricks.tuners import progress
 from keras_tricks.tuners import records
+from keras_tricks.tuners import worker_payload
+from keras_tricks.tuners import worker_process
 
 if TYPE_CHECKING:
     from keras_tricks.tuners.tuner import TunerMixin
 
-HEARTBEAT_SECONDS = 1.0
 SILENT_SECONDS = 60.0
 START_SECONDS = 180.0
 END_SECONDS = 1.0
@@ -69,16 +62,9 @@ def watch(parent):
         time.sleep(0.25)
     os._exit(1)
 threading.Thread(target=watch, args=(int(sys.argv[2]),), daemon=True).start()
-from keras_tricks.tuners import workers
-workers.main(int(sys.argv[1]))
+from keras_tricks.tuners import worker_process
+worker_process.main(int(sys.argv[1]))
 """
-
-# What a worker makes itself, or is sent apart.
-_OWN = ("oracle", "_own_oracle", "_progress", "_trial", "_searched_with")
-
-
-class GaveUpError(RuntimeError):
-    """A worker's own limit of failures."""
 
 
 def search(
@@ -93,7 +79,7 @@ def search(
         TypeError: If the hypermodel or an argument cannot be sent to a process.
         RuntimeError: If the workers cannot be started, or all of them gave up.
     """
-    pool = _Pool(tuner, count, _payload(tuner, fit_args, fit_kwargs))
+    pool = _Pool(tuner, count, worker_payload.payload(tuner, fit_args, fit_kwargs))
     try:
         pool.run()
     finally:
@@ -169,7 +155,7 @@ class _Pool:
         number = str(theirs.fileno())
         with open(self.log(slot), "ab") as log:
             process = subprocess.Popen(
-                # Not by -m, which would import this module under two names.
+                # Not by -m, which would import the module under two names.
                 [sys.executable, "-c", _START, number, str(os.getpid())],
                 env=environment,
                 pass_fds=[theirs.fileno()],
@@ -226,7 +212,9 @@ class _Pool:
     def listen(self) -> None:
         """Waits for messages, and looks after the workers that send none."""
         by_connection = {worker.connection: worker for worker in self.workers}
-        for ready in connections.wait(list(by_connection), timeout=HEARTBEAT_SECONDS):
+        for ready in connections.wait(
+            list(by_connection), timeout=worker_process.HEARTBEAT_SECONDS
+        ):
             worker = by_connection[ready]
             try:
                 message = worker.connection.recv()
@@ -254,7 +242,7 @@ class _Pool:
         try:
             answer = ("answer", getattr(self.oracle, name)(*args, **kwargs))
         except Exception as error:
-            answer = ("error", _transportable(error))
+            answer = ("error", worker_payload.transportable(error))
         self.send(worker, answer)
 
     def on_end(self, worker: _Worker, state: dict[str, Any], updates: Any) -> None:
@@ -289,7 +277,9 @@ class _Pool:
             self.start(worker.slot)
 
     def on_fatal(self, worker: _Worker, pickled: Any, text: str) -> None:
-        raise _received(pickled) from RuntimeError(f"In a worker process:\n{text}")
+        raise worker_payload.received(pickled) from RuntimeError(
+            f"In a worker process:\n{text}"
+        )
 
     def replace(self, worker: _Worker) -> None:
         """Starts another worker for one that died or is silent, and lends its trial."""
@@ -369,232 +359,3 @@ def _visible_gpus() -> list[str]:
 def _last_lines(path: Path, count: int = 15) -> str:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return "\n".join(lines[-count:])
-
-
-def _payload(tuner: Any, fit_args: Any, fit_kwargs: Any) -> bytes:
-    """Returns all that a worker needs, pickled."""
-    state = {key: value for key, value in vars(tuner).items() if key not in _OWN}
-    oracle = tuner.oracle
-    leased = {
-        "objective": oracle.objective,
-        "max_trials": oracle.max_trials,
-        "hyperparameters": oracle.get_space(),
-        "allow_new_entries": oracle.allow_new_entries,
-        "tune_new_entries": oracle.tune_new_entries,
-        "seed": oracle.seed,
-        "max_consecutive_failed_trials": oracle.max_consecutive_failed_trials,
-    }
-    content = {
-        "settings": _global_settings(),
-        "tuner_class": type(tuner),
-        "state": state,
-        "leased": leased,
-        "remote_methods": tuple(oracle.remote_methods),
-        "fit_args": fit_args,
-        "fit_kwargs": fit_kwargs,
-    }
-    try:
-        return cloudpickle.dumps(content)
-    except Exception as error:
-        named = {
-            **{f"argument {n} of search": value for n, value in enumerate(fit_args)},
-            **{f"`{name}`": value for name, value in fit_kwargs.items()},
-            **{f"`{name}` of the tuner": value for name, value in state.items()},
-            "the tuner's class": type(tuner),
-        }
-        culprits = [name for name, value in named.items() if not _is_picklable(value)]
-        raise TypeError(
-            f"{' and '.join(culprits) or 'The search'} cannot be sent to worker "
-            f"processes ({type(error).__name__}: {error}). Pass data as arrays, as a "
-            "keras.utils.PyDataset, or as a function without arguments that returns "
-            "them (for instance a tf.data.Dataset), and open files inside of it."
-        ) from error
-
-
-def _is_picklable(value: Any) -> bool:
-    try:
-        cloudpickle.dumps(value)
-    except Exception:
-        return False
-    return True
-
-
-def _global_settings() -> dict[str, Any]:
-    """Returns what the script may have set for the whole process."""
-    settings: dict[str, Any] = {
-        "floatx": keras.config.floatx(),
-        "epsilon": keras.config.epsilon(),
-        "image_data_format": keras.config.image_data_format(),
-        "dtype_policy": keras.dtype_policies.serialize(keras.config.dtype_policy()),
-    }
-    if keras.config.backend() == "tensorflow":
-        import tensorflow as tf
-
-        threading_ = tf.config.threading
-        settings["tensorflow"] = {
-            "intra": threading_.get_intra_op_parallelism_threads(),
-            "inter": threading_.get_inter_op_parallelism_threads(),
-            "eagerly": tf.config.functions_run_eagerly(),
-            "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
-        }
-    return settings
-
-
-def _apply_settings(settings: dict[str, Any]) -> None:
-    keras.config.set_floatx(settings["floatx"])
-    keras.config.set_epsilon(settings["epsilon"])
-    keras.config.set_image_data_format(settings["image_data_format"])
-    keras.config.set_dtype_policy(
-        keras.dtype_policies.deserialize(settings["dtype_policy"])
-    )
-    if "tensorflow" in settings:
-        import tensorflow as tf
-
-        own = settings["tensorflow"]
-        tf.config.threading.set_intra_op_parallelism_threads(own["intra"])
-        tf.config.threading.set_inter_op_parallelism_threads(own["inter"])
-        tf.config.run_functions_eagerly(own["eagerly"])
-        tf.config.experimental.enable_tensor_float_32_execution(own["tf32"])
-
-
-def _transportable(error: BaseException) -> Any:
-    """Returns an exception as bytes, or as text where it cannot be pickled."""
-    try:
-        pickled = cloudpickle.dumps(error)
-        pickle.loads(pickled)
-    except Exception:
-        return f"{type(error).__name__}: {error}"
-    return pickled
-
-
-def _received(sent: Any) -> BaseException:
-    return pickle.loads(sent) if isinstance(sent, bytes) else RuntimeError(sent)
-
-
-class _Link:
-    """A worker's connection to the process that started it."""
-
-    def __init__(self, connection: Any):
-        self._connection = connection
-        self._lock = threading.Lock()
-        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.send(("hello",))
-        for target in (self._read, self._beat):
-            threading.Thread(target=target, daemon=True).start()
-
-    def send(self, message: Any) -> None:
-        with self._lock:
-            self._connection.send(message)
-
-    def receive(self) -> Any:
-        return self._inbox.get()
-
-    def ask(self, *message: Any) -> Any:
-        """Returns the answer to a message."""
-        self.send(message)
-        kind, answer = self.receive()
-        if kind == "error":
-            raise _received(answer)
-        return answer
-
-    def _read(self) -> None:
-        try:
-            self._inbox.put(self._connection.recv_bytes())
-            while True:
-                self._inbox.put(self._connection.recv())
-        except (EOFError, OSError):
-            # The search is over, or was killed: nothing of use can be done here.
-            os._exit(1)
-
-    def _beat(self) -> None:
-        while True:
-            time.sleep(HEARTBEAT_SECONDS)
-            try:
-                self.send(("alive",))
-            except OSError:
-                os._exit(1)
-
-
-class LeasedOracle(oracles.OracleMixin, keras_tuner.Oracle):
-    """A worker's oracle: asks the searching process, and writes nothing.
-
-    Args:
-        link: The connection to it.
-        remote_methods: Names of the methods that are called there.
-        **kwargs: Those of the searching process's oracle.
-    """
-
-    def __init__(self, link: _Link, remote_methods: tuple[str, ...], **kwargs: Any):
-        space = kwargs.pop("hyperparameters")
-        # An empty space counts as none, which KerasTuner may refuse.
-        allowed = {
-            name: kwargs.pop(name) for name in ("allow_new_entries", "tune_new_entries")
-        }
-        super().__init__(**kwargs)
-        self.hyperparameters = space
-        self.allow_new_entries = allowed["allow_new_entries"]
-        self.tune_new_entries = allowed["tune_new_entries"]
-        self.remote_methods = remote_methods
-        self.link = link
-        self.updates: list[tuple[dict[str, Any], int]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        if name in self.__dict__.get("remote_methods", ()):
-            return lambda *args, **kwargs: self.link.ask("call", name, args, kwargs)
-        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
-
-    def create_trial(self, tuner_id: str) -> Any:
-        state = self.link.ask("next")
-        trial = keras_tuner.engine.trial.Trial.from_state(state)
-        self.trials = {trial.trial_id: trial}
-        self.updates = []
-        return trial
-
-    def update_trial(
-        self, trial_id: str, metrics: dict[str, Any], step: int = 0
-    ) -> Any:
-        trial = super().update_trial(trial_id, metrics, step=step)
-        self.updates.append((dict(metrics), step))
-        return trial
-
-    def end_trial(self, trial: Any) -> None:
-        status = self.link.ask("end", trial.get_state(), self.updates)
-        self.trials[trial.trial_id].status = status
-
-    def save(self) -> None:
-        """Does nothing: the searching process saves."""
-
-    def _save_trial(self, trial: Any) -> None:
-        pass
-
-
-def _leased_tuner(content: dict[str, Any], link: _Link) -> Any:
-    tuner_class = content["tuner_class"]
-    tuner = tuner_class.__new__(tuner_class)
-    vars(tuner).update(content["state"])
-    oracle = LeasedOracle(link, content["remote_methods"], **content["leased"])
-    tuner.oracle = tuner._own_oracle = oracle
-    tuner.is_leased = True
-    tuner._trial = None
-    tuner._progress = progress.SearchProgress("", oracle.objective.better_than, None)
-    return tuner
-
-
-def main(file_descriptor: int) -> None:
-    """Runs trials until there are none left."""
-    # Ctrl-C reaches all processes of a terminal; the searching one ends the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    link = _Link(connections.Connection(file_descriptor))
-    try:
-        content = pickle.loads(link.receive())
-        _apply_settings(content["settings"])
-        tuner = _leased_tuner(content, link)
-        tuner.run_search(content["fit_args"], content["fit_kwargs"])
-    except GaveUpError:
-        traceback.print_exc()
-        link.send(("gave_up",))
-    except BaseException as error:
-        traceback.print_exc()
-        link.send(("fatal", _transportable(error), traceback.format_exc()))
-    # Until the searching process has read that, and closes the connection.
-    time.sleep(END_SECONDS * 10)

@@ -1,0 +1,229 @@
+"""How a tuner runs a trial: its seeds, its executions, its record, its end."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+from typing import Any
+
+import keras
+import keras_tuner
+
+from keras_tricks.tuners import budget
+from keras_tricks.tuners import chief
+from keras_tricks.tuners import cross_validation
+from keras_tricks.tuners import judgement
+from keras_tricks.tuners import keras_tuner_hooks
+from keras_tricks.tuners import progress
+from keras_tricks.tuners import records
+from keras_tricks.tuners import scores
+from keras_tricks.tuners import store
+from keras_tricks.tuners import tensorflow_hooks
+from keras_tricks.tuners.running_trial import RunningTrial
+
+
+class GaveUpError(RuntimeError):
+    """As many trials failed one after the other as the search allows."""
+
+
+class OneTrial(keras_tuner_hooks.TunerHooks):
+    """The part of `TunerMixin` that KerasTuner calls for each trial."""
+
+    _own_oracle: Any
+    splits: Any
+    groups: Any
+    preprocess: cross_validation.Preprocess | None
+    ended_records: Any
+    _trial: RunningTrial | None
+    _progress: progress.SearchProgress
+    _provenance: tuple[dict[str, str], str | None]
+    _checked_names: judgement.FitArguments | None
+    _objective_is_proven: bool
+    _quiet_fit: bool
+    _consecutive_failures: int
+
+    def on_trial_begin(self, trial: Any) -> None:
+        """Seeds the trial and begins its record."""
+        super().on_trial_begin(trial)  # type: ignore[misc]
+        # Of an attempt that was killed or that failed; it would be kept or averaged.
+        trial.metrics.metrics.clear()
+        trial.message = None
+        self._trial = RunningTrial(trial.trial_id, self._own_oracle.seed)
+        self._trial.earlier_errors = records.errors_of_attempts(
+            self.get_trial_dir(trial.trial_id)  # type: ignore[attr-defined]
+        )
+        # For a `run_trial` that builds no model; the others are seeded at each build.
+        keras.utils.set_random_seed(self._trial.seed_of(execution=0))
+
+    def on_build_begin(self) -> None:
+        """Seeds Keras, NumPy and Python for one execution of the trial."""
+        if self._trial is not None:
+            keras.utils.set_random_seed(self._trial.begin_execution())
+
+    def on_build_end(self, model: keras.Model) -> None:
+        """Keeps the model, to count its parameters once it has been trained."""
+        if self._trial is None:
+            return
+        self._trial.model = model
+        if self._checked_names is not None and not self._objective_is_proven:
+            message = judgement.missing_objective(
+                self.oracle.objective,
+                judgement.compiled_names(model),
+                self._checked_names.validated,
+            )
+            self._refuse_objective(message)
+
+    def on_epoch_end(
+        self, trial: Any, model: keras.Model, epoch: int, logs: Any = None
+    ) -> None:
+        """Keeps the epoch's metrics, also of a trial that fails later."""
+        super().on_epoch_end(trial, model, epoch, logs)  # type: ignore[misc]
+        if self._trial is None or not self._trial.executions:
+            return
+        self._trial.executions[-1].append_epoch(logs or {})
+        fit_arguments = self._checked_names
+        if fit_arguments is not None and fit_arguments.validation_freq == 1:
+            self._refuse_objective(
+                judgement.missing_objective(
+                    self.oracle.objective, set(logs or {}), False
+                )
+            )
+
+    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
+        """Trains the model of `trial` once for each execution."""
+        callbacks = list(kwargs.pop("callbacks", None) or ())
+        if self._quiet_fit:
+            callbacks.append(progress.QuietFit())
+        args, kwargs = _with_data(args, kwargs)
+        try:
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(tensorflow_hooks.custom_gradients_forgotten())
+                if self.is_worker:
+                    stack.enter_context(
+                        chief.signs_of_life(self.oracle, trial.trial_id)
+                    )
+                results = self._run_folds(
+                    trial, args, {**kwargs, "callbacks": callbacks}
+                )
+        except budget.InfeasibleTrialError as error:
+            if self._trial is not None:
+                self._trial.infeasible = error
+            raise
+        except Exception as error:
+            if store.is_full_disk(error):
+                folder = self.get_trial_dir(trial.trial_id)  # type: ignore[attr-defined]
+                raise store.storage_error(error, folder) from error
+            if not judgement.is_out_of_memory(error):
+                raise
+            infeasible = budget.InfeasibleTrialError(
+                judgement.out_of_memory_message(
+                    error, trial.hyperparameters, args, kwargs
+                )
+            )
+            if self._trial is not None:
+                self._trial.infeasible = infeasible
+            raise infeasible from error
+        if self._trial is not None:
+            for result in results if isinstance(results, list) else [results]:
+                self._refuse_objective(
+                    judgement.missing_in_result(self.oracle.objective, result)
+                )
+            self._trial.set_results(results, self.oracle.objective)
+        return results
+
+    def _run_folds(
+        self, trial: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Trains on all data, or once on each fold."""
+        if self.splits is None:
+            return super().run_trial(trial, *args, **kwargs)  # type: ignore[misc]
+        results = []
+        for fold_args, fold_kwargs in cross_validation.folds(
+            self.splits, args, kwargs, self.groups, self.preprocess
+        ):
+            results += super().run_trial(  # type: ignore[misc]
+                trial, *fold_args, **fold_kwargs
+            )
+        return results
+
+    def on_trial_end(self, trial: Any) -> None:
+        """Records the trial, ends it, and stops a search in which all goes wrong."""
+        record = self._finished_record(trial)
+        self._trial = None
+        # Before KerasTuner calls the trial ended: killed in between, it is run again.
+        record.write(self.get_trial_dir(trial.trial_id))  # type: ignore[attr-defined]
+        super().on_trial_end(trial)  # type: ignore[misc]
+        if self.oracle.get_trial(trial.trial_id).status == "INVALID":
+            return  # It failed, and is going to be tried again.
+        self.show(record)
+        failed = record.status == records.FAILED
+        self._consecutive_failures = self._consecutive_failures + 1 if failed else 0
+        limit = self._own_oracle.max_consecutive_failed_trials
+        if self._consecutive_failures == limit:
+            failures = [r for r in self.ended_records() if r.status == records.FAILED]
+            raise GaveUpError(
+                f"{limit} trials failed one after the other, which is the limit "
+                f"`max_consecutive_failed_trials`.\n{records.errors_text(failures)}"
+            )
+
+    def _refuse_objective(self, message: str | None) -> None:
+        """Ends the search for good, if there is a message and no trial has a score."""
+        if message is not None and not self._objective_is_proven:
+            raise keras_tuner.errors.FatalValueError(message)
+
+    def show(self, record: records.TrialRecord) -> None:
+        """Shows a trial that has ended."""
+        self._progress.trial_finished(record)
+        self._objective_is_proven |= record.status == records.COMPLETED
+
+    def _finished_record(self, trial: Any) -> records.TrialRecord:
+        """Returns the record of a trial that ran; an infeasible one is marked."""
+        objective = self.oracle.objective
+        record = records.TrialRecord.of_trial(trial, objective)
+        running = self._trial
+        if running is not None:
+            record.seed = running.search_seed
+            record.seconds = running.seconds
+            record.parameters = running.parameters
+            record.executions = running.executions
+            record.earlier_errors = running.earlier_errors
+            record.versions, record.git_commit = self._provenance
+            if running.infeasible is not None:
+                record.status = records.INFEASIBLE
+                record.error = str(running.infeasible)
+                record.parameters = running.infeasible.parameters
+        if trial.status != "COMPLETED":
+            return record
+        metrics = self.oracle.get_trial(trial.trial_id).metrics
+        record.score = float(metrics.get_best_value(objective.name))
+        record.score_deviation = records.deviation(record.executions)
+        if scores.is_feasible(record.score):
+            record.status = records.COMPLETED
+            if running is not None and running.has_history:
+                record.best_epoch = metrics.get_best_step(objective.name) + 1
+        else:
+            record.status = records.INFEASIBLE
+            record.error = f"{objective.name} is {record.score}"
+            # To KerasTuner it is failed: not retried, and not fed to any model.
+            trial.status = "FAILED"
+            trial.message = f"Infeasible: {record.error}"
+        return record
+
+
+def _project_name(project_name: str | None) -> str:
+    return project_name or "untitled_project"
+
+
+def _with_data(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Calls the functions that stand for data."""
+    if args and _is_function(args[0]):
+        args = (args[0](), *args[1:])
+    for name in ("x", "validation_data"):
+        if _is_function(kwargs.get(name)):
+            kwargs = {**kwargs, name: kwargs[name]()}
+    return args, kwargs
+
+
+def _is_function(value: Any) -> bool:
+    return inspect.isroutine(value) or isinstance(value, functools.partial)

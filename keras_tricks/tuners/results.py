@@ -1,0 +1,190 @@
+"""What a search has found, for its user: tables, curves, models, notes, reruns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+import keras
+
+from keras_tricks.tuners import confirmation
+from keras_tricks.tuners import keras_tuner_hooks
+from keras_tricks.tuners import records
+from keras_tricks.tuners import scores
+from keras_tricks.tuners import store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Results(keras_tuner_hooks.TunerHooks):
+    """The part of `TunerMixin` that reads a project and annotates it."""
+
+    project_dir: str
+    keep_checkpoints: int | None
+    _searched_with: tuple[tuple[Any, ...], dict[str, Any]] | None
+
+    def note(
+        self,
+        trial_id: str,
+        *,
+        why: str | None = None,
+        outcome: str | None = None,
+        next: str | None = None,
+    ) -> None:
+        """Keeps a note on a trial: in the leaderboard, and beside the records.
+
+        Args:
+            trial_id: The trial's ID; it need not have begun.
+            why: The reason for the trial.
+            outcome: What came of it.
+            next: What follows from it. None leaves what was noted before; an empty
+                text deletes it.
+
+        Raises:
+            TypeError: If a note is no text.
+        """
+        given = {"why": why, "outcome": outcome, "next": next}
+        for name, text in given.items():
+            if text is not None and not isinstance(text, str):
+                raise TypeError(
+                    f"`{name}` must be a text or None. Received: {name}={text!r}"
+                )
+        notes = records.read_notes(self.project_dir)
+        note = notes.setdefault(str(trial_id), {})
+        note.update((name, text) for name, text in given.items() if text is not None)
+        store.write_json(Path(self.project_dir) / records.NOTES_FILE, notes)
+
+    def load_model(self, trial: Any) -> keras.Model:
+        """Returns the model of a trial with the weights of its best epoch.
+
+        Raises:
+            ValueError: If its weights were not kept.
+        """
+        if not self.checkpoint_file(trial.trial_id).exists():
+            raise ValueError(
+                f"The weights of trial {trial.trial_id} were not kept: only those of "
+                "the best trials are. Received: keep_checkpoints="
+                f"{self.keep_checkpoints} (None keeps all)"
+            )
+        return super().load_model(trial)  # type: ignore[misc]
+
+    def get_best_models(self, num_models: int = 1) -> list[keras.Model]:
+        """Returns the models of the best trials, best first.
+
+        Args:
+            num_models: At most as many as `keep_checkpoints`.
+
+        Raises:
+            ValueError: If more are asked for than weights were kept.
+        """
+        best = self.oracle.get_best_trials(num_models)
+        kept = self.keep_checkpoints
+        if kept is not None and len(best) > kept:
+            raise ValueError(
+                f"`num_models` must be at most `keep_checkpoints`, {kept}: the weights "
+                "of other trials are deleted when they end. "
+                f"Received: num_models={num_models}"
+            )
+        return [self.load_model(trial) for trial in best]
+
+    def leaderboard(self, path: str | Path | None = None) -> pd.DataFrame:
+        """Returns the table of all trials that have ended, best first.
+
+        Two searches with one seed give the same table, apart from `seconds`.
+
+        Args:
+            path: Where to write the table as CSV, too.
+
+        Returns:
+            A DataFrame with the columns `rank` (from 1; none without a score),
+            `trial_id`, the score under the objective's name, `best_epoch` (from 1),
+            `parameters` (trainable ones), `seconds`, `status`, then one column for
+            each hyperparameter, empty where it is inactive. Trials whose score is NaN
+            or infinite (`INFEASIBLE`) and trials that raised an error (`FAILED`) stand
+            at the bottom. A hyperparameter whose name is one of those columns' is
+            called `hp_` and its name. Where trials have several executions,
+            `deviation` follows the score: the standard deviation over them. Notes
+            follow `status`.
+        """
+        space = self.oracle.get_space().space
+        table = records.leaderboard(
+            self.ended_records(), self.oracle.objective, [hp.name for hp in space]
+        )
+        if path is not None:
+            store.write_text(path, table.to_csv(index=False))
+        return table
+
+    def confirm(
+        self,
+        *fit_args: Any,
+        top: int = 3,
+        reruns: int = 5,
+        baseline: float | None = None,
+        **fit_kwargs: Any,
+    ) -> confirmation.Confirmation:
+        """Trains the best trials again, with seeds that the search did not use.
+
+        The best score of a search is also the luckiest. Run twice, `confirm` trains
+        nothing twice.
+
+        Args:
+            *fit_args: As of `search`; those of the last one if there are none.
+            top: How many trials, >= 1.
+            reruns: Trainings of each, >= 2.
+            baseline: A score that the first should beat.
+            **fit_kwargs: As `fit_args`.
+
+        Returns:
+            The scores, their means and deviations, and whether the first beats the
+            second and the baseline beyond the spread (Welch's test at 95 %); `print`
+            shows it.
+
+        Raises:
+            ValueError: If `top` or `reruns` is too small, or no trial has a score.
+        """
+        if not fit_args and not fit_kwargs and self._searched_with is not None:
+            fit_args, fit_kwargs = self._searched_with
+        return confirmation.confirm(
+            self, fit_args, fit_kwargs, top=top, reruns=reruns, baseline=baseline
+        )
+
+    def curves(self, trial_id: str) -> list[dict[str, list[float]]]:
+        """Returns the learning curves of a trial.
+
+        Args:
+            trial_id: As in the leaderboard.
+
+        Returns:
+            One dict for each execution, from the metric to a list of one value an
+            epoch.
+
+        Raises:
+            ValueError: If no trial with that ID has ended.
+        """
+        ended = {record.trial_id: record for record in self.ended_records()}
+        if trial_id not in ended:
+            raise ValueError(
+                f"`trial_id` must be one of {sorted(ended)}. "
+                f"Received: trial_id={trial_id!r}"
+            )
+        return [execution.curves for execution in ended[trial_id].executions]
+
+    def _records(self) -> list[records.TrialRecord]:
+        return self.ended_records()
+
+    def ended_records(self) -> list[records.TrialRecord]:
+        """Returns the records of all trials that have ended, in their order."""
+        on_disk = records.read_all(Path(self.project_dir))
+        # A worker's oracle is a proxy that knows no list of trials.
+        trials = getattr(self.oracle, "trials", None)
+        if trials is None:
+            return list(on_disk.values())
+        ended = (t for t in trials.values() if t.status in ("COMPLETED", "FAILED"))
+        return [
+            # A project of KerasTuner's own tuners, or a lost file, has no record.
+            on_disk.get(trial.trial_id)
+            or records.TrialRecord.of_trial(trial, self.oracle.objective)
+            for trial in sorted(ended, key=lambda t: scores.order(t.trial_id))
+        ]

@@ -1,0 +1,90 @@
+"""A search that goes on where it was, or is refused where another one was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+
+from keras_tricks.tuners import keras_tuner_hooks
+from keras_tricks.tuners import project
+from keras_tricks.tuners import records
+from keras_tricks.tuners import store
+
+
+class Resuming(keras_tuner_hooks.TunerHooks):
+    """The part of `TunerMixin` that knows what the project's folder held before."""
+
+    project_dir: str
+    _own_oracle: Any
+    _identity: project.Identity | None
+    # Whether the folder holds another search, without a trial that ended.
+    _is_fresh: bool
+    _objective_is_proven: bool
+
+    def _begin_project(self) -> None:
+        """Makes the folder this search's, when it is the only one to write there."""
+        folder = Path(self.project_dir)
+        oracle = self._own_oracle
+        if not self._is_fresh and oracle.was_changed_on_disk():
+            self.reload()
+        if self._is_fresh:
+            # Of another search, which has no trial that ended.
+            store.remove_trials(folder, except_for=oracle.trials)
+            self._is_fresh = False
+        store.remove_temporary_files(folder)
+        if self._identity is not None:
+            now = project.Identity(
+                self._identity.objective, oracle.seed, self._identity.space
+            )
+            now.write(folder)
+        self._objective_is_proven = any(
+            trial.status == "COMPLETED" for trial in oracle.trials.values()
+        )
+
+    def on_space_populated(self) -> None:
+        """Resumes the project in the folder, or refuses one of another search."""
+        if self.is_worker:
+            return
+        oracle = self._own_oracle
+        folder = Path(self.project_dir)
+        now = project.Identity(
+            project.objective_of(oracle.objective),
+            oracle.given_seed,
+            project.space_of(oracle.get_space()),
+        )
+        self._identity = now
+        if not (folder / "oracle.json").exists() and not any(folder.glob("trial_*")):
+            return
+        saved = project.Identity.read(folder) or self._identity_in_trials(now)
+        differences = saved.differences(now)
+        if differences and oracle.has_results():
+            raise project.refusal(folder, differences)
+        self._is_fresh = bool(differences)
+        if not differences:
+            if saved.seed is not None:
+                oracle.seed = saved.seed
+            oracle.reload()
+            self.reload_state()
+
+    def _identity_in_trials(self, now: project.Identity) -> project.Identity:
+        """Returns what the files of a project without `search.json` tell of it."""
+        objective = seed = space = None
+        for record in records.read_all(self.project_dir).values():
+            if now.objective is not None and len(now.objective) == 1:
+                objective = [[record.objective, record.direction]]
+            seed = record.seed if seed is None else seed
+        try:
+            state = self._own_oracle.read_state()
+            seed = state["seed"]
+            saved = keras_tuner.HyperParameters.from_config(state["hyperparameters"])
+            # What only trials ask for is not known before the first.
+            space = {
+                name: configs
+                for name, configs in project.space_of(saved).items()
+                if name in (now.space or {})
+            }
+        except (store.DamagedFileError, KeyError, TypeError, ValueError):
+            pass  # `reload` tells it.
+        return project.Identity(objective, seed, space)

@@ -1,0 +1,155 @@
+"""What runs in a worker process: trials that the searching process lends it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import threading
+import time
+import traceback
+from multiprocessing import connection as connections
+from typing import Any
+
+import keras_tuner
+
+from keras_tricks.tuners import oracles
+from keras_tricks.tuners import progress
+from keras_tricks.tuners import worker_payload
+from keras_tricks.tuners.one_trial import GaveUpError
+
+HEARTBEAT_SECONDS = 1.0
+# For how long it waits to be ended, once it has said its last word.
+END_SECONDS = 10.0
+
+
+class _Link:
+    """A worker's connection to the process that started it."""
+
+    def __init__(self, connection: Any):
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.send(("hello",))
+        for target in (self._read, self._beat):
+            threading.Thread(target=target, daemon=True).start()
+
+    def send(self, message: Any) -> None:
+        with self._lock:
+            self._connection.send(message)
+
+    def receive(self) -> Any:
+        return self._inbox.get()
+
+    def ask(self, *message: Any) -> Any:
+        """Returns the answer to a message."""
+        self.send(message)
+        kind, answer = self.receive()
+        if kind == "error":
+            raise worker_payload.received(answer)
+        return answer
+
+    def _read(self) -> None:
+        try:
+            self._inbox.put(self._connection.recv_bytes())
+            while True:
+                self._inbox.put(self._connection.recv())
+        except (EOFError, OSError):
+            # The search is over, or was killed: nothing of use can be done here.
+            os._exit(1)
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(HEARTBEAT_SECONDS)
+            try:
+                self.send(("alive",))
+            except OSError:
+                os._exit(1)
+
+
+class LeasedOracle(oracles.OracleMixin, keras_tuner.Oracle):
+    """A worker's oracle: asks the searching process, and writes nothing.
+
+    Args:
+        link: The connection to it.
+        remote_methods: Names of the methods that are called there.
+        **kwargs: Those of the searching process's oracle.
+    """
+
+    def __init__(self, link: _Link, remote_methods: tuple[str, ...], **kwargs: Any):
+        space = kwargs.pop("hyperparameters")
+        # An empty space counts as none, which KerasTuner may refuse.
+        allowed = {
+            name: kwargs.pop(name) for name in ("allow_new_entries", "tune_new_entries")
+        }
+        super().__init__(**kwargs)
+        self.hyperparameters = space
+        self.allow_new_entries = allowed["allow_new_entries"]
+        self.tune_new_entries = allowed["tune_new_entries"]
+        self.remote_methods = remote_methods
+        self.link = link
+        self.updates: list[tuple[dict[str, Any], int]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self.__dict__.get("remote_methods", ()):
+            return lambda *args, **kwargs: self.link.ask("call", name, args, kwargs)
+        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+
+    def create_trial(self, tuner_id: str) -> Any:
+        state = self.link.ask("next")
+        trial = keras_tuner.engine.trial.Trial.from_state(state)
+        self.trials = {trial.trial_id: trial}
+        self.updates = []
+        return trial
+
+    def update_trial(
+        self, trial_id: str, metrics: dict[str, Any], step: int = 0
+    ) -> Any:
+        trial = super().update_trial(trial_id, metrics, step=step)
+        self.updates.append((dict(metrics), step))
+        return trial
+
+    def end_trial(self, trial: Any) -> None:
+        status = self.link.ask("end", trial.get_state(), self.updates)
+        self.trials[trial.trial_id].status = status
+
+    def save(self) -> None:
+        """Does nothing: the searching process saves."""
+
+    def _save_trial(self, trial: Any) -> None:
+        pass
+
+
+def _leased_tuner(content: dict[str, Any], link: _Link) -> Any:
+    tuner_class = content["tuner_class"]
+    tuner = tuner_class.__new__(tuner_class)
+    vars(tuner).update(content["state"])
+    oracle = LeasedOracle(link, content["remote_methods"], **content["leased"])
+    tuner.oracle = tuner._own_oracle = oracle
+    tuner.is_leased = True
+    tuner._trial = None
+    tuner._progress = progress.SearchProgress("", oracle.objective.better_than, None)
+    return tuner
+
+
+def main(file_descriptor: int) -> None:
+    """Runs trials until there are none left."""
+    # Ctrl-C reaches all processes of a terminal; the searching one ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    link = _Link(connections.Connection(file_descriptor))
+    try:
+        content = pickle.loads(link.receive())
+        worker_payload.apply_settings(content["settings"])
+        tuner = _leased_tuner(content, link)
+        tuner.run_search(content["fit_args"], content["fit_kwargs"])
+    except GaveUpError:
+        traceback.print_exc()
+        link.send(("gave_up",))
+    except BaseException as error:
+        traceback.print_exc()
+        link.send(
+            ("fatal", worker_payload.transportable(error), traceback.format_exc())
+        )
+    # Until the searching process has read that, and closes the connection.
+    time.sleep(END_SECONDS)
