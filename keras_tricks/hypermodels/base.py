@@ -11,6 +11,7 @@ from keras_tricks.hypermodels.losses import hyper_loss
 from keras_tricks.hypermodels.optimizer_space import hyper_optimizer
 from keras_tricks.schedules import arguments
 
+_PACKAGE = "keras_tricks.hypermodels."
 NORMS = ("batch", "layer", "none")
 # He's initialisation is made for units that are 0 for half of their inputs.
 RECTIFIERS = ("relu", "leaky_relu", "elu", "gelu", "silu", "swish", "relu6")
@@ -72,6 +73,8 @@ class HyperClassifier(keras_tuner.HyperModel):
         self.patience = patience
         self.plain = arguments.flag("plain", plain)
         self.optimizer_arguments = dict(optimizer_arguments or {})
+        # What `network` read of the settings that it was called with.
+        self._networks: list[dict[str, Any]] = []
 
     def network(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Returns the uncompiled model, its output one logit a class."""
@@ -87,13 +90,12 @@ class HyperClassifier(keras_tuner.HyperModel):
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Returns the model of `hp`, compiled once the number of updates is known."""
-        model = self.network(hp)
+        model = self._recorded_network(hp)
         if self.total_steps is not None:
             self._compile(hp, model, self.total_steps)
         else:
             # The space must be whole before the data are seen.
-            self.optimizer(hp, total_steps=1)
-            hyper_loss(hp)
+            self.compile_arguments(hp, total_steps=1)
         return model
 
     def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args, **kwargs):
@@ -101,16 +103,79 @@ class HyperClassifier(keras_tuner.HyperModel):
 
         Arguments that are left out come from the constructor.
         """
+        args, kwargs = self.fit_arguments(hp, *args, **kwargs)
+        assert self.total_steps is not None
+        self._compile(hp, model, self.total_steps)
+        return model.fit(*args, **kwargs)
+
+    # What `fit` consists of, for those who train many settings at a time.
+
+    def fit_arguments(
+        self, hp: keras_tuner.HyperParameters, *args, **kwargs
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Returns what `fit` gives the model's own, and counts the updates.
+
+        From then on `build` compiles for so many.
+        """
         kwargs.setdefault("epochs", self.epochs)
         x = _first_input(args[0] if args else kwargs.get("x"))
         if hasattr(x, "shape"):
             kwargs.setdefault("batch_size", self.batch_size)
         self.total_steps = kwargs["epochs"] * _updates_per_epoch(x, kwargs)
-        self._compile(hp, model, self.total_steps)
         if self.patience is not None:
             stopping = self._early_stopping(hp, kwargs)
             kwargs["callbacks"] = [*(kwargs.get("callbacks") or ()), stopping]
-        return model.fit(*args, **kwargs)
+        return args, kwargs
+
+    def compile_arguments(
+        self, hp: keras_tuner.HyperParameters, total_steps: int
+    ) -> dict[str, Any]:
+        """Returns the arguments of the model's `compile` for a run of some updates."""
+        return {
+            "optimizer": self.optimizer(hp, total_steps),
+            "loss": hyper_loss(hp),
+            "metrics": ["accuracy"],
+        }
+
+    def same_network(self, hp: keras_tuner.HyperParameters) -> int | None:
+        """Returns the number of the network that `build` made for settings like `hp`.
+
+        Two settings have one network if they agree in all that `network` read, but
+        for the rate of `ScalarDropout`, which is fed. None stands for a network that
+        was not built yet, and for a class that compiles in its own way.
+        """
+        if type(self)._compile is not HyperClassifier._compile:
+            return None
+        for number, read in enumerate(self._networks):
+            if all(hp.values.get(name) == value for name, value in read.items()):
+                return number
+        return None
+
+    def fed_rate(self, hp: keras_tuner.HyperParameters) -> float | None:
+        """Returns the rate of all `ScalarDropout` layers; None if it is built in."""
+        if "dropout" in self._fed_names() and not self.plain:
+            return hp.values.get("dropout")
+        return None
+
+    def _recorded_network(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        values = _Recorded(hp.values)
+        hp.values = values
+        try:
+            model = self.network(hp)
+        finally:
+            hp.values = dict(values)
+        read = {name: hp.values.get(name) for name in sorted(values.read)}
+        for name in self._fed_names():
+            read.pop(name, None)
+        if read not in self._networks:
+            self._networks.append(read)
+        return model
+
+    def _fed_names(self) -> tuple[str, ...]:
+        """Returns what `network` reads only to set `ScalarDropout`."""
+        owner = next(c for c in type(self).__mro__ if "network" in vars(c))
+        # Whoever writes another network may read the name for anything.
+        return ("dropout",) if owner.__module__.startswith(_PACKAGE) else ()
 
     # The pieces that the networks have in common.
 
@@ -153,11 +218,7 @@ class HyperClassifier(keras_tuner.HyperModel):
         )(x)
 
     def _compile(self, hp, model: keras.Model, total_steps: int):
-        model.compile(
-            optimizer=self.optimizer(hp, total_steps),
-            loss=hyper_loss(hp),
-            metrics=["accuracy"],
-        )
+        model.compile(**self.compile_arguments(hp, total_steps))
 
     def _early_stopping(self, hp, fit_kwargs: dict) -> keras.callbacks.Callback:
         if not fit_kwargs.get("validation_data") and not fit_kwargs.get(
@@ -174,6 +235,30 @@ class HyperClassifier(keras_tuner.HyperModel):
             start_from_epoch=math.ceil(warmup_fraction * fit_kwargs["epochs"]),
             restore_best_weights=True,
         )
+
+
+class _Recorded(dict):
+    """Values of hyperparameters that remember which of them were looked at."""
+
+    def __init__(self, values: dict[str, Any]):
+        super().__init__(values)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.read.add(name)
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        self.read.add(str(name))
+        return super().__contains__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.read.add(name)
+        return super().get(name, default)
+
+    def items(self) -> Any:
+        self.read.update(self)
+        return super().items()
 
 
 def _first_input(x):

@@ -68,8 +68,10 @@ class HyperTextClassifier(HyperClassifier):
         """
         return keras.ops.not_equal(tokens, 0)
 
-    def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args, **kwargs):
-        """Checks the ids, then trains as `HyperClassifier.fit` does.
+    def fit_arguments(
+        self, hp: keras_tuner.HyperParameters, *args, **kwargs
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Checks the ids; otherwise as that of `HyperClassifier`.
 
         Raises:
             ValueError: If an id is negative or not below `vocabulary_size`. A
@@ -83,7 +85,7 @@ class HyperTextClassifier(HyperClassifier):
                 validation[0] if isinstance(validation, tuple | list) else validation,
                 batches=kwargs.get("validation_steps"),
             )
-        return super().fit(hp, model, *args, **kwargs)
+        return super().fit_arguments(hp, *args, **kwargs)
 
     def check_ids(self, x: Any, batches: int | None = None) -> None:
         """Raises `ValueError` if an id in `x` is not in the vocabulary.

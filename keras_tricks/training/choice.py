@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Iterator
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -10,9 +11,9 @@ from keras_tricks.training import memory
 from keras_tricks.training import packing
 from keras_tricks.training import structure
 from keras_tricks.training.packing import Data
-from keras_tricks.training.packing import OnEpoch
-from keras_tricks.training.packing import Outcome
 from keras_tricks.training.programs import ProgramCache
+from keras_tricks.training.progress import Outcome
+from keras_tricks.training.progress import Run
 from keras_tricks.training.steps import FunctionalModel
 from keras_tricks.training.trials import Trial
 
@@ -29,14 +30,12 @@ def train_group(
     functional: FunctionalModel,
     trials: Sequence[Trial],
     data: Data,
-    epochs: int,
+    run: Run,
     *,
     packed: int | str | None,
     jit_compile: bool = False,
-    patience: int | None = None,
-    on_epoch: OnEpoch | None = None,
     memory_limit: int | None = None,
-) -> list[Outcome]:
+) -> Iterator[list[Outcome]]:
     """Trains trials of one structure, in packs of the size that `packed` says.
 
     Args:
@@ -44,64 +43,59 @@ def train_group(
         functional: The model of the structure.
         trials: The trials.
         data: What they train on.
-        epochs: The most epochs of each.
+        run: For how long.
         packed: See `keras_tricks.training.train`.
         jit_compile: Whether XLA compiles the steps.
-        patience: See `packing.run`.
-        on_epoch: See `packing.run`.
         memory_limit: See `memory.largest_pack`.
-    """
-    outcomes: list[Outcome] = []
 
-    def train(end: int, size: int) -> list[Outcome]:
-        new = _train_packs(
-            cache.program(functional, packed=size > 0, jit_compile=jit_compile),
-            trials[len(outcomes) : end],
-            data,
-            epochs,
-            max(size, 1),
-            patience,
-            _shifted(on_epoch, len(outcomes)),
-        )
-        outcomes.extend(new)
-        return new
+    Yields:
+        The outcomes of the trials of each pack, as soon as it has ended.
+    """
+
+    def train(first: int, end: int, size: int) -> Iterator[list[Outcome]]:
+        program = cache.program(functional, packed=size > 0, jit_compile=jit_compile)
+        rest = run.for_trials(range(first, end))
+        return _train_packs(program, trials[first:end], data, rest, max(size, 1))
 
     most = len(trials)
     reason = structure.why_not_vectorized(functional.model)
     if packed is None or reason is not None:
         if packed is not None:
             _log_once(f"Trained one by one, since {reason}.")
-        train(most, 0)
-        return outcomes
+        yield from train(0, most, 0)
+        return
     fitting = memory.largest_pack(functional, memory_limit)
     if packed != "auto":
-        train(most, min(int(packed), fitting))
-        return outcomes
-    alone = _seconds(train(1, 0)[0])
+        yield from train(0, most, min(int(packed), fitting))
+        return
+    (first,) = train(0, 1, 0)
+    yield first
     size = min(AUTO_SIZE, fitting, most - 1)
-    if alone * epochs * (most - 1) < _TRACING or size < 2:
-        train(most, 0)
-    else:
-        together = _seconds(train(1 + size, size)[0]) / size
-        train(most, size if together < alone else 0)
-    return outcomes
+    alone = _seconds(first[0])
+    num_epochs = run.epochs - run.initial_epoch
+    if alone * num_epochs * (most - 1) < _TRACING or size < 2:
+        yield from train(1, most, 0)
+        return
+    for pack in train(1, 1 + size, size):
+        yield pack
+        together = _seconds(pack[0]) / len(pack)
+    yield from train(1 + size, most, size if together < alone else 0)
 
 
-def _train_packs(program, trials, data, epochs, size, patience, on_epoch):
+def _train_packs(program, trials, data, run, size) -> Iterator[list[Outcome]]:
     """Trains packs of equal size: another size would have to be traced anew."""
     if not trials:
-        return []
+        return
     size = min(size, len(trials))
     size = math.ceil(len(trials) / math.ceil(len(trials) / size))
-    outcomes: list[Outcome] = []
-    while len(outcomes) < len(trials):
-        first = len(outcomes)
+    first = 0
+    while first < len(trials):
         pack = list(trials[first : first + size])
-        padded = pack + [pack[-1]] * (size - len(pack))
-        ours = _shifted(on_epoch, first, len(pack))
+        copies = size - len(pack)
+        numbers = [*range(first, first + len(pack)), *[None] * copies]
         try:
-            new = packing.run(
-                program, padded, data, epochs, patience=patience, on_epoch=ours
+            outcomes = packing.run(
+                program, pack + [pack[-1]] * copies, data, run.for_trials(numbers)
             )
         except tf.errors.ResourceExhaustedError:
             if size == 1:
@@ -109,21 +103,8 @@ def _train_packs(program, trials, data, epochs, size, patience, on_epoch):
             size = math.ceil(size / 2)
             _LOG.warning("Out of memory; going on with packs of %d trials.", size)
             continue
-        outcomes += new[: len(pack)]
-    return outcomes
-
-
-def _shifted(on_epoch, first: int, number: int | None = None):
-    """Returns `on_epoch` for a part of the trials, which copies at its end are not."""
-    if on_epoch is None:
-        return None
-
-    def of_part(trial, epoch, logs):
-        if number is not None and trial >= number:
-            return False
-        return on_epoch(first + trial, epoch, logs)
-
-    return of_part
+        yield outcomes[: len(pack)]
+        first += len(pack)
 
 
 def _seconds(outcome: Outcome) -> float:

@@ -69,6 +69,11 @@ def penalty_places(model: keras.Model) -> list[Place]:
     return found
 
 
+def is_number(value: Any) -> bool:
+    """Whether `value` is a float of Python's or NumPy's."""
+    return isinstance(value, float | np.floating)
+
+
 def _floats(name: str, owner: Any) -> list[Place]:
     found = []
     arguments = keras_hooks.keyword_arguments(owner)
@@ -77,7 +82,7 @@ def _floats(name: str, owner: Any) -> list[Place]:
             continue
         place = Place(f"{name}.{key}", arguments if key in arguments else owner, key)
         if key in arguments or hasattr(owner, key):
-            if type(place.get()) is float:
+            if is_number(place.get()):
                 found.append(place)
     return found
 

@@ -23,6 +23,11 @@ def bytes_per_trial(functional: FunctionalModel) -> int:
     return 2 * state + trainable + kept
 
 
+def bytes_of_weights(functional: FunctionalModel) -> int:
+    """Returns the bytes of one trial's weights: what it holds before it trains."""
+    return _num_bytes([functional.start.trainable, functional.start.non_trainable])
+
+
 def available_bytes() -> int:
     """Returns the bytes of memory that are free: the first GPU's, or the computer's."""
     devices = tf.config.list_logical_devices("GPU")

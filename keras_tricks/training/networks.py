@@ -50,14 +50,20 @@ class Network:
         self._model: keras.Model | None = None
 
     def trial(
-        self, cache: ProgramCache, setting: Any, seed: int, data: Data, epochs: int
+        self, cache: ProgramCache, setting: Any, seed: int, data: Data, num_steps: int
     ) -> tuple[FunctionalModel, Trial]:
         """Returns a setting's trial and the model whose program trains it.
+
+        Args:
+            cache: Where the programs are.
+            setting: What `build` takes.
+            seed: Of the initial weights and of what is drawn in training.
+            data: What it will train on.
+            num_steps: Updates of the whole run.
 
         Raises:
             NotUnderstood: If it must be trained by its own `fit`.
         """
-        num_steps = epochs * data.steps_per_epoch
         copied = None
         if self._compile_arguments is not None and self._model is not None:
             # Not seeded: optimizers draw nothing, and TensorFlow's `set_seed` empties

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,11 +11,12 @@ import tensorflow as tf
 
 from keras_tricks.training.data_order import epoch_order
 from keras_tricks.training.programs import Program
+from keras_tricks.training.progress import Outcome
+from keras_tricks.training.progress import Progress
+from keras_tricks.training.progress import Run
+from keras_tricks.training.steps import FunctionalModel
 from keras_tricks.training.steps import State
 from keras_tricks.training.trials import Trial
-
-# on_epoch(trial's number, epoch, its losses and metrics) -> whether it is to stop
-OnEpoch = Callable[[int, int, dict[str, float]], bool | None]
 
 
 @dataclasses.dataclass
@@ -42,130 +42,41 @@ class Data:
         return math.ceil(self.x.shape[0] / self.batch_size)
 
 
-@dataclasses.dataclass
-class Outcome:
-    """How one trial went.
-
-    Attributes:
-        trainable: The weights of the best epoch.
-        non_trainable: The best epoch's moving averages and the like.
-        curves: Name (`loss`, `val_loss`, ...) -> float32 array, one number an epoch.
-        best_epoch: The epoch with the lowest loss in validation, or in training where
-            there is no validation, counted from 0; None if no loss was finite.
-        score: That loss; infinite if none was finite.
-        num_epochs: Epochs trained.
-        diverged: Whether it ended because a loss was not finite.
-        epoch_seconds: How long each epoch took, all trials of the pack together.
-    """
-
-    trainable: list[np.ndarray]
-    non_trainable: list[np.ndarray]
-    curves: dict[str, np.ndarray]
-    best_epoch: int | None
-    score: float
-    num_epochs: int
-    diverged: bool
-    epoch_seconds: list[float]
-
-
-class Progress:
-    """What is known of one trial while it trains."""
-
-    def __init__(self) -> None:
-        self.curves: dict[str, list[float]] = {}
-        self.best_epoch: int | None = None
-        self.score = math.inf
-        self.waited = 0
-        self.diverged = False
-        self.active = True
-
-    def add(self, epoch: int, logs: dict[str, float], patience: int | None) -> bool:
-        """Takes in an epoch, and returns whether it is the best one until now."""
-        for name, value in logs.items():
-            self.curves.setdefault(name, []).append(value)
-        losses = [logs[name] for name in ("loss", "val_loss") if name in logs]
-        if not all(map(math.isfinite, losses)):
-            self.diverged, self.active = True, False
-            return False
-        self.waited += 1
-        if losses[-1] < self.score:
-            self.score, self.best_epoch, self.waited = losses[-1], epoch, 0
-            return True
-        # As `keras.callbacks.EarlyStopping` counts.
-        if patience is not None and self.waited >= patience and epoch > 0:
-            self.active = False
-        return False
-
-    def outcome(self, trainable: list, non_trainable: list, seconds: list) -> Outcome:
-        """Returns how it went, with the weights of the best epoch."""
-        num_epochs = len(self.curves.get("loss", ()))
-        return Outcome(
-            trainable=trainable,
-            non_trainable=non_trainable,
-            curves={
-                name: np.asarray(values, "float32")
-                for name, values in self.curves.items()
-            },
-            best_epoch=self.best_epoch,
-            score=self.score,
-            num_epochs=num_epochs,
-            diverged=self.diverged,
-            epoch_seconds=seconds[:num_epochs],
-        )
-
-
 def run(
-    program: Program,
-    trials: Sequence[Trial],
-    data: Data,
-    epochs: int,
-    *,
-    patience: int | None = None,
-    on_epoch: OnEpoch | None = None,
+    program: Program, trials: Sequence[Trial], data: Data, run: Run
 ) -> list[Outcome]:
     """Trains trials of one structure, together if `program` is a packed one.
 
-    A trial ends when a loss is not finite, after `patience` epochs without a better
-    one, or when `on_epoch` says so; the others go on, and nothing of it reaches them.
+    A trial ends when a loss is not finite, or when `run` says so; the others go on, and
+    nothing of it reaches them.
 
     Args:
         program: The compiled epochs.
         trials: The trials.
         data: What they train on.
-        epochs: The most epochs.
-        patience: See above; None trains to the end.
-        on_epoch: Called after each epoch of each trial with the trial's number, the
-            epoch and the epoch's losses and metrics; True ends the trial.
+        run: For how long.
     """
-    if not program.packed:
-        return [
-            outcome
-            for number, trial in enumerate(trials)
-            for outcome in _run(
-                program, [trial], data, epochs, patience, _renumbered(on_epoch, number)
-            )
-        ]
-    return _run(program, trials, data, epochs, patience, on_epoch)
+    if program.packed:
+        return _run(program, trials, data, run)
+    return [
+        outcome
+        for number, trial in enumerate(trials)
+        for outcome in _run(program, [trial], data, run.for_trials([number]))
+    ]
 
 
-def _renumbered(on_epoch: OnEpoch | None, number: int) -> OnEpoch | None:
-    if on_epoch is None:
-        return None
-    return lambda _, epoch, logs: on_epoch(number, epoch, logs)
-
-
-def _run(program, trials, data, epochs, patience, on_epoch) -> list[Outcome]:
+def _run(program, trials, data, run) -> list[Outcome]:
     stacked = _stacked if program.packed else lambda states: states[0]
     state: State = stacked([trial.start for trial in trials])
     numbers = tf.constant(stacked([trial.numbers for trial in trials]))
     rates = stacked([trial.rates for trial in trials])
-    progress = [Progress() for _ in trials]
+    progress = [Progress(run) for _ in trials]
     best = state.trainable, state.non_trainable
     seconds: list[float] = []
-    for epoch in range(epochs):
+    for epoch in range(run.initial_epoch, run.epochs):
         began = time.perf_counter()
         order = epoch_order(data.order_seed, epoch, data.x.shape[0])
-        first = epoch * data.steps_per_epoch
+        first = (epoch - run.initial_epoch) * data.steps_per_epoch
         now = rates[..., first : first + data.steps_per_epoch]
         state, results = program.train_epoch(
             state,
@@ -183,7 +94,7 @@ def _run(program, trials, data, epochs, patience, on_epoch) -> list[Outcome]:
             results |= {f"val_{name}": value for name, value in validated.items()}
         logs = {name: np.atleast_1d(value.numpy()) for name, value in results.items()}
         seconds.append(time.perf_counter() - began)
-        improved = _record(progress, epoch, logs, patience, on_epoch)
+        improved = _record(progress, epoch, logs)
         if any(improved):
             mask = tf.constant(improved if program.packed else improved[0])
             best = _select(mask, (state.trainable, state.non_trainable), best)
@@ -192,18 +103,15 @@ def _run(program, trials, data, epochs, patience, on_epoch) -> list[Outcome]:
     return _outcomes(program, progress, best, seconds)
 
 
-def _record(progress, epoch, logs, patience, on_epoch) -> list[bool]:
+def _record(progress, epoch, logs) -> list[bool]:
     """Returns, for each trial, whether this epoch is its best one until now."""
-    improved = []
-    for number, each in enumerate(progress):
-        if not each.active:
-            improved.append(False)
-            continue
-        own = {name: float(values[number]) for name, values in logs.items()}
-        improved.append(each.add(epoch, own, patience))
-        if on_epoch is not None and on_epoch(number, epoch, own):
-            each.active = False
-    return improved
+    return [
+        each.active
+        and each.add(
+            number, epoch, {name: float(v[number]) for name, v in logs.items()}
+        )
+        for number, each in enumerate(progress)
+    ]
 
 
 @tf.function(autograph=False, reduce_retracing=False)
@@ -229,6 +137,25 @@ def _outcomes(program, progress, best, seconds) -> list[Outcome]:
         each.outcome(own(trainable, number), own(non_trainable, number), seconds)
         for number, each in enumerate(progress)
     ]
+
+
+def weights_of(functional: FunctionalModel, outcome: Outcome) -> list[np.ndarray]:
+    """Returns the weights of a trial in the order of `keras.Model.set_weights`.
+
+    Args:
+        functional: The model of the trial's structure.
+        outcome: How the trial went.
+    """
+    variables = functional.variables
+    value = {
+        id(variable): array
+        for variable, array in zip(
+            [*variables.trainable, *variables.non_trainable],
+            [*outcome.trainable, *outcome.non_trainable],
+            strict=True,
+        )
+    }
+    return [value[id(weight)] for weight in functional.model.weights]
 
 
 def _stacked(states):

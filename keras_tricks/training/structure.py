@@ -205,7 +205,7 @@ def _without_numbers(config: Any, keys: set[str]) -> Any:
     if isinstance(config, dict):
         return {
             key: "a number"
-            if key in keys and type(value) is float
+            if key in keys and fed_numbers.is_number(value)
             else _without_numbers(value, keys)
             for key, value in config.items()
         }

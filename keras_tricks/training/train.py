@@ -16,6 +16,7 @@ from keras_tricks.schedules import arguments
 from keras_tricks.training import choice
 from keras_tricks.training import packing
 from keras_tricks.training import programs
+from keras_tricks.training import progress
 from keras_tricks.training import stock
 from keras_tricks.training.networks import Network
 from keras_tricks.training.packing import Data
@@ -80,7 +81,7 @@ def train(
     order_seed: int | None = 0,
     same_network: Callable[[Any], Hashable] | None = None,
     compile_arguments: Callable[[Any], dict[str, Any]] | None = None,
-    on_epoch: packing.OnEpoch | None = None,
+    on_epoch: progress.OnEpoch | None = None,
     memory_limit: int | None = None,
     cache: programs.ProgramCache | None = None,
 ) -> list[Trained]:
@@ -156,10 +157,9 @@ def train(
             batch_size,
             order_seed,
         ),
-        epochs,
-        patience,
-        on_epoch,
+        progress.Run(epochs, patience=patience, on_epoch=on_epoch),
     )
+    num_steps = epochs * sweep.data.steps_per_epoch
     cache = programs.ProgramCache() if cache is None else cache
     networks: dict[Hashable, Network] = {}
     groups: dict[int, list[tuple[int, FunctionalModel, Trial]]] = {}
@@ -167,45 +167,44 @@ def train(
         key = same_network(setting) if same_network is not None else None
         network = networks.setdefault(key, Network(build, compile_arguments))
         try:
-            functional, trial = network.trial(cache, setting, seed, sweep.data, epochs)
+            functional, trial = network.trial(
+                cache, setting, seed, sweep.data, num_steps
+            )
         except NotUnderstood as error:
             sweep.train_alone(number, build, str(error))
         else:
             groups.setdefault(id(functional), []).append((number, functional, trial))
     for group in groups.values():
         numbers, functionals, trials = zip(*group, strict=True)
+        packs = choice.train_group(
+            cache,
+            functionals[0],
+            trials,
+            sweep.data,
+            sweep.run.for_trials(numbers),
+            packed=packed,
+            jit_compile=jit_compile,
+            memory_limit=memory_limit,
+        )
         try:
-            outcomes = choice.train_group(
-                cache,
-                functionals[0],
-                trials,
-                sweep.data,
-                epochs,
-                packed=packed,
-                jit_compile=jit_compile,
-                patience=patience,
-                on_epoch=sweep.callback(numbers),
-                memory_limit=memory_limit,
-            )
+            outcomes = [outcome for pack in packs for outcome in pack]
         except NotUnderstood as error:
             for number in numbers:
                 sweep.train_alone(number, build, str(error))
             continue
         for number, outcome in zip(numbers, outcomes, strict=True):
-            sweep.add(number, outcome, _weights(functionals[0], outcome))
+            sweep.add(number, outcome, packing.weights_of(functionals[0], outcome))
     return sweep.results()
 
 
 class _Sweep:
     """The results of the settings, as they come."""
 
-    def __init__(self, settings, seeds, data, epochs, patience, on_epoch):
+    def __init__(self, settings, seeds, data: Data, run: progress.Run):
         self.data = data
+        self.run = run
         self._settings = settings
         self._seeds = seeds
-        self._epochs = epochs
-        self._patience = patience
-        self._on_epoch = on_epoch
         self._trained: dict[int, Trained] = {}
         self._reasons: set[str] = set()
 
@@ -216,23 +215,14 @@ class _Sweep:
             _LOG.warning("Trained by `fit`, one by one, since %s.", reason)
         with seeded(self._seeds[number]):
             model = build(self._settings[number])
-        on_epoch = self.callback([number])
-        outcome, weights = stock.run(
-            model, self.data, self._epochs, self._patience, on_epoch
-        )
+        run = self.run.for_trials([number])
+        outcome, weights = stock.run(model, self.data, run)
         self.add(number, outcome, weights, reason)
-
-    def callback(self, numbers: Sequence[int]) -> packing.OnEpoch | None:
-        """Returns `on_epoch` for a group of settings, told by their places in it."""
-        on_epoch = self._on_epoch
-        if on_epoch is None:
-            return None
-        return lambda place, epoch, logs: on_epoch(numbers[place], epoch, logs)
 
     def add(
         self,
         number: int,
-        outcome: packing.Outcome,
+        outcome: progress.Outcome,
         weights: list[np.ndarray],
         reason: str | None = None,
     ) -> None:
@@ -250,20 +240,6 @@ class _Sweep:
 
     def results(self) -> list[Trained]:
         return [self._trained[number] for number in range(len(self._settings))]
-
-
-def _weights(functional: FunctionalModel, outcome: packing.Outcome) -> list[np.ndarray]:
-    """Returns the weights of a trial in the order of `keras.Model.set_weights`."""
-    variables = functional.variables
-    value = {
-        id(variable): array
-        for variable, array in zip(
-            [*variables.trainable, *variables.non_trainable],
-            [*outcome.trainable, *outcome.non_trainable],
-            strict=True,
-        )
-    }
-    return [value[id(weight)] for weight in functional.model.weights]
 
 
 def _checked_seeds(seeds: Sequence[int] | int, number: int) -> list[int]:

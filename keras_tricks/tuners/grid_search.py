@@ -33,6 +33,8 @@ class _FirstUntried(keras_tuner.oracles.GridSearchOracle):
 class GridSearchOracle(OracleMixin, _FirstUntried):
     """KerasTuner's grid, in its order."""
 
+    looks_at_scores = False
+
 
 class GridSearch(TunerMixin, keras_tuner.GridSearch):
     """Grid search: every combination of the hyperparameters' values, once.

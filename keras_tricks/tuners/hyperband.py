@@ -174,6 +174,8 @@ def _place_of(trial: Any) -> tuple[Any, Any]:
 class HyperbandOracle(oracles.OracleMixin, _Brackets):
     """Hyperband, as in the paper."""
 
+    # A rung waits for the one below.
+    looks_at_scores = False
     continues_trials = True
 
     def drop_checkpoints(self) -> None:
@@ -279,6 +281,15 @@ class Hyperband(TunerMixin, keras_tuner.Hyperband):
             max_trials = hyperband_iterations * in_one
         oracle.max_trials = max_trials
         TunerMixin.__init__(self, oracle, hypermodel, **kwargs)
+
+    def fit_arguments_of(
+        self, trial: Any, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Returns what `fit` is given: the rung's epochs for those of `search`."""
+        values = trial.hyperparameters.values
+        epochs = values["tuner/epochs"], values["tuner/initial_epoch"]
+        rung = dict(zip(("epochs", "initial_epoch"), epochs, strict=True))
+        return fit_args, {**fit_kwargs, **rung}
 
 
 def _check_integer(name: str, value: Any, at_least: int) -> None:

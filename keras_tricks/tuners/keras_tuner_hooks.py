@@ -22,6 +22,9 @@ of its own, so that a KerasTuner release that moves one of them fails there, by 
 | `Oracle._save_trial` | 1.4.7, 1.4.8 | writes `trial.json` in place |
 | `BaseTuner._populate_initial_space` | 1.4.7, 1.4.8 | finds the space as it is now; KerasTuner omits it when it resumes, and takes the saved space unseen |
 | `BaseTuner._get_tuner_fname` | 1.4.7, 1.4.8 | the file of the tuner's state, which the public `save` writes in place |
+| `BaseTuner._try_run_and_update_trial` | 1.4.7, 1.4.8 | a step of the public `search`, which runs one trial after the other |
+| `Tuner._build_and_fit_model` | 1.4.7, 1.4.8 | what AutoKeras overrides: its trials must be trained by it |
+| `Tuner._get_build_config_fname` | 1.4.7, 1.4.8 | the file that `load_model` builds a model by |
 | `BaseTuner._is_worker` | 1.4.7, 1.4.8 | whether the oracle is another process's |
 | `Tuner._get_checkpoint_fname` | 1.4.7, 1.4.8 | the file of a trial's weights, whose absence shall be explained |
 | `oracle_chief.OracleServicer` | 1.4.7, 1.4.8 | translates the workers' requests; the server around it never ends when a worker dies, and otherwise 20 seconds late |
@@ -136,6 +139,38 @@ class TunerHooks:
         """Returns the file of a trial's weights."""
         return Path(self._get_checkpoint_fname(trial_id))  # type: ignore[attr-defined]
 
+    @property
+    def fits_as_keras_tuner_does(self) -> bool:
+        """Whether no subclass has its own way to build and fit a model."""
+        own = type(self)._build_and_fit_model  # type: ignore[attr-defined]
+        return own is keras_tuner.Tuner._build_and_fit_model
+
+    def built_model(self, hp: keras_tuner.HyperParameters) -> Any:
+        """Builds a model as a trial does, among those that are there already."""
+        return self._build_hypermodel(hp)
+
+    def next_trial(self, number: int) -> Any:
+        """Asks the oracle for one more trial, beside the `number` that run here."""
+        name = self.tuner_id  # type: ignore[attr-defined]
+        return self.oracle.create_trial(f"{name}+{number}" if number else name)
+
+    def run_and_update(
+        self, trial: Any, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
+    ) -> None:
+        """Runs a trial and tells the oracle its metrics, or keeps its error."""
+        self._try_run_and_update_trial(  # type: ignore[attr-defined]
+            trial, *fit_args, **fit_kwargs
+        )
+
+    def save_checkpoint(self, trial_id: str, model: keras.Model) -> None:
+        """Writes the weights of `model`, and what `load_model` builds it by."""
+        config = self._get_build_config_fname(trial_id)  # type: ignore[attr-defined]
+        store.write_json(config, model.get_build_config())
+        path = self.checkpoint_file(trial_id)
+        temporary = path.with_name(f".{os.getpid()}.{path.name}")
+        model.save_weights(temporary)
+        os.replace(temporary, path)
+
     def save(self) -> None:
         """Saves the oracle and the tuner, each file whole or not at all."""
         if self.is_leased:
@@ -181,6 +216,9 @@ class OracleHooks:
 
     # What stood on disk when this process last saved or read it.
     version_on_disk: Any = None
+    # Trials to be written, and whether the oracle is, while writing is put off.
+    _put_off: dict[str, Any] | None = None
+    _is_to_be_saved: bool = False
 
     seed: int
     start_order: list[str]
@@ -211,8 +249,27 @@ class OracleHooks:
         """The folder of the project."""
         return Path(self._project_dir)
 
+    @contextlib.contextmanager
+    def writing_together(self) -> Iterator[None]:
+        """Puts off what is written inside: each file is written once, at the end."""
+        if self._put_off is not None:
+            yield
+            return
+        self._put_off, self._is_to_be_saved = {}, False
+        try:
+            yield
+        finally:
+            trials, self._put_off = self._put_off, None
+            for trial in trials.values():
+                self._save_trial(trial)
+            if self._is_to_be_saved:
+                self.save()
+
     def save(self) -> None:
         """Saves all but the trials, whole or not at all."""
+        if self._put_off is not None:
+            self._is_to_be_saved = True
+            return
         store.write_json(self._get_oracle_fname(), self.get_state())
         self.version_on_disk = store.version(self._get_oracle_fname())
 
@@ -283,6 +340,11 @@ class OracleHooks:
         if trial_id not in self._retry_queue:
             self._retry_queue.append(trial_id)
 
+    def run_again_what_was_interrupted(self) -> None:
+        """Has the next search, in whatever way, begin with what this one left."""
+        for trial in list(self.ongoing_trials.values()):
+            self.run_again(trial.trial_id)
+
     def is_waiting(self, trial_id: str) -> bool:
         """Whether a trial is to be run again."""
         return trial_id in self._retry_queue
@@ -296,6 +358,9 @@ class OracleHooks:
         return None
 
     def _save_trial(self, trial: Any) -> None:
+        if self._put_off is not None:
+            self._put_off[trial.trial_id] = trial
+            return
         path = Path(self._get_trial_dir(trial.trial_id)) / "trial.json"
         store.write_json(path, trial.get_state())
 

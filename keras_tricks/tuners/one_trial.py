@@ -27,15 +27,24 @@ class GaveUpError(RuntimeError):
     """As many trials failed one after the other as the search allows."""
 
 
+def follows_logs(method: Any) -> Any:
+    """Marks an `on_epoch_end` that, of the model, uses `stop_training` only.
+
+    A tuner whose own is not marked trains each trial by `fit`.
+    """
+    method.follows_logs = True
+    return method
+
+
 class OneTrial(keras_tuner_hooks.TunerHooks):
     """The part of `TunerMixin` that KerasTuner calls for each trial."""
 
-    _own_oracle: Any
+    own_oracle: Any
     splits: Any
     groups: Any
     preprocess: cross_validation.Preprocess | None
     ended_records: Any
-    _trial: RunningTrial | None
+    running_trial: RunningTrial | None
     _progress: progress.SearchProgress
     _provenance: tuple[dict[str, str], str | None]
     _checked_names: judgement.FitArguments | None
@@ -44,28 +53,34 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
     _consecutive_failures: int
 
     def on_trial_begin(self, trial: Any) -> None:
-        """Seeds the trial and begins its record."""
+        """Begins the trial's record."""
         super().on_trial_begin(trial)  # type: ignore[misc]
         # Of an attempt that was killed or that failed; it would be kept or averaged.
         trial.metrics.metrics.clear()
         trial.message = None
-        self._trial = RunningTrial(trial.trial_id, self._own_oracle.seed)
-        self._trial.earlier_errors = records.errors_of_attempts(
+        running = RunningTrial(trial.trial_id, self.own_oracle.seed)
+        running.earlier_errors = records.errors_of_attempts(
             self.get_trial_dir(trial.trial_id)  # type: ignore[attr-defined]
         )
-        # For a `run_trial` that builds no model; the others are seeded at each build.
-        keras.utils.set_random_seed(self._trial.seed_of(execution=0))
+        self.running_trial = running
+        if type(self).run_trial is not OneTrial.run_trial:
+            # It may draw before it builds a model, or build none.
+            keras.utils.set_random_seed(running.seed_of(execution=0))
 
     def on_build_begin(self) -> None:
         """Seeds Keras, NumPy and Python for one execution of the trial."""
-        if self._trial is not None:
-            keras.utils.set_random_seed(self._trial.begin_execution())
+        if self.running_trial is not None:
+            keras.utils.set_random_seed(self.running_trial.begin_execution())
 
     def on_build_end(self, model: keras.Model) -> None:
         """Keeps the model, to count its parameters once it has been trained."""
-        if self._trial is None:
+        if self.running_trial is None:
             return
-        self._trial.model = model
+        self.running_trial.set_model(model)
+        if keras.config.backend() == "tensorflow":
+            from keras_tricks.tuners import common_order  # It needs TensorFlow.
+
+            common_order.use_common_order(model, self.own_oracle.seed)
         if self._checked_names is not None and not self._objective_is_proven:
             message = judgement.missing_objective(
                 self.oracle.objective,
@@ -74,14 +89,15 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
             )
             self._refuse_objective(message)
 
+    @follows_logs
     def on_epoch_end(
         self, trial: Any, model: keras.Model, epoch: int, logs: Any = None
     ) -> None:
         """Keeps the epoch's metrics, also of a trial that fails later."""
         super().on_epoch_end(trial, model, epoch, logs)  # type: ignore[misc]
-        if self._trial is None or not self._trial.executions:
+        if self.running_trial is None or not self.running_trial.executions:
             return
-        self._trial.executions[-1].append_epoch(logs or {})
+        self.running_trial.append_epoch(logs or {})
         fit_arguments = self._checked_names
         if fit_arguments is not None and fit_arguments.validation_freq == 1:
             self._refuse_objective(
@@ -90,25 +106,39 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
                 )
             )
 
+    def trains_in_the_known_way(self) -> bool:
+        """Whether no subclass has a part in training that needs the model."""
+        own = type(self)
+        unchanged = all(
+            getattr(own, name) is getattr(keras_tuner.Tuner, name)
+            for name in ("on_batch_begin", "on_batch_end", "on_epoch_begin")
+        )
+        return (
+            unchanged
+            and own.run_trial is OneTrial.run_trial
+            and getattr(own.on_epoch_end, "follows_logs", False)
+            and self.fits_as_keras_tuner_does
+        )
+
+    def fit_arguments_of(
+        self, trial: Any, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Returns what `fit` is given in a trial, of what `search` was given."""
+        return fit_args, dict(fit_kwargs)
+
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
-        """Trains the model of `trial` once for each execution."""
-        callbacks = list(kwargs.pop("callbacks", None) or ())
-        if self._quiet_fit:
-            callbacks.append(progress.QuietFit())
-        args, kwargs = _with_data(args, kwargs)
+        """Trains the model of `trial` once for each execution, unless that was done."""
+        running = self.running_trial
         try:
-            with contextlib.ExitStack() as stack:
-                stack.enter_context(tensorflow_hooks.custom_gradients_forgotten())
-                if self.is_worker:
-                    stack.enter_context(
-                        chief.signs_of_life(self.oracle, trial.trial_id)
-                    )
-                results = self._run_folds(
-                    trial, args, {**kwargs, "callbacks": callbacks}
-                )
+            if running is not None and running.failure is not None:
+                raise running.failure
+            if running is not None and running.results is not None:
+                results: Any = running.results
+            else:
+                results = self._fitted(trial, args, kwargs)
         except budget.InfeasibleTrialError as error:
-            if self._trial is not None:
-                self._trial.infeasible = error
+            if running is not None:
+                running.infeasible = error
             raise
         except Exception as error:
             if store.is_full_disk(error):
@@ -121,16 +151,31 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
                     error, trial.hyperparameters, args, kwargs
                 )
             )
-            if self._trial is not None:
-                self._trial.infeasible = infeasible
+            if running is not None:
+                running.infeasible = infeasible
             raise infeasible from error
-        if self._trial is not None:
+        if running is not None:
             for result in results if isinstance(results, list) else [results]:
                 self._refuse_objective(
                     judgement.missing_in_result(self.oracle.objective, result)
                 )
-            self._trial.set_results(results, self.oracle.objective)
+            running.set_results(results, self.oracle.objective)
         return results
+
+    def _fitted(self, trial: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Trains by `fit`, alone."""
+        callbacks = list(kwargs.pop("callbacks", None) or ())
+        if self._quiet_fit:
+            callbacks.append(progress.QuietFit())
+        args, kwargs = _with_data(args, kwargs)
+        if self.running_trial is not None:
+            # For a `fit` that draws before a model is built; each build seeds again.
+            keras.utils.set_random_seed(self.running_trial.seed_of(execution=0))
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(tensorflow_hooks.custom_gradients_forgotten())
+            if self.is_worker:
+                stack.enter_context(chief.signs_of_life(self.oracle, trial.trial_id))
+            return self._run_folds(trial, args, {**kwargs, "callbacks": callbacks})
 
     def _run_folds(
         self, trial: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -150,7 +195,7 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
     def on_trial_end(self, trial: Any) -> None:
         """Records the trial, ends it, and stops a search in which all goes wrong."""
         record = self._finished_record(trial)
-        self._trial = None
+        self.running_trial = None
         # Before KerasTuner calls the trial ended: killed in between, it is run again.
         record.write(self.get_trial_dir(trial.trial_id))  # type: ignore[attr-defined]
         super().on_trial_end(trial)  # type: ignore[misc]
@@ -159,7 +204,7 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
         self.show(record)
         failed = record.status == records.FAILED
         self._consecutive_failures = self._consecutive_failures + 1 if failed else 0
-        limit = self._own_oracle.max_consecutive_failed_trials
+        limit = self.own_oracle.max_consecutive_failed_trials
         if self._consecutive_failures == limit:
             failures = [r for r in self.ended_records() if r.status == records.FAILED]
             raise GaveUpError(
@@ -181,7 +226,7 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
         """Returns the record of a trial that ran; an infeasible one is marked."""
         objective = self.oracle.objective
         record = records.TrialRecord.of_trial(trial, objective)
-        running = self._trial
+        running = self.running_trial
         if running is not None:
             record.seed = running.search_seed
             record.seconds = running.seconds

@@ -53,6 +53,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
     ):
         super().__init__(**kwargs)
         self.sampler = optuna_samplers.checked_sampler(sampler)
+        self.looks_at_scores = self.sampler != "qmc"
         self.pruner = optuna_samplers.made_pruner(pruner)
         self.storage = storage
         self.study_name = study_name

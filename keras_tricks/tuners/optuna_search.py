@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import keras_tuner
 
+from keras_tricks.tuners.one_trial import follows_logs
 from keras_tricks.tuners.searches import HyperModelLike
 from keras_tricks.tuners.searches import ObjectiveLike
 from keras_tricks.tuners.tuner import TunerMixin
@@ -165,9 +166,10 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
         try:
             super().search(*fit_args, **fit_kwargs)
         finally:
-            if self.oracle is self._own_oracle:
-                self._own_oracle.release()
+            if self.oracle is self.own_oracle:
+                self.own_oracle.release()
 
+    @follows_logs
     def on_epoch_end(
         self, trial: Any, model: keras.Model, epoch: int, logs: Any = None
     ) -> None:

@@ -36,6 +36,8 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         keep_checkpoints: Trials whose weights stay on disk, or None for all.
         continues_trials: Whether a trial may begin with the weights of an earlier one.
             Weights are then kept until the search ends.
+        looks_at_scores: Whether a suggestion depends on the trials before, so that it
+            is the better the more of them have ended.
         remote_methods: Names of the methods that a worker process may call.
     """
 
@@ -44,6 +46,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
     hyperparameters: Any
 
     continues_trials: bool = False
+    looks_at_scores: bool = True
     remote_methods: tuple[str, ...] = ()
 
     def __init__(self, *, seed: int | None = None, **kwargs: Any):
@@ -55,6 +58,8 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
             self.seed = seed
         self.keep_checkpoints: int | None = None
         self._lost: set[str] = set()
+        # Trials whose weights are known not to be on disk.
+        self._dropped: set[str] = set()
         self.quieten()
 
     # Suggestions.
@@ -126,9 +131,32 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
             return
         best = {t.trial_id for t in self.get_best_trials(self.keep_checkpoints)}
         for trial in self.trials.values():
-            if trial.status in ("COMPLETED", "FAILED") and trial.trial_id not in best:
+            if trial.trial_id in best or trial.trial_id in self._dropped:
+                continue
+            if trial.status in ("COMPLETED", "FAILED"):
+                self._dropped.add(trial.trial_id)
                 path = self.folder / f"trial_{trial.trial_id}" / CHECKPOINT
                 path.unlink(missing_ok=True)
+
+    def worth_a_checkpoint(self, found: dict[str, float]) -> list[str]:
+        """Returns those of the trials that end now whose weights would be kept.
+
+        Args:
+            found: Trial ID -> score, of which the lowest is the best.
+        """
+        if not found or self.keep_checkpoints is None or self.continues_trials:
+            return list(found)
+        sign = -1 if self.objective.direction == "max" else 1
+        best = self.get_best_trials(self.keep_checkpoints)
+        known = {trial.trial_id: sign * trial.score for trial in best} | found
+        # Those that score alike may be told apart otherwise by the oracle.
+        last = sorted(known.values())[: self.keep_checkpoints][-1]
+        return [trial_id for trial_id, score in found.items() if score <= last]
+
+    def learn(self, trial: Any) -> None:
+        """Takes over what a model asked for, before the trial has ended."""
+        self.update_space(trial.hyperparameters)
+        self.record_values(trial)
 
     @property
     def verbose(self) -> int:
@@ -274,6 +302,8 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
 
 class RandomSearchOracle(OracleMixin, keras_tuner.oracles.RandomSearchOracle):
     """KerasTuner's random search."""
+
+    looks_at_scores = False
 
 
 class BayesianOptimizationOracle(

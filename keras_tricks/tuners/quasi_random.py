@@ -138,6 +138,8 @@ class _Sequence(keras_tuner.Oracle):
 class QuasiRandomOracle(OracleMixin, _Sequence):
     """Suggests the points of a scrambled Sobol or Halton sequence."""
 
+    looks_at_scores = False
+
 
 class QuasiRandomSearch(TunerMixin, keras_tuner.Tuner):
     """Quasi-random search: points that leave no gaps, as random ones do.

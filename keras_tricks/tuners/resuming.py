@@ -17,7 +17,7 @@ class Resuming(keras_tuner_hooks.TunerHooks):
     """The part of `TunerMixin` that knows what the project's folder held before."""
 
     project_dir: str
-    _own_oracle: Any
+    own_oracle: Any
     _identity: project.Identity | None
     # Whether the folder holds another search, without a trial that ended.
     _is_fresh: bool
@@ -26,7 +26,7 @@ class Resuming(keras_tuner_hooks.TunerHooks):
     def _begin_project(self) -> None:
         """Makes the folder this search's, when it is the only one to write there."""
         folder = Path(self.project_dir)
-        oracle = self._own_oracle
+        oracle = self.own_oracle
         if not self._is_fresh and oracle.was_changed_on_disk():
             self.reload()
         if self._is_fresh:
@@ -47,7 +47,7 @@ class Resuming(keras_tuner_hooks.TunerHooks):
         """Resumes the project in the folder, or refuses one of another search."""
         if self.is_worker:
             return
-        oracle = self._own_oracle
+        oracle = self.own_oracle
         folder = Path(self.project_dir)
         now = project.Identity(
             project.objective_of(oracle.objective),
@@ -76,7 +76,7 @@ class Resuming(keras_tuner_hooks.TunerHooks):
                 objective = [[record.objective, record.direction]]
             seed = record.seed if seed is None else seed
         try:
-            state = self._own_oracle.read_state()
+            state = self.own_oracle.read_state()
             seed = state["seed"]
             saved = keras_tuner.HyperParameters.from_config(state["hyperparameters"])
             # What only trials ask for is not known before the first.

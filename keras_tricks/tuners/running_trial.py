@@ -15,36 +15,84 @@ from keras_tricks.tuners import seeds
 
 
 class RunningTrial:
-    """What is known of a trial while it runs."""
+    """One attempt at a trial.
+
+    Attributes:
+        trial_id: The trial.
+        search_seed: The seed of the search.
+        executions: Its trainings, as far as they have begun.
+        execution: Which of them goes on now.
+        has_history: Whether the scores come from histories.
+        infeasible: Why the trial is of no use, if it is.
+        earlier_errors: Of attempts before.
+        results: Of a training by a shared program, one for each execution.
+        failure: The error that ended such a training.
+    """
 
     def __init__(self, trial_id: str, search_seed: int):
         self.trial_id = trial_id
         self.search_seed = search_seed
         self.executions: list[records.ExecutionRecord] = []
-        self.model: keras.Model | None = None
+        self.execution = -1
         self.has_history = False
         self.infeasible: budget.InfeasibleTrialError | None = None
         self.earlier_errors: list[str] = []
-        self._started = time.perf_counter()
+        self.results: list[keras.callbacks.History] | None = None
+        self.failure: Exception | None = None
+        self._parameters: int | None = None
+        self._model: keras.Model | None = None
+        self._seconds = 0.0
+        self._since: float | None = time.perf_counter()
 
     @property
     def seconds(self) -> float:
-        return time.perf_counter() - self._started
+        """For how long the clock has run."""
+        if self._since is None:
+            return self._seconds
+        return self._seconds + time.perf_counter() - self._since
+
+    def stop_clock(self) -> None:
+        """Called when other trials come in between."""
+        self._seconds, self._since = self.seconds, None
+
+    def start_clock(self) -> None:
+        """Called when this trial goes on."""
+        self._since = time.perf_counter()
+
+    def add_seconds(self, seconds: float) -> None:
+        """Adds this trial's share of what several took together."""
+        self._seconds += seconds
 
     @property
     def parameters(self) -> int | None:
-        if self.model is None or not self.model.built:
-            return None
-        return parameters.count_parameters(self.model)
+        """Trainable parameters of the model, if they are known."""
+        if self._model is not None and self._model.built:
+            return parameters.count_parameters(self._model)
+        return self._parameters
+
+    def set_model(self, model: keras.Model) -> None:
+        """Has the parameters counted in `model`, once they are asked for."""
+        self._model = model
+
+    def set_parameters(self, number: int) -> None:
+        """Tells how many parameters there are."""
+        self._model, self._parameters = None, number
 
     def seed_of(self, execution: int) -> int:
+        """Returns what Keras is seeded with just before a model is built."""
         return seeds.derived_seed(self.search_seed, self.trial_id, execution)
 
     def begin_execution(self) -> int:
         """Returns the seed of the next execution: each builds a model once."""
-        seed = self.seed_of(len(self.executions))
+        self.execution = len(self.executions)
+        seed = self.seed_of(self.execution)
         self.executions.append(records.ExecutionRecord(seed))
         return seed
+
+    def append_epoch(self, logs: dict[str, Any]) -> None:
+        """Keeps an epoch of the execution that goes on now."""
+        if self.executions:
+            self.executions[self.execution].append_epoch(logs)
 
     def set_results(self, results: Any, objective: Any) -> None:
         """Takes the executions' scores, and the curves where there are histories."""

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
+import keras
 import keras_tuner
 
+from keras_tricks.schedules import arguments
 from keras_tricks.tuners import budget
 from keras_tricks.tuners import chief
 from keras_tricks.tuners import cross_validation
@@ -57,6 +59,8 @@ class TunerMixin(Results, Resuming, OneTrial):
         *,
         parameter_budget: float | None = None,
         keep_checkpoints: int | None = 3,
+        packed_trials: int | str | None = None,
+        reuse_programs: bool = True,
         splits: Any = None,
         groups: Any = None,
         preprocess: cross_validation.Preprocess | None = None,
@@ -83,6 +87,8 @@ class TunerMixin(Results, Resuming, OneTrial):
             )
         if splits is not None:
             cross_validation.check_splits(splits)
+        self.reuse_programs = arguments.flag("reuse_programs", reuse_programs)
+        self.packed_trials = _checked_packed(packed_trials, reuse_programs)
         self.splits, self.groups, self.preprocess = splits, groups, preprocess
         self.parameter_budget = parameter_budget
         self.keep_checkpoints = keep_checkpoints
@@ -90,8 +96,9 @@ class TunerMixin(Results, Resuming, OneTrial):
         if isinstance(oracle, keras_tuner.oracles.HyperbandOracle):
             oracle.continues_trials = True
         # In a worker process KerasTuner puts a proxy in its place, without the seed.
-        self._own_oracle = oracle
-        self._trial: RunningTrial | None = None
+        self.own_oracle = oracle
+        self.running_trial: RunningTrial | None = None
+        self.programs: Any = None
         self._progress = progress.SearchProgress("", oracle.objective.better_than, None)
         self._quiet_fit = False
         self._consecutive_failures = 0
@@ -187,9 +194,11 @@ class TunerMixin(Results, Resuming, OneTrial):
                 self._progress.stop()
                 self.hypermodel = hypermodel
                 # An interrupted trial must not claim a model built after it.
-                self._trial = None
+                self.running_trial = None
+                if not self.is_worker:
+                    self.own_oracle.run_again_what_was_interrupted()
             if not self.is_worker:
-                self._own_oracle.drop_checkpoints()
+                self.own_oracle.drop_checkpoints()
         ended = self.ended_records()
         if ended and all(record.status != records.COMPLETED for record in ended):
             raise RuntimeError(
@@ -202,10 +211,15 @@ class TunerMixin(Results, Resuming, OneTrial):
         self._consecutive_failures = 0
         if chief.is_chief():
             self.save()
-            chief.serve(self._own_oracle)
+            chief.serve(self.own_oracle)
             return
         with _old_objects_not_collected():
-            super().search(*fit_args, **fit_kwargs)  # type: ignore[misc]
+            if self.reuse_programs and keras.config.backend() == "tensorflow":
+                from keras_tricks.tuners import shared_programs  # It needs TensorFlow.
+
+                shared_programs.search(self, fit_args, fit_kwargs)
+            else:
+                super().search(*fit_args, **fit_kwargs)  # type: ignore[misc]
 
     def _check_objective(self, fit_args: Any, fit_kwargs: Any) -> None:
         """Refuses an objective that needs validation data where there are none."""
@@ -248,6 +262,24 @@ class TunerMixin(Results, Resuming, OneTrial):
 # Classes that train as `hypermodel.fit` does. One that overrides `run_trial` may log
 # anything.
 _KNOWN_RUN_TRIALS = {TunerMixin.run_trial}
+
+
+def _checked_packed(packed_trials: Any, reuse_programs: bool) -> int | str | None:
+    if packed_trials is None:
+        return None
+    if packed_trials != "auto":
+        packed_trials = arguments.whole("packed_trials", packed_trials, minimum=1)
+    if not reuse_programs:
+        raise ValueError(
+            "`packed_trials` needs `reuse_programs=True`: a pack is trained by one "
+            f"program. Received: packed_trials={packed_trials!r}, reuse_programs=False"
+        )
+    if keras.config.backend() != "tensorflow":
+        raise ValueError(
+            "`packed_trials` needs Keras's TensorFlow backend. Received: packed_trials="
+            f"{packed_trials!r} with the backend {keras.config.backend()!r}"
+        )
+    return packed_trials
 
 
 def _project_name(project_name: str | None) -> str:

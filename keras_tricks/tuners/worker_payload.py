@@ -9,7 +9,14 @@ import cloudpickle
 import keras
 
 # What a worker makes itself, or is sent apart.
-_OWN = ("oracle", "_own_oracle", "_progress", "_trial", "_searched_with")
+_OWN = (
+    "oracle",
+    "own_oracle",
+    "_progress",
+    "running_trial",
+    "programs",
+    "_searched_with",
+)
 
 
 def payload(tuner: Any, fit_args: Any, fit_kwargs: Any) -> bytes:
@@ -34,7 +41,15 @@ def payload(tuner: Any, fit_args: Any, fit_kwargs: Any) -> bytes:
         "tuner_class": type(tuner),
         "state": state,
         "leased": leased,
-        "remote_methods": tuple(oracle.remote_methods),
+        "oracle_attributes": {
+            name: getattr(oracle, name)
+            for name in (
+                "remote_methods",
+                "looks_at_scores",
+                "continues_trials",
+                "keep_checkpoints",
+            )
+        },
         "fit_args": fit_args,
         "fit_kwargs": fit_kwargs,
     }

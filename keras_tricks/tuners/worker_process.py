@@ -73,11 +73,11 @@ class LeasedOracle(oracles.OracleMixin, keras_tuner.Oracle):
 
     Args:
         link: The connection to it.
-        remote_methods: Names of the methods that are called there.
-        **kwargs: Those of the searching process's oracle.
+        attributes: Further attributes of the searching process's oracle.
+        **kwargs: Those of its constructor.
     """
 
-    def __init__(self, link: _Link, remote_methods: tuple[str, ...], **kwargs: Any):
+    def __init__(self, link: _Link, attributes: dict[str, Any], **kwargs: Any):
         space = kwargs.pop("hyperparameters")
         # An empty space counts as none, which KerasTuner may refuse.
         allowed = {
@@ -85,11 +85,10 @@ class LeasedOracle(oracles.OracleMixin, keras_tuner.Oracle):
         }
         super().__init__(**kwargs)
         self.hyperparameters = space
-        self.allow_new_entries = allowed["allow_new_entries"]
-        self.tune_new_entries = allowed["tune_new_entries"]
-        self.remote_methods = remote_methods
+        self.__dict__.update(allowed, **attributes)
         self.link = link
-        self.updates: list[tuple[dict[str, Any], int]] = []
+        # Trial ID -> what was told of it, for each trial that is lent.
+        self.updates: dict[str, list[tuple[dict[str, Any], int]]] = {}
 
     def __getattr__(self, name: str) -> Any:
         if name in self.__dict__.get("remote_methods", ()):
@@ -97,22 +96,33 @@ class LeasedOracle(oracles.OracleMixin, keras_tuner.Oracle):
         raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
 
     def create_trial(self, tuner_id: str) -> Any:
-        state = self.link.ask("next")
+        """Waits for a trial; for one more beside others it does not wait."""
+        if self.updates:
+            state = self.link.ask("more")
+            if state is None:
+                return keras_tuner.engine.trial.Trial(self.get_space(), status="IDLE")
+        else:
+            self.trials = {}
+            state = self.link.ask("next")
         trial = keras_tuner.engine.trial.Trial.from_state(state)
-        self.trials = {trial.trial_id: trial}
-        self.updates = []
+        self.trials[trial.trial_id] = trial
+        self.updates[trial.trial_id] = []
         return trial
 
     def update_trial(
         self, trial_id: str, metrics: dict[str, Any], step: int = 0
     ) -> Any:
         trial = super().update_trial(trial_id, metrics, step=step)
-        self.updates.append((dict(metrics), step))
+        self.updates[trial_id].append((dict(metrics), step))
         return trial
 
     def end_trial(self, trial: Any) -> None:
-        status = self.link.ask("end", trial.get_state(), self.updates)
+        updates = self.updates.pop(trial.trial_id)
+        status = self.link.ask("end", trial.get_state(), updates)
         self.trials[trial.trial_id].status = status
+
+    def learn(self, trial: Any) -> None:
+        """Does nothing: the searching process learned it when it lent the trial."""
 
     def save(self) -> None:
         """Does nothing: the searching process saves."""
@@ -125,10 +135,10 @@ def _leased_tuner(content: dict[str, Any], link: _Link) -> Any:
     tuner_class = content["tuner_class"]
     tuner = tuner_class.__new__(tuner_class)
     vars(tuner).update(content["state"])
-    oracle = LeasedOracle(link, content["remote_methods"], **content["leased"])
-    tuner.oracle = tuner._own_oracle = oracle
+    oracle = LeasedOracle(link, content["oracle_attributes"], **content["leased"])
+    tuner.oracle = tuner.own_oracle = oracle
     tuner.is_leased = True
-    tuner._trial = None
+    tuner.running_trial = tuner.programs = None
     tuner._progress = progress.SearchProgress("", oracle.objective.better_than, None)
     return tuner
 

@@ -1,9 +1,10 @@
 """Worker processes on one machine: `search(..., workers=4)`.
 
 The process that calls `search` keeps the oracle and is the only one to write its
-state. It starts the workers, lends each a trial at a time, and takes the result back. A
-worker runs its trials as a search in one process does, with the same seeds, and writes
-their records. What it prints goes to `worker_<n>.log` in the project's folder.
+state. It starts the workers, lends each a trial at a time (several to one that packs
+trials), and takes the results back. A worker runs its trials as a search in one process
+does, with the same seeds, and writes their records. What it prints goes to
+`worker_<n>.log` in the project's folder.
 
 - A worker that dies, or is silent for `SILENT_SECONDS`, is replaced, and its trial is
   lent again: the same ID, settings and seeds. A trial that has cost `MOST_LEASES`
@@ -94,7 +95,7 @@ class _Worker:
     process: subprocess.Popen[bytes]
     connection: Any
     silent_after: float
-    trial: Any = None
+    trials: dict[str, Any] = dataclasses.field(default_factory=dict)
     is_waiting: bool = False
     has_begun: bool = False
 
@@ -125,7 +126,7 @@ class _Pool:
             self.start(slot)
         while True:
             self.lend()
-            if self.is_exhausted and not any(w.trial for w in self.workers):
+            if self.is_exhausted and not any(w.trials for w in self.workers):
                 return
             if not self.workers:
                 failed = [
@@ -173,19 +174,26 @@ class _Pool:
     def lend(self) -> None:
         """Gives each worker that waits a trial, as long as there are trials."""
         for worker in [w for w in self.workers if w.is_waiting]:
-            if self.must_learn_space and any(w.trial for w in self.workers):
+            if self.must_learn_space and any(w.trials for w in self.workers):
                 return
-            self.leases += 1
-            tuner_id = f"worker{self.leases}"
-            trial = self.oracle.create_trial(tuner_id)
-            self.oracle.tuner_ids.discard(tuner_id)
-            self.is_exhausted = trial.status == "STOPPED"
-            if trial.status != "RUNNING":
+            trial = self.leased(worker)
+            if trial is None:
                 return
-            self.learn_space(trial)
-            worker.trial = trial
             worker.is_waiting = False
             self.send(worker, ("answer", trial.get_state()))
+
+    def leased(self, worker: _Worker) -> Any:
+        """Returns a trial that the worker has from now on, or None if there is none."""
+        self.leases += 1
+        tuner_id = f"worker{self.leases}"
+        trial = self.oracle.create_trial(tuner_id)
+        self.oracle.tuner_ids.discard(tuner_id)
+        self.is_exhausted = trial.status == "STOPPED"
+        if trial.status != "RUNNING":
+            return None
+        self.learn_space(trial)
+        worker.trials[trial.trial_id] = trial
+        return trial
 
     def learn_space(self, trial: Any) -> None:
         """Adds what the model of a trial asks for, which the next trial shall have.
@@ -238,6 +246,14 @@ class _Pool:
     def on_next(self, worker: _Worker) -> None:
         worker.is_waiting = worker.has_begun = True
 
+    def on_more(self, worker: _Worker) -> None:
+        """Lends one more trial to a worker that has some, if there is one now."""
+        # A trial whose worker died is run alone, lest it cost others their lives.
+        dangerous = [*worker.trials, *filter(self.oracle.is_waiting, self.lives)]
+        is_alone = self.must_learn_space or any(map(self.lives.get, dangerous))
+        trial = None if is_alone else self.leased(worker)
+        self.send(worker, ("answer", None if trial is None else trial.get_state()))
+
     def on_call(self, worker: _Worker, name: str, args: Any, kwargs: Any) -> None:
         try:
             answer = ("answer", getattr(self.oracle, name)(*args, **kwargs))
@@ -247,7 +263,7 @@ class _Pool:
 
     def on_end(self, worker: _Worker, state: dict[str, Any], updates: Any) -> None:
         trial = keras_tuner.engine.trial.Trial.from_state(state)
-        worker.trial = None
+        worker.trials.pop(trial.trial_id, None)
         self.oracle.trials[trial.trial_id].metrics.metrics.clear()
         for metrics, step in updates:
             self.oracle.update_trial(trial.trial_id, metrics, step=step)
@@ -282,7 +298,7 @@ class _Pool:
         )
 
     def replace(self, worker: _Worker) -> None:
-        """Starts another worker for one that died or is silent, and lends its trial."""
+        """Starts another worker for one that died or is silent."""
         self.remove(worker)
         code = worker.process.returncode
         self.deaths_in_vain += 1
@@ -297,23 +313,26 @@ class _Pool:
                 f"Its last words, from {self.log(worker.slot)}:\n"
                 f"{_last_lines(self.log(worker.slot))}"
             )
-        trial = worker.trial
-        if trial is not None:
-            self.is_exhausted = False
-            lives = self.lives[trial.trial_id] = self.lives.get(trial.trial_id, 0) + 1
-            if lives < MOST_LEASES:
-                self.oracle.run_again(trial.trial_id)
-            else:
-                trial.status = "FAILED"
-                trial.message = (
-                    f"Its worker process died {lives} times, the last time with status "
-                    f"{code}. Status -9 may mean that the machine had no memory left."
-                )
-                record = records.TrialRecord.of_trial(trial, self.oracle.objective)
-                record.seed = self.oracle.seed
-                record.write(self.folder / f"trial_{trial.trial_id}")
-                self.end(trial)
+        for trial in worker.trials.values():
+            self.lend_again(trial, code)
         self.start(worker.slot)
+
+    def lend_again(self, trial: Any, code: int) -> None:
+        """Sends a trial, whose worker is gone, to another, or gives it up."""
+        self.is_exhausted = False
+        lives = self.lives[trial.trial_id] = self.lives.get(trial.trial_id, 0) + 1
+        if lives < MOST_LEASES:
+            self.oracle.run_again(trial.trial_id)
+            return
+        trial.status = "FAILED"
+        trial.message = (
+            f"Its worker process died {lives} times, the last time with status "
+            f"{code}. Status -9 may mean that the machine had no memory left."
+        )
+        record = records.TrialRecord.of_trial(trial, self.oracle.objective)
+        record.seed = self.oracle.seed
+        record.write(self.folder / f"trial_{trial.trial_id}")
+        self.end(trial)
 
     def remove(self, worker: _Worker) -> None:
         self.workers.remove(worker)
