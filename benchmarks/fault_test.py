@@ -135,7 +135,8 @@ def kill_workers(trials: Trials, options) -> tuple[int, int]:
         search = start(trials.folder, options.workers, trials, options)
         while search.poll() is None:
             time.sleep(generator.uniform(0.5, 1.5) * options.seconds)
-            trials.completed()
+            if len(trials.completed()) >= options.trials:
+                continue  # It shall come to its end.
             children = children_of(search.pid)
             if not of_parent and len(trials.begun()) > options.trials // 2:
                 search.kill()
@@ -159,9 +160,11 @@ def kill_independent_ones(trials: Trials, options) -> tuple[int, int]:
     processes = dict(enumerate(map(begin, range(options.workers))))
     while processes:
         time.sleep(generator.uniform(0.5, 1.5) * options.seconds)
-        trials.completed()
+        is_done = len(trials.completed()) >= options.trials
         alive = [one for one in processes.values() if one.poll() is None]
-        if not of_all and len(trials.begun()) > options.trials // 2:
+        if is_done:
+            victims = []  # All shall come to their end.
+        elif not of_all and len(trials.begun()) > options.trials // 2:
             victims, of_all = alive, of_all + 1
         else:
             victims = alive and [generator.choice(alive)]
