@@ -1,12 +1,12 @@
 """A search whose processes are killed ends as one that nobody touched.
 
 Four workers run 40 trials of a small network that Keras trains. Every few seconds a
-random worker is killed, and the searching process once, which is then started again
-until the search is done. Printed: completed trials; kills, of workers + of the
-searching process; trainings that were begun again, and those of them whose trial had
-been completed; and the largest difference of a score from a search in one process that
-nobody killed. What is completed is read by other means than the package's: the trials'
-files, or Optuna's own reader.
+random worker is killed, of those that have begun a training, and the searching process
+once, which is then started again until the search is done. Printed: completed trials;
+kills, of workers + of the searching process; trainings that were begun again, and those
+of them whose trial had been completed; and the largest difference of a score from a
+search in one process that nobody killed. What is completed is read by other means than
+the package's: the trials' files, or Optuna's own reader.
 
 With `--search optuna`, the trials are those of a study in a journal file, or in a
 PostgreSQL server that is started for it. With `--independent`, four searching processes
@@ -66,15 +66,22 @@ class Trials:
             self.seen.setdefault(rate, now)
         return found
 
-    def begun(self) -> list[tuple[str, float]]:
-        """Returns rate and time of each training that was begun."""
+    def begun(self) -> list[tuple[str, int, float]]:
+        """Returns rate, process and time of each training that was begun."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         fields = [line.split() for line in lines if line.startswith("begin")]
-        return [(rate, float(when)) for _, rate, _, when in fields]
+        return [(rate, int(process), float(when)) for _, rate, process, when in fields]
+
+    def victims(self, processes: list[int]) -> list[int]:
+        """Returns those of the processes that have begun a training."""
+        busy = {process for _, process, _ in self.begun()}
+        return [process for process in processes if process in busy]
 
     def needless(self) -> int:
         """Returns how many trainings were begun of trials seen to be completed."""
-        return sum(when > self.seen.get(rate, math.inf) for rate, when in self.begun())
+        return sum(
+            when > self.seen.get(rate, math.inf) for rate, _, when in self.begun()
+        )
 
     def _in_files(self) -> list[tuple[str, float]]:
         files = self.folder.glob("untitled_project/trial_*/trial.json")
@@ -137,13 +144,13 @@ def kill_workers(trials: Trials, options) -> tuple[int, int]:
             time.sleep(generator.uniform(0.5, 1.5) * options.seconds)
             if len(trials.completed()) >= options.trials:
                 continue  # It shall come to its end.
-            children = children_of(search.pid)
+            victims = trials.victims(children_of(search.pid))
             if not of_parent and len(trials.begun()) > options.trials // 2:
                 search.kill()
                 search.wait()
                 of_parent += 1
-            elif children:
-                os.kill(generator.choice(children), signal.SIGKILL)
+            elif victims:
+                os.kill(generator.choice(victims), signal.SIGKILL)
                 of_workers += 1
         if search.returncode == 0:
             return of_workers, of_parent
@@ -160,19 +167,19 @@ def kill_independent_ones(trials: Trials, options) -> tuple[int, int]:
     processes = dict(enumerate(map(begin, range(options.workers))))
     while processes:
         time.sleep(generator.uniform(0.5, 1.5) * options.seconds)
-        is_done = len(trials.completed()) >= options.trials
-        alive = [one for one in processes.values() if one.poll() is None]
-        if is_done:
+        alive = [one.pid for one in processes.values() if one.poll() is None]
+        victims = trials.victims(alive)
+        if len(trials.completed()) >= options.trials:
             victims = []  # All shall come to their end.
         elif not of_all and len(trials.begun()) > options.trials // 2:
             victims, of_all = alive, of_all + 1
-        else:
-            victims = alive and [generator.choice(alive)]
-            of_one += len(victims)
+        elif victims:
+            victims = [generator.choice(victims)]
+            of_one += 1
         for victim in victims:
-            victim.kill()
+            os.kill(victim, signal.SIGKILL)
         for slot, process in list(processes.items()):
-            if process in victims:
+            if process.pid in victims:
                 process.wait()
             if process.poll() == 0:
                 del processes[slot]
@@ -226,8 +233,8 @@ def main() -> None:
     cells = (len(found), "{} + {}".format(*kills), again, needless)
     cells = (*cells, f"{difference:.3g}", f"{elapsed:.0f}")
     print("".join(f"{cell:>12}" for cell in cells))
-    if needless or difference != 0:
-        raise SystemExit("Trials are missing, were run twice, or score differently.")
+    if needless or difference != 0 or 0 in kills:
+        raise SystemExit("Trials are missing, run twice or score differently.")
 
 
 if __name__ == "__main__":
