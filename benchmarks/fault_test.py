@@ -1,14 +1,29 @@
 """A search whose processes are killed ends as one that nobody touched.
 
-Four workers run 40 trials. Every few seconds a random worker is killed, and the
-searching process once, which is then started again until the search is done. Printed:
-kills, trials, trials that were run again after they had finished, and the largest
-difference of a score from a search in one process.
+Four workers run 40 trials of a small network that Keras trains. Every few seconds a
+random worker is killed, of those that have begun a training, and the searching process
+once, which is then started again until the search is done. Printed: completed trials;
+kills, of workers + of the searching process; trainings that were begun again, and those
+of them whose trial had been completed; and the largest difference of a score from a
+search in one process that nobody killed. What is completed is read by other means than
+the package's: the trials' files, or Optuna's own reader.
 
-    python benchmarks/fault_test.py [--trials 40] [--workers 4] [--seconds 8]
+With `--search optuna`, the trials are those of a study in a journal file, or in a
+PostgreSQL server that is started for it. With `--independent`, four searching processes
+without workers share the study, each is started again when it is killed, and all are
+killed at once in the middle (kills: of one + of all). The sampler is "qmc", which looks
+at no score; what one that does would suggest depends on the order in which the trials
+end.
+
+    python benchmarks/fault_test.py [--search random|optuna]
+        [--storage journal|postgresql] [--independent]
+        [--trials 40] [--workers 4] [--seconds 8]
 """
 
 import argparse
+import contextlib
+import json
+import math
 import os
 import random
 import signal
@@ -21,89 +36,205 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.tuners import fault_search  # noqa: E402 (needs the line above)
+from tests import postgresql  # noqa: E402 (needs the line above)
+from tests.tuners import fault_search  # noqa: E402
 from tests.tuners import toys  # noqa: E402
 
 
-def children_of(pid):
+class Trials:
+    """What is known of the trials from outside: their files, and the trainings' log.
+
+    Trials are told apart by their learning rates.
+
+    Args:
+        folder: Of the log, and of the search unless it has a storage.
+        storage: Of the Optuna study; None for a search without one.
+    """
+
+    def __init__(self, folder: Path, storage: str | None):
+        self.folder = folder
+        self.storage = storage
+        self.log = folder / "fits.log"
+        # Rate -> when the trial was first seen to be completed.
+        self.seen: dict[str, float] = {}
+
+    def completed(self) -> list[tuple[str, float]]:
+        """Returns rate and score of each completed trial."""
+        found = self._in_study() if self.storage else self._in_files()
+        now = time.time()
+        for rate, _ in found:
+            self.seen.setdefault(rate, now)
+        return found
+
+    def begun(self) -> list[tuple[str, int, float]]:
+        """Returns rate, process and time of each training that was begun."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        fields = [line.split() for line in lines if line.startswith("begin")]
+        return [(rate, int(process), float(when)) for _, rate, process, when in fields]
+
+    def victims(self, processes: list[int]) -> list[int]:
+        """Returns those of the processes that have begun a training."""
+        busy = {process for _, process, _ in self.begun()}
+        return [process for process in processes if process in busy]
+
+    def needless(self) -> int:
+        """Returns how many trainings were begun of trials seen to be completed."""
+        return sum(
+            when > self.seen.get(rate, math.inf) for rate, _, when in self.begun()
+        )
+
+    def _in_files(self) -> list[tuple[str, float]]:
+        files = self.folder.glob("untitled_project/trial_*/trial.json")
+        trials = [json.loads(path.read_text()) for path in files]
+        return [
+            (_text(trial["hyperparameters"]["values"]["rate"]), trial["score"])
+            for trial in trials
+            if trial["status"] == "COMPLETED"
+        ]
+
+    def _in_study(self) -> list[tuple[str, float]]:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        storage = self.storage
+        if "://" not in storage:
+            backend = optuna.storages.journal.JournalFileBackend(storage)
+            storage = optuna.storages.JournalStorage(backend)
+        if not optuna.get_all_study_names(storage):
+            return []
+        study = optuna.load_study(storage=storage, study_name=fault_search.STUDY)
+        complete = (optuna.trial.TrialState.COMPLETE,)
+        return [
+            (_text(entry.params["rate"]), entry.value)
+            for entry in study.get_trials(states=complete)
+        ]
+
+
+def _text(rate: float) -> str:
+    return f"{rate:.17g}"
+
+
+def children_of(pid: int) -> list[int]:
     path = Path(f"/proc/{pid}/task/{pid}/children")
     return [int(child) for child in path.read_text().split()] if path.exists() else []
 
 
-def finished_rates(folder):
-    """Returns the learning rates, which tell trials apart, of those on disk."""
-    tuner = fault_search.tuner_in(folder, 1)
-    return {
-        f"{trial.hyperparameters['rate']:.17g}"
-        for trial in tuner.oracle.trials.values()
-        if trial.status == "COMPLETED"
-    }
+def start(folder: Path, workers: int, trials: Trials, options) -> subprocess.Popen:
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, fault_search.__file__]
+    command += [str(folder), str(workers), str(options.trials)]
+    command += ["--search", options.search, "--log", str(trials.log)]
+    if trials.storage:
+        command += ["--storage", trials.storage]
+    return subprocess.Popen(
+        command,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
 
 
-def begun(log):
-    lines = log.read_text().splitlines() if log.exists() else []
-    return [line.split()[1] for line in lines if line.startswith("begin")]
-
-
-def killed_search(folder, trials, workers, seconds):
-    """Runs the search until it ends; returns kills and trials run needlessly."""
+def kill_workers(trials: Trials, options) -> tuple[int, int]:
+    """Runs one search until it ends; returns the kills: of workers, and of itself."""
     generator = random.Random(0)
-    log = folder / "fits.log"
-    kills, needless, parent_is_due = 0, 0, True
+    of_workers = of_parent = 0
     while True:
-        done, before = finished_rates(folder), len(begun(log))
-        arguments = folder, workers, trials
-        search = subprocess.Popen(
-            [sys.executable, fault_search.__file__, *map(str, arguments)],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
+        search = start(trials.folder, options.workers, trials, options)
         while search.poll() is None:
-            time.sleep(generator.uniform(0.5, 1.5) * seconds)
-            children = children_of(search.pid)
-            if parent_is_due and len(begun(log)) > trials // 2:
-                search.send_signal(signal.SIGKILL)
+            time.sleep(generator.uniform(0.5, 1.5) * options.seconds)
+            if len(trials.completed()) >= options.trials:
+                continue  # It shall come to its end.
+            victims = trials.victims(children_of(search.pid))
+            if not of_parent and len(trials.begun()) > options.trials // 2:
+                search.kill()
                 search.wait()
-                kills, parent_is_due = kills + 1, False
-            elif children:
-                os.kill(generator.choice(children), signal.SIGKILL)
-                kills += 1
-        needless += sum(rate in done for rate in begun(log)[before:])
+                of_parent += 1
+            elif victims:
+                os.kill(generator.choice(victims), signal.SIGKILL)
+                of_workers += 1
         if search.returncode == 0:
-            return kills, needless
+            return of_workers, of_parent
 
 
-def main():
+def kill_independent_ones(trials: Trials, options) -> tuple[int, int]:
+    """Runs searches that share a study; returns the kills: of one, and of all."""
+    generator = random.Random(0)
+    of_one = of_all = 0
+
+    def begin(slot: int) -> subprocess.Popen:
+        return start(trials.folder / f"process_{slot}", 1, trials, options)
+
+    processes = dict(enumerate(map(begin, range(options.workers))))
+    while processes:
+        time.sleep(generator.uniform(0.5, 1.5) * options.seconds)
+        alive = [one.pid for one in processes.values() if one.poll() is None]
+        victims = trials.victims(alive)
+        if len(trials.completed()) >= options.trials:
+            victims = []  # All shall come to their end.
+        elif not of_all and len(trials.begun()) > options.trials // 2:
+            victims, of_all = alive, of_all + 1
+        elif victims:
+            victims = [generator.choice(victims)]
+            of_one += 1
+        for victim in victims:
+            os.kill(victim, signal.SIGKILL)
+        for slot, process in list(processes.items()):
+            if process.pid in victims:
+                process.wait()
+            if process.poll() == 0:
+                del processes[slot]
+            elif process.poll() is not None:
+                processes[slot] = begin(slot)
+    return of_one, of_all
+
+
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--search", choices=("random", "optuna"), default="random")
+    parser.add_argument(
+        "--storage", choices=("journal", "postgresql"), default="journal"
+    )
+    parser.add_argument("--independent", action="store_true")
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=8.0, help="between kills")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        for name in ("serial", "killed"):
-            (folder / name).mkdir()
-        serial = fault_search.tuner_in(folder / "serial", options.trials)
-        serial.search(**toys.toy_data(), verbose=0)
+    shared = options.search == "optuna"
+    if not shared and (options.independent or options.storage == "postgresql"):
+        parser.error("--independent and --storage need --search optuna")
+    server = contextlib.nullcontext()
+    if options.storage == "postgresql":
+        reason = postgresql.reason_not_to_run()
+        if reason is not None:
+            parser.error(reason)
+        server = postgresql.server()
+    with tempfile.TemporaryDirectory() as folder, server as url:
+        alone, killed = Path(folder, "alone"), Path(folder, "killed")
+        for path in (alone, killed):
+            path.mkdir()
+        tuner = fault_search.tuner_in(alone, options.trials, search=options.search)
+        tuner.search(**toys.toy_data(), verbose=0)
+        journal = "study.journal"
+        expected = Trials(alone, str(alone / journal) if shared else None).completed()
+        trials = Trials(killed, (url or str(killed / journal)) if shared else None)
+        run = kill_independent_ones if options.independent else kill_workers
         started = time.monotonic()
-        kills, needless = killed_search(
-            folder / "killed", options.trials, options.workers, options.seconds
-        )
+        kills = run(trials, options)
         elapsed = time.monotonic() - started
-        killed = fault_search.tuner_in(folder / "killed", options.trials)
-        tables = [
-            tuner.leaderboard().set_index("trial_id").sort_index()
-            for tuner in (serial, killed)
-        ]
-        difference = (tables[0]["val_loss"] - tables[1]["val_loss"]).abs().max()
-        print(f"{'trials':>8}{'kills':>8}{'run twice':>12}{'difference':>12}{'s':>8}")
-        print(
-            f"{len(tables[1]):8}{kills:8}{needless:12}{difference:12.3g}{elapsed:8.0f}"
-        )
-        failed = (tables[1]["status"] != "COMPLETED").sum()
-        if failed or needless or difference or len(tables[1]) != options.trials:
-            raise SystemExit(f"{failed} trials failed, or the searches differ")
+        found = trials.completed()
+        again, needless = len(trials.begun()) - len(found), trials.needless()
+
+    difference = math.nan
+    scores = dict(expected)
+    if len(found) == options.trials and dict(found).keys() == scores.keys():
+        difference = max(abs(score - scores[rate]) for rate, score in found)
+    columns = ("completed", "kills", "begun again", "run twice", "difference", "s")
+    print("".join(f"{column:>12}" for column in columns))
+    cells = (len(found), "{} + {}".format(*kills), again, needless)
+    cells = (*cells, f"{difference:.3g}", f"{elapsed:.0f}")
+    print("".join(f"{cell:>12}" for cell in cells))
+    if needless or difference != 0 or 0 in kills:
+        raise SystemExit("Trials are missing, run twice or score differently.")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,9 @@ of its own, so that a KerasTuner release that moves one of them fails there, by 
 | `Tuner._get_build_config_fname` | 1.4.7, 1.4.8 | the file that `load_model` builds a model by |
 | `BaseTuner._is_worker` | 1.4.7, 1.4.8 | whether the oracle is another process's |
 | `Tuner._get_checkpoint_fname` | 1.4.7, 1.4.8 | the file of a trial's weights, whose absence shall be explained |
+| `Tuner._build_and_fit_model` | 1.4.7, 1.4.8 | where `SaveBestEpoch` is among the callbacks, and around the writing of `build_config.json` |
+| `Tuner._get_build_config_fname` | 1.4.7, 1.4.8 | the file of what a model was built for, which is written in place |
+| `tuner_utils.SaveBestEpoch` | 1.4.7, 1.4.8 | writes the weights in place |
 | `oracle_chief.OracleServicer` | 1.4.7, 1.4.8 | translates the workers' requests; the server around it never ends when a worker dies, and otherwise 20 seconds late |
 | `protos` | 1.4.7, 1.4.8 | registers it |
 | `Oracle._display` | 1.4.7, 1.4.8 | prints the settings of every trial through our progress bar; the public `verbose` would do, if `search` did not set it |
@@ -114,12 +117,38 @@ def oracle_server(leases: Any) -> Iterator[None]:
         server.stop(grace=1).wait()
 
 
+class WholeCheckpoint(keras.callbacks.Callback):
+    """KerasTuner's `SaveBestEpoch`, whose file is whole or not there.
+
+    A process that is killed while it saves leaves the weights of the best epoch before.
+    """
+
+    def __init__(self, inner: Any):
+        super().__init__()
+        self.inner = inner
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        self.inner.set_model(model)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        path = self.inner.filepath
+        try:
+            with store.whole_file(path) as temporary:
+                self.inner.filepath = str(temporary)
+                self.inner.on_epoch_end(epoch, logs)
+        finally:
+            self.inner.filepath = path
+
+
 class TunerHooks:
     """Goes before `keras_tuner.Tuner` and calls methods where it has none."""
 
     oracle: Any
     # Whether the oracle, and all that is saved, belong to the process that searches.
     is_leased: bool = False
+    # A trial's ID, and where its `build_config.json` is while it is not whole.
+    unfinished_build_config: tuple[str, Path] | None = None
 
     def on_build_begin(self) -> None:
         """Called when Keras's state is clear, just before a model is built."""
@@ -197,6 +226,30 @@ class TunerHooks:
     def _populate_initial_space(self) -> None:
         super()._populate_initial_space()  # type: ignore[misc]
         self.on_space_populated()
+
+    def _build_and_fit_model(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
+        from keras_tuner.src.engine import tuner_utils
+
+        kwargs["callbacks"] = [
+            WholeCheckpoint(callback)
+            if isinstance(callback, tuner_utils.SaveBestEpoch)
+            else callback
+            for callback in kwargs.get("callbacks") or ()
+        ]
+        with store.whole_file(self._get_build_config_fname(trial.trial_id)) as file:
+            self.unfinished_build_config = trial.trial_id, file
+            try:
+                return super()._build_and_fit_model(  # type: ignore[misc]
+                    trial, *args, **kwargs
+                )
+            finally:
+                self.unfinished_build_config = None
+
+    def _get_build_config_fname(self, trial_id: str) -> str:
+        unfinished = self.unfinished_build_config
+        if unfinished is not None and unfinished[0] == trial_id:
+            return str(unfinished[1])
+        return super()._get_build_config_fname(trial_id)  # type: ignore[misc]
 
     def _build_hypermodel(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         self.on_build_begin()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -9,6 +10,7 @@ import re
 import shutil
 import socket
 from collections.abc import Collection
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -39,25 +41,37 @@ class ProjectInUseError(RuntimeError):
     """Another process is searching in the same folder."""
 
 
+@contextlib.contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Gives the name under which a file is to be written, and then renames it.
+
+    The file is whole or not there: what it held before stays until the context ends,
+    and for good if an error ends it, or if nothing was written. The name has the same
+    endings, on which Keras insists.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{os.getpid()}-{next(_counter)}.tmp.{path.name}")
+    try:
+        yield temporary
+        if temporary.exists():
+            with open(temporary, "r+b") as file:
+                # A rename may otherwise reach the disk before the content does.
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes a file whole or not at all: what it held before stays until then.
 
     Raises:
         StorageError: If the folder cannot be written, for instance a full disk.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{next(_counter)}.tmp")
     try:
-        try:
-            with open(temporary, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                # A rename may otherwise reach the disk before the content does.
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        with whole_file(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise storage_error(error, path) from error
 
@@ -112,7 +126,7 @@ def is_full_disk(error: BaseException) -> bool:
 
 def remove_temporary_files(folder: Path) -> None:
     """Removes what killed writers left behind."""
-    for pattern in (".*.tmp", "trial_*/.*.tmp"):
+    for pattern in (".*.tmp.*", "trial_*/.*.tmp.*"):
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
 

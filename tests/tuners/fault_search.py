@@ -1,17 +1,21 @@
 """A search that is killed by tests: run as a script, it may be killed itself, too.
 
-Usage: python fault_search.py FOLDER WORKERS TRIALS
+Usage: python fault_search.py FOLDER WORKERS TRIALS [--search NAME] [--storage WHERE]
+                              [--log FILE]
 """
 
+import argparse
 import os
-import sys
 import time
 from pathlib import Path
 
 import keras_tuner
 
+from keras_tricks.tuners import OptunaSearch
 from keras_tricks.tuners import RandomSearch
 from tests.tuners import toys
+
+STUDY = "faults"
 
 
 class Logged(keras_tuner.HyperModel):
@@ -43,21 +47,55 @@ class Logged(keras_tuner.HyperModel):
             file.write(f"{line} {time.time()}\n")
 
 
-def tuner_in(folder, trials, log="fits.log", seconds=0.0):
-    """Returns the tuner, serial or not."""
-    return RandomSearch(
-        Logged(Path(folder) / log, seconds),
-        "val_loss",
-        max_trials=trials,
-        seed=0,
-        directory=folder,
+def tuner_in(
+    folder, trials, log=None, seconds=0.0, search="random", storage=None, **arguments
+):
+    """Returns the tuner, serial or not.
+
+    Args:
+        folder: Of the project.
+        trials: At most.
+        log: Of the trainings; by default a file in the folder.
+        seconds: How long a training lasts at least.
+        search: `"random"` or `"optuna"`. The latter takes the sampler that looks at no
+            score, so that its settings depend on no order in which trials end.
+        storage: Of the study; by default a journal file in the folder.
+        **arguments: Others of the tuner's.
+    """
+    arguments = {
+        "objective": "val_loss",
+        "max_trials": trials,
+        "seed": 0,
+        "directory": folder,
         # Those of killed workers come in any order, and are none.
-        max_consecutive_failed_trials=1,
+        "max_consecutive_failed_trials": 1,
+        **arguments,
+    }
+    hypermodel = Logged(log or Path(folder) / "fits.log", seconds)
+    if search == "random":
+        return RandomSearch(hypermodel, **arguments)
+    storage = storage or str(Path(folder) / "study.journal")
+    return OptunaSearch(
+        hypermodel, sampler="qmc", storage=storage, study_name=STUDY, **arguments
     )
 
 
 if __name__ == "__main__":
-    folder, workers, trials = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    tuner = tuner_in(folder, trials, seconds=0.5)
-    tuner.search(**toys.toy_data(), workers=workers)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder")
+    parser.add_argument("workers", type=int)
+    parser.add_argument("trials", type=int)
+    parser.add_argument("--search", default="random")
+    parser.add_argument("--storage")
+    parser.add_argument("--log")
+    options = parser.parse_args()
+    tuner = tuner_in(
+        options.folder,
+        options.trials,
+        options.log,
+        0.5,
+        options.search,
+        options.storage,
+    )
+    tuner.search(**toys.toy_data(), workers=options.workers)
     print("ended", time.time())

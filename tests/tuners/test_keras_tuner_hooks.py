@@ -19,6 +19,8 @@ BaseTuner = keras_tuner.engine.base_tuner.BaseTuner
 USED_BY = {
     ("Tuner", "_build_hypermodel"): keras_tuner.Tuner._try_build,
     ("Tuner", "_configure_tensorboard_dir"): keras_tuner.Tuner.run_trial,
+    ("Tuner", "_build_and_fit_model"): keras_tuner.Tuner.run_trial,
+    ("Tuner", "_get_build_config_fname"): keras_tuner.Tuner.load_model,
     ("Oracle", "_check_consecutive_failures"): keras_tuner.Oracle.end_trial,
     ("Oracle", "_seed_state"): keras_tuner.Oracle._random_values,
     ("Oracle", "_display"): keras_tuner.Oracle.create_trial,
@@ -152,3 +154,28 @@ def test_the_servicer_answers_what_workers_ask():
     assert asked <= set(vars(oracle_chief.OracleServicer))
     assert asked <= set(vars(protos.get_service_grpc().OracleServicer))
     assert protos.get_proto().STOPPED != protos.get_proto().IDLE
+
+
+def test_the_weights_are_saved_by_a_callback_that_looks_up_its_path():
+    """`tuner_utils.SaveBestEpoch`: it can be told another one for each epoch."""
+    from keras_tuner.src.engine import tuner_utils
+
+    assert "tuner_utils.SaveBestEpoch(" in inspect.getsource(
+        keras_tuner.Tuner.run_trial
+    )
+    saved = []
+
+    class Model:
+        distribute_strategy = None
+
+        def save_weights(self, path):
+            saved.append(path)
+
+    objective = keras_tuner.Objective("val_loss", "min")
+    callback = tuner_utils.SaveBestEpoch(objective, "first.weights.h5")
+    callback.set_model(Model())
+    callback.on_epoch_end(0, {"val_loss": 2.0})
+    callback.filepath = "second.weights.h5"
+    callback.on_epoch_end(1, {"val_loss": 1.0})
+    callback.on_epoch_end(2, {"val_loss": 3.0})
+    assert saved == ["first.weights.h5", "second.weights.h5"]

@@ -165,10 +165,27 @@ def test_two_hyperparameters_of_one_name_are_told_apart_by_their_conditions():
         assert params == {"kind": kind, f"units [kind={kind}]": units}
 
 
-def test_tpe_is_no_random_search(tmp_path):
+def made_sampler(name):
+    if name == "cmaes":
+        pytest.importorskip("cmaes", reason="the package cmaes is not installed")
+    if name == "gp":
+        pytest.importorskip("torch", reason="the package torch is not installed")
+    if name == "instance":
+        return optuna.samplers.TPESampler(n_startup_trials=4)
+    return name
+
+
+@pytest.mark.parametrize(
+    ("sampler", "trials", "at_least"),
+    [("tpe", 40, 25), ("cmaes", 40, 25), ("gp", 24, 13)],
+)
+def test_a_sampler_that_looks_at_scores_is_no_random_search(
+    tmp_path, sampler, trials, at_least
+):
     """A random point is in the disc of half the square's area every other time.
 
-    25 of 30 or more would be there by chance in one of 6000 searches.
+    By chance 25 of 30 or more would be there in one of 6000 searches, and 13 of 14 or
+    more in one of 1000.
     """
 
     class Bowl(Spaces):
@@ -180,10 +197,10 @@ def test_tpe_is_no_random_search(tmp_path):
         def fit(self, hp, model, *args, **kwargs):
             return hp.get("x") ** 2 + hp.get("y") ** 2
 
-    tuner = search(tmp_path, Bowl(), max_trials=40)
+    tuner = search(tmp_path, Bowl(), max_trials=trials, sampler=made_sampler(sampler))
     scores = [trial.value for trial in tuner.study.trials]
     # The first ten are random ones.
-    assert sum(score < 2 / math.pi for score in scores[10:]) >= 25
+    assert sum(score < 2 / math.pi for score in scores[10:]) >= at_least
 
 
 class Stopping(Spaces):
@@ -196,16 +213,6 @@ class Stopping(Spaces):
             raise KeyboardInterrupt
         self.stop_after -= 1
         return super().fit(hp, model)
-
-
-def made_sampler(name):
-    if name == "cmaes":
-        pytest.importorskip("cmaes", reason="the package cmaes is not installed")
-    if name == "gp":
-        pytest.importorskip("torch", reason="the package torch is not installed")
-    if name == "instance":
-        return optuna.samplers.TPESampler(n_startup_trials=4)
-    return name
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "qmc", "instance"])

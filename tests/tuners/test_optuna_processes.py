@@ -1,23 +1,18 @@
 """Several processes search on one study: nothing is lost, and nothing runs twice."""
 
 import contextlib
-import importlib.util
 import json
 import os
-import pwd
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import textwrap
 import time
-from pathlib import Path
 
 import pytest
 
 from tests import child_process
+from tests import postgresql
 from tests.tuners import toys
 
 optuna = pytest.importorskip("optuna", reason="Optuna is not installed")
@@ -152,57 +147,22 @@ def test_a_killed_workers_trial_is_run_again_from_a_journal_file(
     check_two_workers_one_killed(tmp_path, storage, study_of, serial_scores)
 
 
-@pytest.fixture(name="postgresql")
-def postgresql_fixture():
-    """The URL of a PostgreSQL server on a free port of the loopback."""
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not folders:
-        pytest.skip("PostgreSQL is not installed (/usr/lib/postgresql/*/bin)")
-    if importlib.util.find_spec("psycopg2") is None:
-        pytest.skip("psycopg2, SQLAlchemy's driver for PostgreSQL, is not installed")
-    as_user = []
-    data = tempfile.mkdtemp(prefix="postgresql-")
-    if os.getuid() == 0:  # initdb refuses root.
-        if shutil.which("setpriv") is None:
-            pytest.skip("initdb refuses root, and there is no setpriv")
-        user = pwd.getpwnam("nobody")
-        as_user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}"]
-        as_user.append("--clear-groups")
-        os.chown(data, user.pw_uid, user.pw_gid)
-
-    def run(program, *arguments):
-        command = [*as_user, str(folders[-1] / program), "-D", f"{data}/db", *arguments]
-        # Not captured: the server would keep the pipe open.
-        with open(os.path.join(data, f"{program}.out"), "w+") as output:
-            status = subprocess.run(
-                command, cwd=data, stdout=output, stderr=output, check=False
-            ).returncode
-            output.seek(0)
-            if status:
-                pytest.fail(f"{program} failed: {output.read()}")
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    try:
-        run("initdb", "--auth=trust", "--username=tester", "--no-sync")
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -k {data}"
-        run("pg_ctl", "--wait", "-o", options, "start")
-        try:
-            yield f"postgresql+psycopg2://tester@127.0.0.1:{port}/postgres"
-        finally:
-            run("pg_ctl", "--mode=immediate", "stop")
-    finally:
-        shutil.rmtree(data, ignore_errors=True)
+@pytest.fixture(name="postgresql_url")
+def postgresql_url_fixture():
+    reason = postgresql.reason_not_to_run()
+    if reason is not None:
+        pytest.skip(reason)
+    with postgresql.server() as url:
+        yield url
 
 
 def test_a_killed_workers_trial_is_run_again_from_postgresql(
-    tmp_path, serial_scores, postgresql
+    tmp_path, serial_scores, postgresql_url
 ):
     def study_of(url):
         return optuna.load_study(storage=url, study_name="shared")
 
-    check_two_workers_one_killed(tmp_path, postgresql, study_of, serial_scores)
+    check_two_workers_one_killed(tmp_path, postgresql_url, study_of, serial_scores)
 
 
 def test_the_workers_of_one_search_are_pruned_and_score_as_one_process(tmp_path):

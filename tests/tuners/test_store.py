@@ -1,9 +1,14 @@
 """What is on disk is whole, and what is damaged costs as little as it can."""
 
+import contextlib
 import json
 import shutil
+import signal
+import textwrap
 import warnings
+from pathlib import Path
 
+import h5py
 import keras
 import keras_tuner
 import pytest
@@ -307,3 +312,101 @@ def test_differences_of_one_name_under_two_conditions_are_told():
     assert project.space_differences(space(8), space(8)) == []
     (line,) = project.space_differences(space(8), space(9))
     assert line.startswith("hyperparameter 'units': saved [")
+
+
+# The files of Keras and KerasTuner.
+
+
+CUT_OFF = """
+    import os, signal, sys
+    import keras, keras_tuner
+    import numpy as np
+    from keras_tricks.tuners import RandomSearch
+
+    class Cut(keras.layers.Layer):
+        saved = 0
+
+        def call(self, x):
+            return x
+
+        def save_own_variables(self, store):
+            Cut.saved += 1
+            if Cut.saved == int(sys.argv[1]):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def build(hp):
+        hp.Float("x", 0.0, 1.0)
+        model = keras.Sequential(
+            [keras.Input((1,)), keras.layers.Dense(9), Cut(), keras.layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(0.01), "mse")
+        return model
+
+    tuner = RandomSearch(build, "loss", max_trials=1, seed=0)
+    x = np.ones((8, 1))
+    tuner.search(x, x, epochs=3, verbose=0)
+    print(tuner.get_best_models()[0].evaluate(x, x, verbose=0))
+    print(tuner.leaderboard()["loss"][0])
+"""
+
+
+def test_a_process_killed_while_it_saves_weights_leaves_those_of_the_epoch_before(
+    tmp_path,
+):
+    """The layer in the middle kills it, amid the second epoch's file."""
+    (tmp_path / "child.py").write_text(textwrap.dedent(CUT_OFF))
+    killed = child_process.run_script(tmp_path / "child.py", "2", cwd=tmp_path)
+    assert killed.returncode == -signal.SIGKILL
+    folder = tmp_path / "untitled_project" / "trial_0"
+    path = folder / "checkpoint.weights.h5"
+    with h5py.File(path) as file:
+        kernels = [file[f"layers/{name}/vars/0"] for name in ("dense", "dense_1")]
+        assert [kernel.shape for kernel in kernels] == [(1, 9), (9, 1)]
+    assert len(list(folder.glob(".*.tmp.*"))) == 1
+    # Run again, it saves in each epoch, of which the last is the best.
+    printed = child_process.run_python(
+        tmp_path / "child.py", "0", cwd=tmp_path
+    ).splitlines()
+    evaluated, in_training = (float(line) for line in printed[-2:])
+    assert evaluated < in_training
+    assert not list(folder.glob(".*.tmp.*"))
+
+
+def test_a_build_config_that_was_cut_off_is_not_there(tmp_path, monkeypatch):
+    tuner = RandomSearch(
+        toys.build, "val_loss", max_trials=1, seed=0, directory=tmp_path
+    )
+    save_json = keras_tuner.src.utils.save_json
+
+    def cut_off(path, content):
+        Path(path).write_text(json.dumps(content)[:5])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(keras_tuner.src.utils, "save_json", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        tuner.search(**toys.toy_data(), verbose=0)
+    path = Path(tuner.project_dir) / "trial_0" / "build_config.json"
+    assert not path.exists()
+    monkeypatch.setattr(keras_tuner.src.utils, "save_json", save_json)
+    tuner = RandomSearch(
+        toys.build, "val_loss", max_trials=1, seed=0, directory=tmp_path
+    )
+    tuner.search(**toys.toy_data(), verbose=0)
+    assert json.loads(path.read_text())["input_shape"] == [None, 4]
+
+
+def test_a_file_is_replaced_when_it_is_whole_and_not_before(tmp_path):
+    path = tmp_path / "of.weights.h5"
+    path.write_text("old")
+    with store.whole_file(path) as temporary:
+        assert temporary.name.endswith(".weights.h5")
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    with store.whole_file(path):
+        pass
+    assert path.read_text() == "new"
+    with contextlib.suppress(RuntimeError), store.whole_file(path) as temporary:
+        temporary.write_text("newest")
+        raise RuntimeError
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
