@@ -40,6 +40,7 @@ class HyperClassifier(keras_tuner.HyperModel):
         patience: Epochs after the warmup without a better validation loss after which
             training stops, with the best epoch's weights. None trains to the end.
         plain: Whether to leave out dropout and norms: the first model to try.
+        jit_compile: Whether XLA compiles the steps: see `keras.Model.compile`.
         optimizer_arguments: Further arguments of `hyper_optimizer`, by name.
         name: See `keras_tuner.HyperModel`.
         tunable: See `keras_tuner.HyperModel`.
@@ -57,6 +58,7 @@ class HyperClassifier(keras_tuner.HyperModel):
         total_steps: int | None = None,
         patience: int | None = None,
         plain: bool = False,
+        jit_compile: bool | str = "auto",
         optimizer_arguments: dict[str, Any] | None = None,
         name: str | None = None,
         tunable: bool = True,
@@ -72,6 +74,9 @@ class HyperClassifier(keras_tuner.HyperModel):
             patience = arguments.whole("patience", patience, minimum=1)
         self.patience = patience
         self.plain = arguments.flag("plain", plain)
+        if jit_compile != "auto":
+            jit_compile = arguments.flag("jit_compile", jit_compile)
+        self.jit_compile = jit_compile
         self.optimizer_arguments = dict(optimizer_arguments or {})
         # What `network` read of the settings that it was called with.
         self._networks: list[dict[str, Any]] = []
@@ -135,6 +140,7 @@ class HyperClassifier(keras_tuner.HyperModel):
             "optimizer": self.optimizer(hp, total_steps),
             "loss": hyper_loss(hp),
             "metrics": ["accuracy"],
+            "jit_compile": self.jit_compile,
         }
 
     def same_network(self, hp: keras_tuner.HyperParameters) -> int | None:

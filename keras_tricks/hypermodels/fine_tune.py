@@ -177,6 +177,7 @@ class HyperFineTune(HyperClassifier):
             ),
             loss=model.loss,
             metrics=["accuracy"],
+            jit_compile=self.jit_compile,
         )
 
     def _new_backbone(self) -> "Backbone":

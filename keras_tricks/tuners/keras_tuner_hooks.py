@@ -23,11 +23,9 @@ of its own, so that a KerasTuner release that moves one of them fails there, by 
 | `BaseTuner._populate_initial_space` | 1.4.7, 1.4.8 | finds the space as it is now; KerasTuner omits it when it resumes, and takes the saved space unseen |
 | `BaseTuner._get_tuner_fname` | 1.4.7, 1.4.8 | the file of the tuner's state, which the public `save` writes in place |
 | `BaseTuner._try_run_and_update_trial` | 1.4.7, 1.4.8 | a step of the public `search`, which runs one trial after the other |
-| `Tuner._build_and_fit_model` | 1.4.7, 1.4.8 | what AutoKeras overrides: its trials must be trained by it |
-| `Tuner._get_build_config_fname` | 1.4.7, 1.4.8 | the file that `load_model` builds a model by |
 | `BaseTuner._is_worker` | 1.4.7, 1.4.8 | whether the oracle is another process's |
 | `Tuner._get_checkpoint_fname` | 1.4.7, 1.4.8 | the file of a trial's weights, whose absence shall be explained |
-| `Tuner._build_and_fit_model` | 1.4.7, 1.4.8 | where `SaveBestEpoch` is among the callbacks, and around the writing of `build_config.json` |
+| `Tuner._build_and_fit_model` | 1.4.7, 1.4.8 | where `SaveBestEpoch` is among the callbacks, and around the writing of `build_config.json`; who overrides it, as AutoKeras does, trains in another way |
 | `Tuner._get_build_config_fname` | 1.4.7, 1.4.8 | the file of what a model was built for, which is written in place |
 | `tuner_utils.SaveBestEpoch` | 1.4.7, 1.4.8 | writes the weights in place |
 | `oracle_chief.OracleServicer` | 1.4.7, 1.4.8 | translates the workers' requests; the server around it never ends when a worker dies, and otherwise 20 seconds late |
@@ -171,8 +169,12 @@ class TunerHooks:
     @property
     def fits_as_keras_tuner_does(self) -> bool:
         """Whether no subclass has its own way to build and fit a model."""
-        own = type(self)._build_and_fit_model  # type: ignore[attr-defined]
-        return own is keras_tuner.Tuner._build_and_fit_model
+        own = type(self)._build_and_fit_model
+        inner = super()._build_and_fit_model  # type: ignore[misc]
+        return (
+            own is TunerHooks._build_and_fit_model
+            and inner.__func__ is keras_tuner.Tuner._build_and_fit_model
+        )
 
     def built_model(self, hp: keras_tuner.HyperParameters) -> Any:
         """Builds a model as a trial does, among those that are there already."""
@@ -193,12 +195,17 @@ class TunerHooks:
 
     def save_checkpoint(self, trial_id: str, model: keras.Model) -> None:
         """Writes the weights of `model`, and what `load_model` builds it by."""
-        config = self._get_build_config_fname(trial_id)  # type: ignore[attr-defined]
-        store.write_json(config, model.get_build_config())
         path = self.checkpoint_file(trial_id)
-        temporary = path.with_name(f".{os.getpid()}.{path.name}")
-        model.save_weights(temporary)
-        os.replace(temporary, path)
+        try:
+            store.write_json(
+                self._get_build_config_fname(trial_id), model.get_build_config()
+            )
+            with store.whole_file(path) as temporary:
+                model.save_weights(temporary)
+        except Exception as error:
+            if store.is_full_disk(error):
+                raise store.storage_error(error, path) from error
+            raise
 
     def save(self) -> None:
         """Saves the oracle and the tuner, each file whole or not at all."""
@@ -207,7 +214,8 @@ class TunerHooks:
         if not self.is_worker:
             self.oracle.save()
         state = self.get_state()  # type: ignore[attr-defined]
-        store.write_json(self._get_tuner_fname(), state)  # type: ignore[attr-defined]
+        path = self._get_tuner_fname()  # type: ignore[attr-defined]
+        store.write_json(path, state, durable=False)
 
     def reload(self) -> None:
         """Resumes the project, if what it holds is this search."""
@@ -270,8 +278,8 @@ class OracleHooks:
     # What stood on disk when this process last saved or read it.
     version_on_disk: Any = None
     # Trials to be written, and whether the oracle is, while writing is put off.
-    _put_off: dict[str, Any] | None = None
-    _is_to_be_saved: bool = False
+    put_off: dict[str, Any] | None = None
+    is_to_be_saved: bool = False
 
     seed: int
     start_order: list[str]
@@ -305,25 +313,26 @@ class OracleHooks:
     @contextlib.contextmanager
     def writing_together(self) -> Iterator[None]:
         """Puts off what is written inside: each file is written once, at the end."""
-        if self._put_off is not None:
+        if self.put_off is not None:
             yield
             return
-        self._put_off, self._is_to_be_saved = {}, False
+        self.put_off, self.is_to_be_saved = {}, False
         try:
             yield
         finally:
-            trials, self._put_off = self._put_off, None
+            trials, self.put_off = self.put_off, None
             for trial in trials.values():
                 self._save_trial(trial)
-            if self._is_to_be_saved:
+            if self.is_to_be_saved:
                 self.save()
 
     def save(self) -> None:
         """Saves all but the trials, whole or not at all."""
-        if self._put_off is not None:
-            self._is_to_be_saved = True
+        if self.put_off is not None:
+            self.is_to_be_saved = True
             return
-        store.write_json(self._get_oracle_fname(), self.get_state())
+        # What a machine that goes down takes with it comes back from the records.
+        store.write_json(self._get_oracle_fname(), self.get_state(), durable=False)
         self.version_on_disk = store.version(self._get_oracle_fname())
 
     def read_state(self) -> dict[str, Any]:
@@ -411,11 +420,11 @@ class OracleHooks:
         return None
 
     def _save_trial(self, trial: Any) -> None:
-        if self._put_off is not None:
-            self._put_off[trial.trial_id] = trial
+        if self.put_off is not None:
+            self.put_off[trial.trial_id] = trial
             return
         path = Path(self._get_trial_dir(trial.trial_id)) / "trial.json"
-        store.write_json(path, trial.get_state())
+        store.write_json(path, trial.get_state(), durable=False)
 
     def _check_consecutive_failures(self):
         # The tuner counts, after the trial has been saved.

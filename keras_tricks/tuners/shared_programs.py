@@ -312,6 +312,7 @@ class SharedPrograms:
             jobs[0].plan.data,
             self._run_of(jobs),
             packed=self.tuner.packed_trials,
+            jit_compile=bool(jobs[0].functional.model.jit_compile),
         )
         while jobs:
             began = time.perf_counter()

@@ -42,43 +42,51 @@ class ProjectInUseError(RuntimeError):
 
 
 @contextlib.contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+def whole_file(path: str | os.PathLike[str], durable: bool = True) -> Iterator[Path]:
     """Gives the name under which a file is to be written, and then renames it.
 
     The file is whole or not there: what it held before stays until the context ends,
     and for good if an error ends it, or if nothing was written. The name has the same
     endings, on which Keras insists.
+
+    Args:
+        path: The file.
+        durable: Whether it shall outlast the machine, too, if that goes down at once.
+            Waiting for the disk takes milliseconds.
     """
     path = Path(path)
     temporary = path.with_name(f".{os.getpid()}-{next(_counter)}.tmp.{path.name}")
     try:
         yield temporary
         if temporary.exists():
-            with open(temporary, "r+b") as file:
-                # A rename may otherwise reach the disk before the content does.
-                os.fsync(file.fileno())
+            if durable:
+                with open(temporary, "r+b") as file:
+                    # A rename may otherwise reach the disk before the content does.
+                    os.fsync(file.fileno())
             os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes a file whole or not at all: what it held before stays until then.
+def write_text(path: str | os.PathLike[str], text: str, durable: bool = True) -> None:
+    """Writes a file whole or not at all: see `whole_file`.
 
     Raises:
         StorageError: If the folder cannot be written, for instance a full disk.
     """
     try:
-        with whole_file(path) as temporary:
+        with whole_file(path, durable) as temporary:
             temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise storage_error(error, path) from error
 
 
-def write_json(path: str | os.PathLike[str], content: Any) -> None:
-    """Writes `content` as JSON, whole or not at all."""
-    write_text(path, json.dumps(content))
+def write_json(
+    path: str | os.PathLike[str], content: Any, durable: bool = True
+) -> None:
+    """Writes `content` as JSON, whole or not at all: see `whole_file`."""
+    write_text(path, json.dumps(content), durable)
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -41,6 +41,7 @@ USED_BY = {
     ("BaseTuner", "_populate_initial_space"): BaseTuner.__init__,
     ("BaseTuner", "_get_tuner_fname"): BaseTuner.save,
     ("BaseTuner", "_is_worker"): BaseTuner.save,
+    ("BaseTuner", "_try_run_and_update_trial"): BaseTuner.search,
     ("Tuner", "_get_checkpoint_fname"): keras_tuner.Tuner.run_trial,
     (
         "BayesianOptimizationOracle",
