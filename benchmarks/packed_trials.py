@@ -1,26 +1,28 @@
-"""Trials per minute of a search: stock Keras, one compiled program, packs of trials.
+"""Trials per minute: KerasTuner's random search, shared programs, and packs of trials.
 
-    python benchmarks/packed_trials.py [--trials N] [--stock-trials N] [--pack K]
-                                       [--epochs N] [--batch-size N] [--units N]
-                                       [--repeats N] [--jit-compile]
+    python benchmarks/packed_trials.py [--rows NAME ...] [--trials N] [--pack K]
+                                       [--jit-compile] [--sizes K ...]
+                                       [--output FILE.png]
 
-The model is `HyperMLP` on scikit-learn's digits; learning rate, warmup, decay, clip
-limit and dropout are drawn at random, the structure is the same. Each way trains the
-same settings with the same seeds, epochs and batches, in turn:
+Each row is a search that three tuners run in turn, with the same number of trials, the
+same epochs and the same data:
 
-stock   what `keras_tuner.RandomSearch` does for a trial: build, compile, `fit`,
-        `clear_session`
-reuse   `keras_tricks.training.train`, one trial after the other
-packed  the same, K trials in a step
+stock   `keras_tuner.RandomSearch`
+reuse   `keras_tricks.tuners.RandomSearch`: one program for each structure
+packed  the same with `packed_trials=K`: K trials in a step
 
-All times include building, tracing and compiling. The stock way is given fewer trials,
-as its time for each is always the same; its best scores are those of these trials.
+All that a search does counts: building, tracing, training, files. With `--sizes` the
+first row is searched in packs of each size instead, and trials per minute are drawn
+against it. The texts are made up, as many and as long as TREC's questions.
 """
 
 import argparse
 import gc
 import os
+import platform
+import tempfile
 import time
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -30,154 +32,218 @@ import numpy as np
 import rich.console
 import rich.table
 import sklearn.datasets
+import tensorflow as tf
 
-from keras_tricks.hypermodels import HyperMLP
-from keras_tricks.hypermodels.losses import hyper_loss
-from keras_tricks.training import train
-from keras_tricks.training.data_order import epoch_order
+from keras_tricks import hypermodels
+from keras_tricks import tuners
 
-NUM_TRAINING = 1437
-SCALARS = (
-    "learning_rate",
-    "warmup_fraction",
-    "decay_power",
-    "global_clipnorm",
-    "dropout",
-)
+VOCABULARY, LENGTH, NUM_TEXTS, NUM_VALIDATION = 9_000, 20, 5_452, 500
 
 
-def data():
+def digits(shape):
     x, y = sklearn.datasets.load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(x))
-    x, y = (x / 16).astype("float32")[order], y.astype("int32")[order]
-    return (x[:NUM_TRAINING], y[:NUM_TRAINING]), (x[NUM_TRAINING:], y[NUM_TRAINING:])
+    x = (x / 16).astype("float32")[order].reshape(-1, *shape)
+    y = y.astype("int32")[order]
+    return (x[:1437], y[:1437]), (x[1437:], y[1437:])
 
 
-def drawn_settings(hypermodel, number: int, units: int) -> list:
-    """Returns hyperparameters whose scalars are drawn and whose structure is fixed."""
+def texts():
+    """Returns questions in which some words speak for one of six classes."""
+    generator = np.random.default_rng(0)
+    number = NUM_TEXTS + NUM_VALIDATION
+    y = generator.integers(0, 6, number).astype("int32")
+    # Few words are frequent, as in a language.
+    x = (generator.pareto(1.0, (number, LENGTH)) * 30).astype("int32") % VOCABULARY
+    telling = generator.random((number, LENGTH)) < 0.15
+    x = np.where(telling, 100 + 6 * (x % 50) + y[:, None], x)
+    lengths = generator.integers(4, LENGTH + 1, number)
+    x = np.where(np.arange(LENGTH) < lengths[:, None], np.maximum(x, 1), 0)
+    x = x.astype("int32")
+    return (x[:NUM_TEXTS], y[:NUM_TEXTS]), (x[NUM_TEXTS:], y[NUM_TEXTS:])
+
+
+def fixed(**values):
     space = keras_tuner.HyperParameters()
-    space.Fixed("units", units)
-    hypermodel.build(space)
-    generator = np.random.default_rng(1)
-    settings = []
-    for _ in range(number):
-        setting = space.copy()
-        for scalar in space.space:
-            if scalar.name in SCALARS:
-                value = scalar.prob_to_value(generator.random())
-                setting.values[scalar.name] = value
-        settings.append(setting)
-    return settings
+    for name, value in values.items():
+        if isinstance(value, list):
+            space.Choice(name, value)
+        else:
+            space.Fixed(name, value)
+    return space
 
 
-def stock(hypermodel, settings, training, validation, args):
-    scores = []
-    for seed, setting in enumerate(settings):
-        keras.utils.clear_session()
-        gc.collect()
-        keras.utils.set_random_seed(seed)
-        model = hypermodel.build(setting)
-        order = epoch_order(0, 0, NUM_TRAINING)
-        history = model.fit(
-            training[0][order],
-            training[1][order],
-            batch_size=args.batch_size,
-            epochs=args.epochs,
-            validation_data=validation,
-            verbose=0,
-        ).history
-        scores.append(min(history["val_loss"]))
-    return scores
+# Name -> (hypermodel, data, what is fixed, epochs, batch size, trials)
+ROWS = {
+    "mlp": (
+        lambda **k: hypermodels.HyperMLP((64,), 10, **k),
+        lambda: digits((64,)),
+        {"layers": 1, "units": 64, "optimizer": "adam"},
+        (5, 64, 256),
+    ),
+    "mlp, 8 structures": (
+        lambda **k: hypermodels.HyperMLP((64,), 10, **k),
+        lambda: digits((64,)),
+        {"layers": [1, 2], "units": [16, 32, 64, 128], "optimizer": "adam"},
+        (5, 64, 64),
+    ),
+    "text cnn": (
+        lambda **k: hypermodels.HyperTextCNN(VOCABULARY, LENGTH, 6, **k),
+        texts,
+        {
+            "embedding_units": 64,
+            "filter_widths": "3 4 5",
+            "filters": 32,
+            "optimizer": "adam",
+        },
+        (1, 128, 32),
+    ),
+    "cnn": (
+        lambda **k: hypermodels.HyperCNN((8, 8, 1), 10, **k),
+        lambda: digits((8, 8, 1)),
+        {
+            "blocks": 2,
+            "convolutions": 1,
+            "filters": 16,
+            "kernel_size": 3,
+            "optimizer": "adam",
+        },
+        (3, 64, 32),
+    ),
+    "text transformer": (
+        lambda **k: hypermodels.HyperTextTransformer(VOCABULARY, LENGTH, 6, **k),
+        texts,
+        {"embedding_units": 64, "layers": 1, "heads": 2, "optimizer": "adam"},
+        (1, 128, 32),
+    ),
+}
 
 
-def ours(packed):
-    def search(hypermodel, settings, training, validation, args):
-        def compile_arguments(setting):
-            return {
-                "optimizer": hypermodel.optimizer(setting, hypermodel.total_steps),
-                "loss": hyper_loss(setting),
-                "metrics": ["accuracy"],
-                "rate": setting.get("dropout"),
-            }
-
-        results = train(
-            settings,
-            hypermodel.build,
-            *training,
-            validation_data=validation,
-            epochs=args.epochs,
-            batch_size=args.batch_size,
-            seeds=range(len(settings)),
-            packed=packed and args.pack,
-            jit_compile=bool(packed) and args.jit_compile,
-            same_network=lambda setting: "mlp",
-            compile_arguments=compile_arguments,
+def search(way, row, trials, pack, jit_compile):
+    """Returns the seconds of a search and its best score."""
+    make, data, space, (epochs, batch_size, _) = ROWS[row]
+    (x, y), validation = data()
+    keras.utils.clear_session()
+    gc.collect()
+    hypermodel = make(
+        epochs=epochs, batch_size=batch_size, jit_compile=jit_compile or "auto"
+    )
+    package = keras_tuner if way == "stock" else tuners
+    more = {"packed_trials": pack} if way == "packed" else {}
+    with tempfile.TemporaryDirectory() as folder:
+        tuner = package.RandomSearch(
+            hypermodel,
+            "val_accuracy",
+            max_trials=trials,
+            seed=1,
+            hyperparameters=fixed(**space),
+            directory=folder,
+            **more,
         )
-        return [result.score for result in results]
+        if way == "stock":
+            # It imports tensorboard for every trial, which TensorFlow does not bring.
+            tuner._configure_tensorboard_dir = lambda *args: None
+        began = time.perf_counter()
+        tuner.search(x, y, validation_data=validation, verbose=0)
+        seconds = time.perf_counter() - began
+        return seconds, tuner.oracle.get_best_trials(1)[0].score
 
-    return search
+
+def compare(rows, options):
+    table = rich.table.Table(
+        title=f"Trials per minute, packs of {options.pack}"
+        f"{', jit_compile=True' if options.jit_compile else ''}; {versions()}"
+    )
+    for column in ("search", "way", "trials", "s", "trials/min", "stock = 1", "best"):
+        table.add_column(
+            column, justify="left" if column in ("search", "way") else "right"
+        )
+    for row in rows:
+        trials = options.trials or ROWS[row][3][2]
+        found = {}
+        for way in options.ways:
+            found[way] = search(way, row, trials, options.pack, options.jit_compile)
+            print(f"{row}, {way}: {found[way][0]:.1f} s", flush=True)
+        for way, (seconds, best) in found.items():
+            ratio = found["stock"][0] / seconds if "stock" in found else float("nan")
+            table.add_row(
+                row,
+                way,
+                str(trials),
+                f"{seconds:.1f}",
+                f"{60 * trials / seconds:.0f}",
+                f"{ratio:.1f}",
+                f"{best:.4f}",
+            )
+        table.add_section()
+    rich.console.Console(width=110).print(table)
 
 
-WAYS = {"stock": stock, "reuse": ours(None), "packed": ours(True)}
+def against_size(row, options):
+    """Searches in packs of several sizes; prints and draws trials per minute."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    trials = options.trials or max(options.sizes)
+    rates = []
+    table = rich.table.Table(title=f"{row}, {trials} trials; {versions()}")
+    for column in ("trials in a step", "s", "trials/min"):
+        table.add_column(column, justify="right")
+    for size in options.sizes:
+        seconds, _ = search("packed", row, trials, size, options.jit_compile)
+        rates.append(60 * trials / seconds)
+        table.add_row(str(size), f"{seconds:.1f}", f"{rates[-1]:.0f}")
+        print(f"{size}: {seconds:.1f} s", flush=True)
+    rich.console.Console(width=110).print(table)
+    enough = next(
+        size
+        for size, rate in zip(options.sizes, rates, strict=True)
+        if rate >= 0.9 * max(rates)
+    )
+    print(f"Packs of {enough} reach nine tenths of the highest rate.")
+    _, axes = plt.subplots(figsize=(7, 4.5))
+    axes.plot(options.sizes, rates, "o-")
+    axes.axvline(enough, color="0.6", linestyle=":")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(options.sizes, [str(size) for size in options.sizes])
+    axes.set_ylim(0)
+    axes.set_xlabel("trials in a step")
+    axes.set_ylabel("trials per minute")
+    axes.set_title(f"{row}, {trials} trials; nine tenths of the highest at {enough}")
+    axes.grid(alpha=0.3)
+    plt.savefig(options.output, dpi=120, bbox_inches="tight")
+    print(f"Wrote {options.output}")
+
+
+def versions():
+    gpus = tf.config.list_physical_devices("GPU")
+    where = f"{len(gpus)} GPU" if gpus else f"{os.cpu_count()} cores"
+    return (
+        f"TensorFlow {tf.__version__}, Keras {keras.__version__}, KerasTuner "
+        f"{keras_tuner.__version__}, {where}, {platform.machine()}"
+    )
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, default=128)
-    parser.add_argument("--stock-trials", type=int, default=4)
-    parser.add_argument("--pack", type=int, default=32)
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--units", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--jit-compile", action="store_true")
-    args = parser.parse_args()
-    training, validation = data()
-    steps = args.epochs * -(-NUM_TRAINING // args.batch_size)
-    hypermodel = HyperMLP((64,), 10, total_steps=steps)
-    settings = drawn_settings(hypermodel, args.trials, args.units)
-    # Loads what TensorFlow loads once.
-    stock(hypermodel, settings[:1], training, validation, args)
-    seconds: dict[str, list] = {way: [] for way in WAYS}
-    processor: dict[str, list] = {way: [] for way in WAYS}
-    scores = {}
-    for _ in range(args.repeats):
-        for way, search in WAYS.items():
-            mine = settings[: args.stock_trials] if way == "stock" else settings
-            keras.utils.clear_session()
-            gc.collect()
-            began, cpu = time.perf_counter(), time.process_time()
-            scores[way] = search(hypermodel, mine, training, validation, args)
-            seconds[way].append((time.perf_counter() - began) / len(mine))
-            processor[way].append((time.process_time() - cpu) / len(mine))
-    table = rich.table.Table(
-        title=f"HyperMLP on digits, {args.epochs} epochs of batches of "
-        f"{args.batch_size}, {args.units} units, packs of {args.pack}"
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--ways", nargs="+", default=["stock", "reuse", "packed"])
+    parser.add_argument(
+        "--trials", type=int, help="of each search; by default the row's"
     )
-    for column in (
-        "way",
-        "trials",
-        "trials/min",
-        "stock = 1",
-        "ms a trial",
-        "ms of processor",
-        "best of the first",
-        "best",
-    ):
-        table.add_column(column, justify="left" if column == "way" else "right")
-    for way in WAYS:
-        first = scores[way][: args.stock_trials]
-        table.add_row(
-            way,
-            str(len(scores[way])),
-            f"{60 / min(seconds[way]):.0f}",
-            f"{min(seconds['stock']) / min(seconds[way]):.1f}",
-            f"{1e3 * min(seconds[way]):.1f}",
-            f"{1e3 * min(processor[way]):.1f}",
-            f"{min(first):.4f}",
-            f"{min(scores[way]):.4f}",
-        )
-    rich.console.Console(width=110).print(table)
+    parser.add_argument("--pack", type=int, default=32)
+    parser.add_argument("--sizes", type=int, nargs="+")
+    parser.add_argument("--jit-compile", action="store_true")
+    parser.add_argument("--output", type=Path, default=Path("packed_trials.png"))
+    options = parser.parse_args()
+    # Loads what TensorFlow and KerasTuner load once.
+    search("stock", options.rows[0], 1, 1, options.jit_compile)
+    if options.sizes:
+        against_size(options.rows[0], options)
+    else:
+        compare(options.rows, options)
 
 
 if __name__ == "__main__":

@@ -71,12 +71,16 @@ def rerun(
         tune_new_entries=False,
         executions_per_trial=reruns,
         keep_checkpoints=1,
+        reuse_programs=tuner.reuse_programs,
+        packed_trials=tuner.packed_trials,
         splits=tuner.splits,
         groups=tuner.groups,
         preprocess=tuner.preprocess,
         directory=Path(tuner.project_dir) / "reruns",
         project_name=f"{name}_{reruns}",
     )
+    # What was compiled for the search serves its best settings, too.
+    executions.programs = tuner.programs
     try:
         executions.search(*fit_args, **{**(fit_kwargs or {}), "verbose": 0})
     except RuntimeError:

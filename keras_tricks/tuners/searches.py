@@ -55,6 +55,11 @@ class RandomSearch(TunerMixin, keras_tuner.RandomSearch):
             of index pairs, a trial is trained once for each fold of the arrays `x` and
             `y`; `groups` are the splitter's, and `preprocess` is a function from a
             fold's training examples to one that is applied to all of the fold's.
+            With `reuse_programs` (True by default) trials whose models differ in
+            numbers only share one compiled program; `packed_trials` is how many of
+            them train in one step: None for one, a number, or `"auto"`, which measures
+            what is faster. See `docs/packed-trials.md`; what a program cannot do, and
+            why the log tells, is trained by `fit`.
 
     Raises:
         TypeError: If `seed` is neither an integer nor None.
