@@ -8,9 +8,9 @@ import keras
 import tensorflow as tf
 
 from keras_tricks.training import fed_numbers
-from keras_tricks.training import keras_hooks
 from keras_tricks.training.steps import FunctionalModel
 from keras_tricks.training.steps import State
+from keras_tricks.training.vectorizing import vectorized
 
 
 class Program:
@@ -32,9 +32,8 @@ class Program:
         self.functional = functional
         self.packed = packed
         self.jit_compile = jit_compile
-        # XLA's own random numbers are slow on a CPU; and within a vectorised step
-        # TensorFlow draws for one trial after another.
-        self._draws_before = (packed or jit_compile) and functional.can_draw_before()
+        # XLA's own random numbers are slow on a CPU.
+        self._draws_before = jit_compile and functional.can_draw_before()
         self._train_step = self._compiled(self._one_train_step)
         # Seldom run, and as long in XLA's compiler as the other.
         self._test_step = self._one_test_step
@@ -121,7 +120,7 @@ class Program:
         if not self.packed:
             return train_step(state, numbers, rate, x, y, draws)
         given = draws is not None
-        return _vectorized(
+        return vectorized(
             lambda each: train_step(
                 each[0], each[1], each[2], x, y, each[3] if given else None
             ),
@@ -141,7 +140,7 @@ class Program:
             )
             return test_step(full, numbers, x, y).metrics
 
-        return state._replace(metrics=_vectorized(one, (needed, numbers)))
+        return state._replace(metrics=vectorized(one, (needed, numbers)))
 
     def _draw(self, state: State, batch_size) -> list | None:
         if not self._draws_before:
@@ -150,11 +149,10 @@ class Program:
         if not self.packed:
             return draw(state, batch_size)
         start = self.functional.start
-        each = []
-        for trial in range(state.trainable[0].shape[0]):
-            own = start._replace(non_trainable=[t[trial] for t in state.non_trainable])
-            each.append(draw(own, batch_size))
-        return [tf.stack(layer) for layer in zip(*each, strict=True)]
+        return vectorized(
+            lambda own: draw(start._replace(non_trainable=own), batch_size),
+            state.non_trainable,
+        )
 
     def _cleared(self, state: State) -> State:
         metrics = self.functional.start.metrics
@@ -167,12 +165,7 @@ class Program:
         results = self.functional.results
         if not self.packed:
             return results(state.metrics)
-        return _vectorized(results, state.metrics)
-
-
-def _vectorized(function, stacked):
-    with keras_hooks.both_branches():
-        return tf.vectorized_map(function, stacked, warn=False)
+        return vectorized(results, state.metrics)
 
 
 class ProgramCache:
