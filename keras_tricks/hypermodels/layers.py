@@ -96,8 +96,8 @@ class ScalarDropout(keras.layers.Layer):
             return inputs
         drawn = self.draw(ops.shape(inputs))
         numbers = ops.cast(self.rate_and_scale, self.compute_dtype)
-        kept = inputs * numbers[1]
-        return ops.where(drawn >= numbers[0], kept, ops.zeros_like(kept))
+        # A product rather than a choice, whose gradient takes twice as long.
+        return inputs * (ops.cast(drawn >= numbers[0], inputs.dtype) * numbers[1])
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape

@@ -129,12 +129,13 @@ class PositionEmbedding(keras.layers.Layer):
     def __init__(self, stddev: float = 0.1, **kwargs: Any):
         super().__init__(**kwargs)
         self.stddev = arguments.real("stddev", stddev)
+        self.initializer = keras.initializers.TruncatedNormal(stddev=self.stddev)
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
         self.embeddings = self.add_weight(
             shape=tuple(input_shape[1:]),
-            initializer=keras.initializers.TruncatedNormal(stddev=self.stddev),
+            initializer=self.initializer,
             name="embeddings",
         )
 

@@ -1,6 +1,7 @@
 """A model's initial weights under another seed, without building it again."""
 
 import random
+from collections.abc import Iterator
 from typing import Any
 from typing import NamedTuple
 
@@ -17,12 +18,24 @@ class _Drawn(NamedTuple):
     """A variable that an initializer fills from the seed that was drawn `place`-th."""
 
     initializer: Any
+    config: dict[str, Any]
     place: int
 
     def value(self, seeds: list[int], shape: Any, dtype: str) -> np.ndarray:
-        config = {**self.initializer.get_config(), "seed": seeds[self.place]}
-        fresh = type(self.initializer).from_config(config)
+        config = {**self.config, "seed": seeds[self.place]}
+        fresh = self.initializer.from_config(config)
         return keras.ops.convert_to_numpy(fresh(shape, dtype=dtype))
+
+    def variants(self, num_axes: int) -> Iterator["_Drawn"]:
+        """Yields itself, and what `EinsumDense` makes of it for a kernel."""
+        yield self
+        if "input_axes" in self.config:
+            for split in range(1, num_axes):
+                axes = {
+                    "input_axes": list(range(split)),
+                    "output_axes": list(range(split, num_axes)),
+                }
+                yield self._replace(config={**self.config, **axes})
 
 
 class _Generator(NamedTuple):
@@ -71,7 +84,7 @@ class InitialWeights:
         recipes: dict[int, Any] = {}
         for layer in keras_hooks.all_layers(model):
             drawn = [
-                _Drawn(value, places[value.seed])
+                _Drawn(type(value), value.get_config(), places[value.seed])
                 for value in vars(layer).values()
                 if isinstance(value, keras.initializers.Initializer)
                 and isinstance(getattr(value, "seed", None), int)
@@ -94,7 +107,7 @@ class InitialWeights:
         if value.dtype.kind in "iu" and value.shape == (2,):
             if int(value[0]) in places and value[1] == 0:
                 return _Generator(places[int(value[0])])
-        for recipe in drawn:
+        for recipe in (v for each in drawn for v in each.variants(value.ndim)):
             try:
                 again = recipe.value(seeds, variable.shape, variable.dtype)
             except ValueError:

@@ -7,6 +7,7 @@
 | `Optimizer._exclude_from_weight_decay`, `_exclude_from_weight_decay_pattern` | 3.11 to 3.15 | what `exclude_from_weight_decay` was told is in no configuration |
 | `Loss._fn_kwargs` | 3.11 to 3.15 | where Keras's losses keep `label_smoothing` and the like |
 | `Layer._flatten_layers` | 3.11 to 3.15 | a layer's own layers have no public name |
+| `_pfor_converter_registry`, `wrap` of `tensorflow.python.ops.parallel_for.pfor` | TensorFlow 2.19 to 2.21 | `tf.vectorized_map` has no public place for conversions of further operations |
 | `tensorflow.python.client.device_lib` | TensorFlow 2.19 to 2.21 | the public functions tell what of a GPU's memory is in use, not how much there is |
 
 A test names each, so that a Keras release that moves one of them fails there.
@@ -17,6 +18,7 @@ import threading
 from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -95,6 +97,46 @@ def both_branches() -> Iterator[None]:
             yield
         finally:
             keras.ops.cond = original
+
+
+class Conversion(NamedTuple):
+    """How `tf.vectorized_map` is to convert an operation to one over several trials.
+
+    Attributes:
+        convert: Function of the operation and its inputs, which returns its outputs.
+            All inputs have a first axis of trials.
+        some_stacked: Whether inputs may lack it: each is then `(tensor, has it)`.
+    """
+
+    convert: Callable[[Any, list], list]
+    some_stacked: bool = False
+
+
+@contextlib.contextmanager
+def conversions(by_name: dict[str, Conversion]) -> Iterator[None]:
+    """Has `tf.vectorized_map` use these conversions, by type of operation."""
+    from tensorflow.python.ops.parallel_for import pfor
+
+    registry = pfor._pfor_converter_registry
+
+    def registered(conversion: Conversion) -> Callable[[Any], Any]:
+        def convert(pfor_input: Any) -> Any:
+            inputs = [(each.t, each.is_stacked) for each in pfor_input.inputs]
+            if not conversion.some_stacked:
+                inputs = [tensor for tensor, _ in inputs]
+            outputs = conversion.convert(pfor_input.op, inputs)
+            return [pfor.wrap(output, True) for output in outputs]
+
+        return convert
+
+    with _ONE_AT_A_TIME:
+        original = dict(registry)
+        registry.update({name: registered(c) for name, c in by_name.items()})
+        try:
+            yield
+        finally:
+            registry.clear()
+            registry.update(original)
 
 
 def excluded_from_decay(optimizer: keras.optimizers.Optimizer) -> str | None:

@@ -8,9 +8,13 @@ import keras
 import tensorflow as tf
 
 from keras_tricks.training import fed_numbers
-from keras_tricks.training import keras_hooks
+from keras_tricks.training import memory
 from keras_tricks.training.steps import FunctionalModel
 from keras_tricks.training.steps import State
+from keras_tricks.training.vectorizing import vectorized
+
+# Trials of which each step is their own, on as many cores.
+SIDE_BY_SIDE = 4
 
 
 class Program:
@@ -31,10 +35,10 @@ class Program:
     ):
         self.functional = functional
         self.packed = packed
+        self.vectorized = packed and memory.is_worth_vectorizing(functional)
         self.jit_compile = jit_compile
-        # XLA's own random numbers are slow on a CPU; and within a vectorised step
-        # TensorFlow draws for one trial after another.
-        self._draws_before = (packed or jit_compile) and functional.can_draw_before()
+        # XLA's own random numbers are slow on a CPU.
+        self._draws_before = jit_compile and functional.can_draw_before()
         self._train_step = self._compiled(self._one_train_step)
         # Seldom run, and as long in XLA's compiler as the other.
         self._test_step = self._one_test_step
@@ -63,27 +67,59 @@ class Program:
         Returns:
             The state at its end, and the loss and metrics by name, one a trial.
         """
+        state = self._cleared(state)
+        state = self._over_trials(
+            lambda state, numbers, rates: self._train_steps(
+                state, numbers, rates, x, y, order, batch_size
+            ),
+            state,
+            numbers,
+            rates,
+        )
+        return state, self._results(state)
 
+    def _train_steps(
+        self, state: State, numbers, rates, x, y, order, batch_size: int
+    ) -> State:
         def step(number, state, rows):
             rate = tf.gather(rates, number, axis=-1)
             batch = tf.gather(x, rows), tf.gather(y, rows)
-            draws = self._draw(state, tf.shape(rows)[0])
+            if rows.shape[0] != batch_size:
+                # Too seldom for a compilation of its own, where there is one.
+                return self._one_train_step(state, numbers, rate, *batch, None)
+            draws = self._draw(state, batch_size)
             return self._train_step(state, numbers, rate, *batch, draws)
 
-        state = self._cleared(state)
+        layout, num_axes = self.functional.layout, int(self.vectorized)
+        state = state._replace(trainable=layout.join(state.trainable, num_axes))
         state = self._over_batches(step, state, order, batch_size)
-        return state, self._results(state)
+        return state._replace(trainable=layout.part(state.trainable, num_axes))
+
+    def _over_trials(self, run, state: State, *others) -> State:
+        """Runs an epoch of all trials in each step, or of one beside the other."""
+        if self.vectorized or not self.packed:
+            return run(state, *others)
+        return tf.map_fn(
+            lambda each: run(*each),
+            (state, *others),
+            fn_output_signature=tf.nest.map_structure(
+                lambda tensor: tf.TensorSpec(tensor.shape[1:], tensor.dtype), state
+            ),
+            parallel_iterations=SIDE_BY_SIDE,
+        )
 
     def _evaluate(self, state: State, numbers, x, y, batch_size: int) -> dict[str, Any]:
         """Returns the loss and the metrics of `state` on all examples, by name."""
-
-        def step(number, state, rows):
-            batch = tf.gather(x, rows), tf.gather(y, rows)
-            return self._test_step(state, numbers, *batch)
-
         order = tf.range(x.shape[0], dtype=tf.int32)
-        state = self._over_batches(step, self._cleared(state), order, batch_size)
-        return self._results(state)
+
+        def run(state, numbers):
+            def step(number, state, rows):
+                batch = tf.gather(x, rows), tf.gather(y, rows)
+                return self._test_step(state, numbers, *batch)
+
+            return self._over_batches(step, state, order, batch_size)
+
+        return self._results(self._over_trials(run, self._cleared(state), numbers))
 
     def _over_batches(self, step, state: State, order, batch_size: int) -> State:
         num_examples = order.shape[0]
@@ -104,7 +140,8 @@ class Program:
         num_whole, rest = divmod(num_examples, batch_size)
         state = self._loop(whole, state, num_whole)
         if rest:
-            state = step(tf.constant(num_whole), state, order[num_whole * batch_size :])
+            rows = order[num_whole * batch_size :]
+            state = step(tf.constant(num_whole), state, rows)
         return state
 
     @staticmethod
@@ -118,10 +155,10 @@ class Program:
 
     def _one_train_step(self, state, numbers, rate, x, y, draws) -> State:
         train_step = self.functional.train_step
-        if not self.packed:
+        if not self.vectorized:
             return train_step(state, numbers, rate, x, y, draws)
         given = draws is not None
-        return _vectorized(
+        return vectorized(
             lambda each: train_step(
                 each[0], each[1], each[2], x, y, each[3] if given else None
             ),
@@ -130,7 +167,7 @@ class Program:
 
     def _one_test_step(self, state, numbers, x, y) -> State:
         test_step = self.functional.test_step
-        if not self.packed:
+        if not self.vectorized:
             return test_step(state, numbers, x, y)
         needed = state.trainable, state.non_trainable, state.metrics
 
@@ -141,20 +178,15 @@ class Program:
             )
             return test_step(full, numbers, x, y).metrics
 
-        return state._replace(metrics=_vectorized(one, (needed, numbers)))
+        return state._replace(metrics=vectorized(one, (needed, numbers)))
 
     def _draw(self, state: State, batch_size) -> list | None:
         if not self._draws_before:
             return None
         draw = self.functional.draw
-        if not self.packed:
-            return draw(state, batch_size)
-        start = self.functional.start
-        each = []
-        for trial in range(state.trainable[0].shape[0]):
-            own = start._replace(non_trainable=[t[trial] for t in state.non_trainable])
-            each.append(draw(own, batch_size))
-        return [tf.stack(layer) for layer in zip(*each, strict=True)]
+        if not self.vectorized:
+            return draw(state.non_trainable, batch_size)
+        return vectorized(lambda own: draw(own, batch_size), state.non_trainable)
 
     def _cleared(self, state: State) -> State:
         metrics = self.functional.start.metrics
@@ -167,12 +199,7 @@ class Program:
         results = self.functional.results
         if not self.packed:
             return results(state.metrics)
-        return _vectorized(results, state.metrics)
-
-
-def _vectorized(function, stacked):
-    with keras_hooks.both_branches():
-        return tf.vectorized_map(function, stacked, warn=False)
+        return vectorized(results, state.metrics)
 
 
 class ProgramCache:

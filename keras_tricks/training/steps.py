@@ -14,6 +14,8 @@ import tensorflow as tf
 from keras_tricks.optimizers.keras_hooks import leaf_optimizers
 from keras_tricks.training import fed_numbers
 from keras_tricks.training import keras_hooks
+from keras_tricks.training.layout import Joined
+from keras_tricks.training.layout import layout_of
 
 
 class State(NamedTuple):
@@ -48,6 +50,7 @@ class FunctionalModel:
         start: The state as the model has it now: weights, slots of 0 and so on.
         own_optimizer_variables: How many of the optimizer's variables existed before
             its slots, such as a clip limit; a trial brings its own values of them.
+        layout: How `train_step` takes and returns the weights.
     """
 
     def __init__(self, model: keras.Model, x: Any, y: Any):
@@ -62,8 +65,9 @@ class FunctionalModel:
                 *fed_numbers.penalty_places(model),
             )
         ]
+        self.layout = layout_of(model)
         keras_hooks.make_functional(self.optimizer)
-        self.optimizer.build(model.trainable_variables)
+        self.optimizer.build(self.layout.variables)
         keras_hooks.feed_learning_rate(self.optimizer, lambda: self._rate)
         self._rate: Any = None
         model.compute_metrics(x, y, model(x, training=False), None)
@@ -96,24 +100,29 @@ class FunctionalModel:
         """Returns the state after one update, made as `Model.train_step` makes it.
 
         Args:
-            state: The state before.
+            state: The state before, its weights as `layout` carries them.
             numbers: The fed numbers and their complements, of shape (n, 2).
             rate: The learning rate of this step, a scalar.
             x: A batch.
             y: Its labels.
             draws: What each of `drawing_layers` would draw; None has them draw.
         """
-        model = self.model
-        with self._traced(state, numbers, rate) as scope:
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(state.trainable)
+        model, carried = self.model, self.layout.variables
+        tape = tf.GradientTape(watch_accessed_variables=False)
+        with tape:
+            tape.watch(state.trainable)
+            weights = self.layout.part(state.trainable)
+        own = state._replace(trainable=weights)
+        with self._traced(own, numbers, rate, carried, state.trainable) as scope:
+            with tape:
                 with self._drawn(draws):
                     y_pred = model(x, training=True)
                 loss = self._loss(scope, x, y, y_pred, training=True)
             gradients = tape.gradient(loss, state.trainable)
             self._add_to_metrics(loss, x, y, y_pred)
             self.optimizer.apply(gradients)
-            return self._state(scope)
+            trainable = [scope.get_current_value(variable) for variable in carried]
+            return self._state(scope)._replace(trainable=trainable)
 
     def test_step(self, state: State, numbers: Any, x: Any, y: Any) -> State:
         """Returns the state with a batch added to the metrics."""
@@ -129,12 +138,13 @@ class FunctionalModel:
         with self._traced(state, None, None):
             return self.model.get_metrics_result()
 
-    def draw(self, state: State, batch_size: Any) -> list:
-        """Returns what the `drawing_layers` draw in the step that starts from `state`.
+    def draw(self, non_trainable: list, batch_size: int) -> list:
+        """Returns what the `drawing_layers` draw in a step that starts so.
 
         The draws are those that the layers make themselves: same seeds, same order.
         """
         drawn = []
+        state = self.start._replace(non_trainable=non_trainable)
         with self._traced(state, None, None):
             for layer in self.drawing_layers:
                 shape = (batch_size, *layer.input.shape[1:])
@@ -169,10 +179,14 @@ class FunctionalModel:
         return tf.nest.map_structure(scope.get_current_value, self.variables)
 
     @contextlib.contextmanager
-    def _traced(self, state, numbers, rate) -> Iterator[keras.StatelessScope]:
+    def _traced(
+        self, state, numbers, rate, carried=(), carried_values=()
+    ) -> Iterator[keras.StatelessScope]:
         mapping = list(
             zip(tf.nest.flatten(self.variables), tf.nest.flatten(state), strict=True)
         )
+        if isinstance(self.layout, Joined):
+            mapping += zip(carried, carried_values, strict=True)
         known = {id(variable) for variable, _ in mapping}
         with self._lock, self._fed(numbers, rate):
             scope = keras.StatelessScope(

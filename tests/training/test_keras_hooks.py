@@ -84,6 +84,24 @@ def test_both_branches_are_computed_and_the_right_one_taken():
     assert taken == [1.0, 2.0]
 
 
+def test_conversions_hold_only_inside_of_their_context():
+    from tensorflow.python.ops.parallel_for import pfor
+
+    def doubled(operation, inputs):
+        assert operation.type == "Erf"
+        return [2 * inputs[0]]
+
+    def erf():
+        vectorized = tf.function(lambda x: tf.vectorized_map(tf.math.erf, x))
+        return vectorized(tf.constant([0.0, 100.0])).numpy().tolist()
+
+    before = dict(pfor._pfor_converter_registry)
+    with keras_hooks.conversions({"Erf": keras_hooks.Conversion(doubled)}):
+        assert erf() == [0.0, 200.0]
+    assert erf() == [0.0, 1.0]
+    assert pfor._pfor_converter_registry == before
+
+
 def test_tensorflow_still_lists_devices_with_their_memory():
     from tensorflow.python.client import device_lib
 

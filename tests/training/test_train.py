@@ -239,6 +239,19 @@ def test_initial_weights_are_those_of_a_build_with_the_seed(seed):
     assert weights.agrees_with(model(), seed)
 
 
+@pytest.mark.parametrize("seed", [0, 12345])
+def test_initial_weights_of_attention_are_those_of_a_build(seed):
+    def model():
+        inputs = keras.Input((6, 8))
+        attention = keras.layers.MultiHeadAttention(2, key_dim=3)
+        return keras.Model(inputs, attention(inputs, inputs))
+
+    keras.utils.set_random_seed(7)
+    weights = InitialWeights(model(), seed=7)
+    keras.utils.set_random_seed(seed)
+    assert weights.agrees_with(model(), seed)
+
+
 def test_an_initializer_that_nobody_kept_shows_in_the_next_model():
     keras.utils.set_random_seed(7)
     weights = InitialWeights(model_of(DrawsInBuild()), seed=7)

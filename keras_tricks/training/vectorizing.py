@@ -1,0 +1,82 @@
+"""What `tf.vectorized_map` would compute one trial after another, for all at once.
+
+TensorFlow converts operation by operation. For those here it has no form over several
+trials, and takes a loop over them, which is slow in itself and keeps one core waiting.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from keras_tricks.training import keras_hooks
+
+
+def vectorized(function: Callable[[Any], Any], stacked: Any) -> Any:
+    """Returns `function` of each trial, as `tf.vectorized_map` does.
+
+    Args:
+        function: Of one trial's tensors, in any nest.
+        stacked: The nest, with a first axis of trials.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> from keras_tricks.training.vectorizing import vectorized
+    >>> losses = vectorized(tf.nn.l2_loss, tf.constant([[2.0, 0.0], [2.0, 2.0]]))
+    >>> losses.numpy().tolist()
+    [2.0, 4.0]
+    """
+    with keras_hooks.both_branches(), keras_hooks.conversions(_CONVERSIONS):
+        return tf.vectorized_map(function, stacked, warn=False)
+
+
+def _l2_loss(operation: Any, inputs: list) -> list:
+    (values,) = inputs
+    axes = list(range(1, len(values.shape)))
+    return [tf.reduce_sum(tf.square(values), axes) / 2]
+
+
+def _bitcast(operation: Any, inputs: list) -> list:
+    return [tf.bitcast(inputs[0], operation.outputs[0].dtype)]
+
+
+def _each(operation: Any, inputs: list) -> list:
+    """One operation for each trial: TensorFlow runs them side by side.
+
+    For convolutions on a CPU that is faster than windows and a batched product, whose
+    memory traffic costs more than it saves, and than grouped convolutions.
+    """
+    run = getattr(tf.raw_ops, operation.type)
+    names = [argument.name for argument in operation.op_def.input_arg]
+    attributes = {
+        name: operation.get_attr(name)
+        for name in inspect.signature(run).parameters
+        if name not in (*names, "name")
+    }
+    (num_trials,) = {t.shape[0] for t, stacked in inputs if stacked}
+    each = [tf.unstack(t) if stacked else [t] * num_trials for t, stacked in inputs]
+    outputs = [
+        tf.nest.flatten(run(**dict(zip(names, own, strict=True)), **attributes))
+        for own in zip(*each, strict=True)
+    ]
+    return [tf.stack(output) for output in zip(*outputs, strict=True)]
+
+
+_ONE_BY_ONE = (
+    "Conv2D",
+    "Conv2DBackpropInput",
+    "Conv2DBackpropFilter",
+    # Each trial has a seed of its own.
+    "StatelessRandomGetKeyCounter",
+    "StatelessRandomUniformV2",
+    "StatelessRandomNormalV2",
+    "StatelessTruncatedNormalV2",
+)
+
+_CONVERSIONS = {
+    "L2Loss": keras_hooks.Conversion(_l2_loss),
+    "Bitcast": keras_hooks.Conversion(_bitcast),
+    **{name: keras_hooks.Conversion(_each, some_stacked=True) for name in _ONE_BY_ONE},
+}
