@@ -203,22 +203,28 @@ class Program:
 
 
 class ProgramCache:
-    """Compiled programs by structure, for as long as this object lives.
+    """Compiled programs by structure, those of the structures that were used last.
+
+    Args:
+        max_models: How many structures are kept: each holds some megabytes.
 
     Example:
 
     >>> from keras_tricks.training.programs import ProgramCache
-    >>> len(ProgramCache())
-    0
+    >>> ProgramCache().programs()
+    []
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_models: int = 16) -> None:
+        self.max_models = max_models
+        # The structure that was used last is the last one.
         self._models: dict[Any, list[FunctionalModel]] = {}
-        self._programs: dict[tuple[int, bool, bool], Program] = {}
         self._lock = threading.Lock()
 
-    def __len__(self) -> int:
-        return len(self._programs)
+    def programs(self) -> list[Program]:
+        """Returns all programs."""
+        models = [model for models in self._models.values() for model in models]
+        return [program for model in models for program in model.programs.values()]
 
     def find(self, signature: Any, numbers: list[float]) -> FunctionalModel | None:
         """Returns the model of a structure that takes these numbers, if there is one.
@@ -229,6 +235,7 @@ class ProgramCache:
         """
         for functional in self._models.get(signature, ()):
             if functional.accepts(numbers):
+                self._models[signature] = self._models.pop(signature)
                 return functional
         return None
 
@@ -237,20 +244,22 @@ class ProgramCache:
     ) -> FunctionalModel:
         """Makes `model` the one of its structure, and returns its functional form."""
         functional = FunctionalModel(model, x, y)
-        self._models.setdefault(signature, []).append(functional)
+        self._models[signature] = [*self._models.pop(signature, ()), functional]
+        while len(self._models) > self.max_models:
+            del self._models[next(iter(self._models))]
         return functional
 
     def program(
         self, functional: FunctionalModel, *, packed: bool, jit_compile: bool = False
     ) -> Program:
         """Returns the program of a model, made at the first call."""
-        key = (id(functional), packed, jit_compile)
+        key = packed, jit_compile
         with self._lock:
-            if key not in self._programs:
-                self._programs[key] = Program(
+            if key not in functional.programs:
+                functional.programs[key] = Program(
                     functional, packed=packed, jit_compile=jit_compile
                 )
-            return self._programs[key]
+            return functional.programs[key]
 
 
 def numbers_of(model: keras.Model) -> list[float]:

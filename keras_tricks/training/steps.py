@@ -51,12 +51,14 @@ class FunctionalModel:
         own_optimizer_variables: How many of the optimizer's variables existed before
             its slots, such as a clip limit; a trial brings its own values of them.
         layout: How `train_step` takes and returns the weights.
+        programs: What was compiled of it, by what it was compiled for.
     """
 
     def __init__(self, model: keras.Model, x: Any, y: Any):
         self.model = model
         self.optimizer = model.optimizer
         self._lock = threading.RLock()
+        self.programs: dict[Any, Any] = {}
         self.before_build = self.optimizer.variables
         self.numbers = [
             fed_numbers.FedNumber(place)

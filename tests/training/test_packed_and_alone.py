@@ -102,9 +102,9 @@ def test_a_program_that_is_used_again_gives_the_bits_of_a_new_one(packed):
 
     cache = ProgramCache()
     train_digits([0.1, 0.2, 0.3], build, packed=packed, seeds=9, cache=cache)
-    num_programs = len(cache)
+    num_programs = len(cache.programs())
     again = train_digits(RATES, build, packed=packed, cache=cache)
-    assert len(cache) == num_programs
+    assert len(cache.programs()) == num_programs
     new = train_digits(RATES, build, packed=packed)
     for one, other in zip(again, new, strict=True):
         assert all(map(np.array_equal, one.weights, other.weights))

@@ -92,7 +92,7 @@ def test_momentum_of_zero_is_another_program_than_momentum():
 
     cache = ProgramCache()
     results = train_digits([0.0, 0.5, 0.9], build, cache=cache, packed=None)
-    assert len(cache) == 2
+    assert len(cache.programs()) == 2
     assert len({result.score for result in results}) == 3
 
 
@@ -118,7 +118,7 @@ def test_penalties_and_label_smoothing_are_fed():
     results = train(
         settings, build, x, y, epochs=1, batch_size=32, packed=2, cache=cache
     )
-    assert len(cache) == 1
+    assert len(cache.programs()) == 1
     order = epoch_order(0, 0, len(x))
     for setting, result in zip(settings, results, strict=True):
         keras.utils.set_random_seed(0)
@@ -331,7 +331,7 @@ def _sizes_of_packs(run=packing.run, **kwargs):
 def test_few_trials_are_not_worth_vectorizing():
     cache = ProgramCache()
     train_digits([0.1, 0.2], packed="auto", cache=cache, epochs=1)
-    assert [program.packed for program in cache._programs.values()] == [False]
+    assert [program.packed for program in cache.programs()] == [False]
 
 
 def test_jit_compiled_packs_give_the_same_losses():

@@ -115,7 +115,7 @@ def test_a_reused_program_gives_the_bits_of_a_fresh_one(reused, tmp_path):
     """One search whose trials share a program, and one that begins anew each time."""
     for number in range(1, TRIALS + 1):
         anew = searched(tmp_path, max_trials=number)
-    assert len(reused.programs) == 1
+    assert len(reused.programs.programs()) == 1
     assert all_curves(anew) == all_curves(reused)
     pd.testing.assert_frame_equal(
         by_trial(anew).drop(columns="seconds"),
