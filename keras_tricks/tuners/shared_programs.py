@@ -41,6 +41,8 @@ _LOG = logging.getLogger(__name__)
 # Trials taken at a time, in packs, where the oracle need not see their scores: of these
 # some have one structure.
 WINDOW = 8
+# Of what is free: for what the trials that are taken start from.
+SHARE_OF_MEMORY = 0.125
 
 
 def search(tuner: Any, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> None:
@@ -99,11 +101,19 @@ class _Job:
 
 @dataclasses.dataclass(eq=False)
 class _Taken:
-    """A trial that this process runs."""
+    """A trial that this process runs.
+
+    Attributes:
+        trial: KerasTuner's trial.
+        running: What is known of it.
+        jobs: Its trainings; none where `fit` does them.
+        num_bytes: Of what they start from.
+    """
 
     trial: Any
     running: RunningTrial
     jobs: list[_Job] = dataclasses.field(default_factory=list)
+    num_bytes: int = 0
 
     @property
     def is_trained(self) -> bool:
@@ -155,10 +165,13 @@ class SharedPrograms:
 
     def take(self) -> tuple[list[_Taken], bool]:
         """Returns the trials to be run next, and whether they are the last ones."""
-        tuner = self.tuner
+        tuner, free = self.tuner, memory.available_bytes()
         taken: list[_Taken] = []
         with tuner.own_oracle.writing_together():
-            while len(taken) < self._window and not self._is_large(taken):
+            # What the trials start from shall not take much of the memory.
+            while len(taken) < self._window and (
+                sum(each.num_bytes for each in taken) <= SHARE_OF_MEMORY * free
+            ):
                 tuner.pre_create_trial()
                 trial = tuner.next_trial(len(taken))
                 if trial.status == "STOPPED":
@@ -178,6 +191,9 @@ class SharedPrograms:
                 raise NotUnderstood(self._reason)
             with tensorflow_hooks.custom_gradients_forgotten():
                 taken.jobs = list(self._jobs(taken))
+            taken.num_bytes = sum(
+                memory.bytes_of_weights(job.functional) for job in taken.jobs
+            )
         except NotUnderstood as error:
             self._fall_back([taken], str(error))
         except keras_tuner.errors.FatalError:
@@ -189,14 +205,6 @@ class SharedPrograms:
             tuner.own_oracle.learn(trial)
         taken.running.stop_clock()
         return taken
-
-    def _is_large(self, taken: list[_Taken]) -> bool:
-        """Whether what the trials start from takes much of the memory."""
-        if self._window == 1:
-            return False
-        jobs = [job for each in taken for job in each.jobs]
-        held = sum(memory.bytes_of_weights(job.functional) for job in jobs)
-        return held > memory.USABLE_SHARE / 4 * memory.available_bytes()
 
     def _jobs(self, taken: _Taken) -> Iterator[_Job]:
         tuner, hp = self.tuner, taken.trial.hyperparameters
