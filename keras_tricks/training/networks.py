@@ -91,7 +91,7 @@ class Network:
             before = [tf.convert_to_tensor(v) for v in optimizer.variables]
             rates = rate_curve(optimizer, num_steps)
             # The model is changed from here on; what the trial needs was read.
-            functional = cache.add(signature, model, data.x[:2], data.y[:2])
+            functional = cache.add(signature, model, *data.examples())
             start = functional.start._replace(
                 optimizer=optimizer_start(functional, before)
             )

@@ -5,41 +5,17 @@ import math
 import time
 from collections.abc import Callable
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_tricks.training.data_order import epoch_order
+from keras_tricks.training.data import Data
 from keras_tricks.training.programs import Program
 from keras_tricks.training.steps import State
 from keras_tricks.training.trials import Trial
 
 # on_epoch(trial's number, epoch, its losses and metrics) -> whether it is to stop
 OnEpoch = Callable[[int, int, dict[str, float]], bool | None]
-
-
-@dataclasses.dataclass
-class Data:
-    """What all trials train on, on the device.
-
-    Attributes:
-        x: The examples.
-        y: Their labels.
-        validation: `(x, y)` of the validation, or None.
-        batch_size: Examples a step.
-        order_seed: See `data_order.epoch_order`.
-    """
-
-    x: Any
-    y: Any
-    validation: tuple[Any, Any] | None
-    batch_size: int
-    order_seed: int | None
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return math.ceil(self.x.shape[0] / self.batch_size)
 
 
 @dataclasses.dataclass
@@ -164,23 +140,9 @@ def _run(program, trials, data, epochs, patience, on_epoch) -> list[Outcome]:
     seconds: list[float] = []
     for epoch in range(epochs):
         began = time.perf_counter()
-        order = epoch_order(data.order_seed, epoch, data.x.shape[0])
-        first = epoch * data.steps_per_epoch
-        now = rates[..., first : first + data.steps_per_epoch]
-        state, results = program.train_epoch(
-            state,
-            numbers,
-            tf.constant(now),
-            data.x,
-            data.y,
-            tf.constant(order),
-            data.batch_size,
-        )
-        if data.validation is not None:
-            validated = program.evaluate(
-                state, numbers, *data.validation, data.batch_size
-            )
-            results |= {f"val_{name}": value for name, value in validated.items()}
+        state, results = data.train_epoch(program, state, numbers, rates, epoch)
+        validated = data.evaluate(program, state, numbers)
+        results |= {f"val_{name}": value for name, value in validated.items()}
         logs = {name: np.atleast_1d(value.numpy()) for name, value in results.items()}
         seconds.append(time.perf_counter() - began)
         improved = _record(progress, epoch, logs, patience, on_epoch)
