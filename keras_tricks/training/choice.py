@@ -19,9 +19,9 @@ from keras_tricks.training.trials import Trial
 _LOG = logging.getLogger(__name__)
 
 # Beyond it more trials in a step hardly make it cheaper for each.
-AUTO_SIZE = 32
+AUTO_SIZE = 64
 # What vectorising a step costs, in seconds, about.
-_TRACING = 3.0
+_TRACING = 1.5
 
 
 def train_group(
