@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_tricks.training import memory
 from keras_tricks.training import packing
 from keras_tricks.training import structure
-from keras_tricks.training.packing import Data
+from keras_tricks.training.data import Data
 from keras_tricks.training.programs import ProgramCache
 from keras_tricks.training.progress import Outcome
 from keras_tricks.training.progress import Run
@@ -20,9 +20,9 @@ from keras_tricks.training.trials import Trial
 _LOG = logging.getLogger(__name__)
 
 # Beyond it more trials in a step hardly make it cheaper for each.
-AUTO_SIZE = 32
+AUTO_SIZE = 64
 # What vectorising a step costs, in seconds, about.
-_TRACING = 3.0
+_TRACING = 1.5
 
 
 def train_group(

@@ -9,7 +9,7 @@ from keras_tricks.training.steps import FunctionalModel
 
 # Of what is free; the rest is for activations, which counts do not tell.
 USABLE_SHARE = 0.5
-# Bytes of a trial's weights and slots; measured with `HyperTextCNN` and `HyperCNN`.
+# Bytes of a trial's weights and slots, about what a core's own cache holds.
 LARGEST_VECTORIZED = 2**20
 
 

@@ -10,8 +10,8 @@ import tensorflow as tf
 from keras_tricks.training import fed_numbers
 from keras_tricks.training import keras_hooks
 from keras_tricks.training import structure
+from keras_tricks.training.data import Data
 from keras_tricks.training.initial_weights import InitialWeights
-from keras_tricks.training.packing import Data
 from keras_tricks.training.programs import ProgramCache
 from keras_tricks.training.programs import numbers_of
 from keras_tricks.training.steps import FunctionalModel
@@ -97,7 +97,7 @@ class Network:
             before = [tf.convert_to_tensor(v) for v in optimizer.variables]
             rates = rate_curve(optimizer, num_steps)
             # The model is changed from here on; what the trial needs was read.
-            functional = cache.add(signature, model, data.x[:2], data.y[:2])
+            functional = cache.add(signature, model, *data.examples())
             start = functional.start._replace(
                 optimizer=optimizer_start(functional, before)
             )

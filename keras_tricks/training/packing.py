@@ -1,15 +1,12 @@
 """Trials of one structure that train side by side, each with its own end."""
 
-import dataclasses
-import math
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_tricks.training.data_order import epoch_order
+from keras_tricks.training.data import Data
 from keras_tricks.training.programs import Program
 from keras_tricks.training.progress import Outcome
 from keras_tricks.training.progress import Progress
@@ -17,29 +14,6 @@ from keras_tricks.training.progress import Run
 from keras_tricks.training.steps import FunctionalModel
 from keras_tricks.training.steps import State
 from keras_tricks.training.trials import Trial
-
-
-@dataclasses.dataclass
-class Data:
-    """What all trials train on, on the device.
-
-    Attributes:
-        x: The examples.
-        y: Their labels.
-        validation: `(x, y)` of the validation, or None.
-        batch_size: Examples a step.
-        order_seed: See `data_order.epoch_order`.
-    """
-
-    x: Any
-    y: Any
-    validation: tuple[Any, Any] | None
-    batch_size: int
-    order_seed: int | None
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return math.ceil(self.x.shape[0] / self.batch_size)
 
 
 def run(
@@ -75,23 +49,11 @@ def _run(program, trials, data, run) -> list[Outcome]:
     seconds: list[float] = []
     for epoch in range(run.initial_epoch, run.epochs):
         began = time.perf_counter()
-        order = epoch_order(data.order_seed, epoch, data.x.shape[0])
         first = (epoch - run.initial_epoch) * data.steps_per_epoch
-        now = rates[..., first : first + data.steps_per_epoch]
-        state, results = program.train_epoch(
-            state,
-            numbers,
-            tf.constant(now),
-            data.x,
-            data.y,
-            tf.constant(order),
-            data.batch_size,
-        )
-        if data.validation is not None:
-            validated = program.evaluate(
-                state, numbers, *data.validation, data.batch_size
-            )
-            results |= {f"val_{name}": value for name, value in validated.items()}
+        now = tf.constant(rates[..., first : first + data.steps_per_epoch])
+        state, results = data.train_epoch(program, state, numbers, now, epoch)
+        validated = data.evaluate(program, state, numbers)
+        results |= {f"val_{name}": value for name, value in validated.items()}
         logs = {name: np.atleast_1d(value.numpy()) for name, value in results.items()}
         seconds.append(time.perf_counter() - began)
         improved = _record(progress, epoch, logs)

@@ -44,6 +44,8 @@ class Program:
         self._test_step = self._one_test_step
         self.train_epoch = tf.function(self._train_epoch, autograph=False)
         self.evaluate = tf.function(self._evaluate, autograph=False)
+        self.train_stream = tf.function(self._train_stream, autograph=False)
+        self.evaluate_stream = tf.function(self._evaluate_stream, autograph=False)
 
     def _compiled(self, step: Callable) -> Callable:
         if not self.jit_compile:
@@ -120,6 +122,60 @@ class Program:
             return self._over_batches(step, state, order, batch_size)
 
         return self._results(self._over_trials(run, self._cleared(state), numbers))
+
+    def _train_stream(
+        self, state: State, numbers, rates, dataset: tf.data.Dataset, num_steps
+    ) -> tuple[State, dict[str, Any]]:
+        """Trains for an epoch of a dataset, each batch of which all trials see once.
+
+        Args:
+            state: The state at its start.
+            numbers: See `_train_epoch`.
+            rates: See there.
+            dataset: Batches `(x, y)`.
+            num_steps: Number of the batches.
+
+        Returns:
+            See `_train_epoch`.
+        """
+
+        def step(number, state, x, y):
+            def run(state, numbers, rates):
+                rate = tf.gather(rates, number, axis=-1)
+                draws = self._draw(state, tf.shape(x)[0])
+                return self._train_step(state, numbers, rate, x, y, draws)
+
+            return self._over_trials(run, state, numbers, rates)
+
+        layout, num_axes = self.functional.layout, int(self.packed)
+        state = self._cleared(state)
+        state = state._replace(trainable=layout.join(state.trainable, num_axes))
+        state = self._over_stream(step, state, dataset, num_steps)
+        state = state._replace(trainable=layout.part(state.trainable, num_axes))
+        return state, self._results(state)
+
+    def _evaluate_stream(
+        self, state: State, numbers, dataset: tf.data.Dataset, num_steps
+    ) -> dict[str, Any]:
+        """Returns the loss and the metrics of `state` on a dataset, by name."""
+
+        def step(number, state, x, y):
+            def run(state, numbers):
+                return self._test_step(state, numbers, x, y)
+
+            return self._over_trials(run, state, numbers)
+
+        state = self._over_stream(step, self._cleared(state), dataset, num_steps)
+        return self._results(state)
+
+    def _over_stream(self, step, state: State, dataset, num_steps) -> State:
+        # Not `dataset.reduce`, which computes on the host.
+        batches = iter(dataset)
+
+        def body(number, state):
+            return number + 1, step(number, state, *next(batches))
+
+        return self._loop(body, state, num_steps)
 
     def _over_batches(self, step, state: State, order, batch_size: int) -> State:
         num_examples = order.shape[0]

@@ -18,8 +18,9 @@ from keras_tricks.training import packing
 from keras_tricks.training import programs
 from keras_tricks.training import progress
 from keras_tricks.training import stock
+from keras_tricks.training.data import Data
+from keras_tricks.training.data import is_stream
 from keras_tricks.training.networks import Network
-from keras_tricks.training.packing import Data
 from keras_tricks.training.steps import FunctionalModel
 from keras_tricks.training.steps import NotUnderstood
 from keras_tricks.training.trials import Trial
@@ -69,9 +70,9 @@ def train(
     settings: Sequence[Any],
     build: Callable[[Any], keras.Model],
     x: Any,
-    y: Any,
+    y: Any = None,
     *,
-    validation_data: tuple[Any, Any] | None = None,
+    validation_data: Any = None,
     epochs: int,
     batch_size: int = 32,
     seeds: Sequence[int] | int = 0,
@@ -100,11 +101,16 @@ def train(
     Args:
         settings: Anything that `build` takes.
         build: Function from a setting to a compiled Keras model, not trained yet.
-        x: Examples, an array.
-        y: Labels, an array.
-        validation_data: `(x, y)` that decides on the best epoch.
+        x: Examples, an array, which is kept on the device; or a `tf.data.Dataset` of
+            batches `(x, y)`. All settings of a step see a batch of it together, so that
+            it is read once an epoch for each pack; where it shuffles anew at each
+            reading, settings that are not in one pack see other batches.
+        y: Labels, an array; None with a dataset.
+        validation_data: `(x, y)` that decides on the best epoch, or a dataset of
+            batches.
         epochs: Epochs of a run, unless it ends early.
-        batch_size: Examples a step; the last batch of an epoch may have fewer.
+        batch_size: Examples a step; the last batch of an epoch may have fewer. A
+            dataset has batches of its own.
         seeds: Seed of each setting, or one for all: of its initial weights and
             dropout. `build` is called after `keras.utils.set_random_seed(seed)`.
         patience: Epochs without a better validation loss after which a setting ends;
@@ -113,7 +119,7 @@ def train(
             `"auto"` measures both, for each structure, and takes the faster.
         jit_compile: Whether XLA compiles the steps.
         order_seed: Seed of the order of the examples, the same for all settings; None
-            leaves them as they are.
+            leaves them as they are, and with a dataset it is not used.
         same_network: Function that returns the same key for settings whose networks
             differ in nothing. With it `build` runs once or twice for a key, instead of
             once for each setting; needs `compile_arguments`.
@@ -151,9 +157,10 @@ def train(
         settings,
         seeds,
         Data(
-            tf.convert_to_tensor(x),
-            tf.convert_to_tensor(y),
-            validation_data and tuple(map(tf.convert_to_tensor, validation_data)),
+            *_on_device(x, y),
+            _on_device(*validation_data)
+            if isinstance(validation_data, tuple | list)
+            else validation_data,
             batch_size,
             order_seed,
         ),
@@ -240,6 +247,18 @@ class _Sweep:
 
     def results(self) -> list[Trained]:
         return [self._trained[number] for number in range(len(self._settings))]
+
+
+def _on_device(x: Any, y: Any) -> tuple[Any, Any]:
+    """Returns examples and labels as tensors, or a dataset as it is."""
+    if is_stream(x):
+        if y is not None:
+            raise ValueError(
+                "`y` must be left out where `x` is a dataset, whose elements are "
+                f"`(x, y)`. Received: y={y!r}"
+            )
+        return x, None
+    return tf.convert_to_tensor(x), tf.convert_to_tensor(y)
 
 
 def _checked_seeds(seeds: Sequence[int] | int, number: int) -> list[int]:

@@ -46,7 +46,7 @@ def _each(operation: Any, inputs: list) -> list:
     """One operation for each trial: TensorFlow runs them side by side.
 
     For convolutions on a CPU that is faster than windows and a batched product, whose
-    memory traffic costs more than it saves, and than grouped convolutions.
+    memory traffic costs more than it saves.
     """
     run = getattr(tf.raw_ops, operation.type)
     names = [argument.name for argument in operation.op_def.input_arg]

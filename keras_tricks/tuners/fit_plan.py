@@ -9,7 +9,9 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_tricks.training.packing import Data
+from keras_tricks.training import memory
+from keras_tricks.training.data import Data
+from keras_tricks.training.data import is_stream
 from keras_tricks.training.steps import NotUnderstood
 from keras_tricks.tuners import judgement
 from keras_tricks.tuners import progress
@@ -84,38 +86,54 @@ class Plans:
 
     def _data_of(self, given: dict[str, Any]) -> Data:
         x, y, validation = given["x"], given["y"], given["validation_data"]
-        if validation is not None:
+        split, shuffle = given["validation_split"] or 0.0, bool(given["shuffle"])
+        if validation is not None and not is_stream(validation):
             if not isinstance(validation, tuple | list) or len(validation) != 2:
                 raise NotUnderstood("`validation_data` are not a pair of arrays")
-        arrays = [x, y, *(validation or ())]
-        for array in arrays:
-            if not is_array_of_numbers(array):
-                raise NotUnderstood(
-                    f"the data are not arrays of numbers, but {type(array).__name__}"
-                )
+            validation = tuple(validation)
+        parts = [x] if is_stream(x) and y is None and not split else [x, y]
+        parts += validation if isinstance(validation, tuple) else [validation]
+        for part in parts:
+            if not (is_array_of_numbers(part) or is_stream(part) or part is None):
+                raise NotUnderstood(f"the data are {type(part).__name__}")
+        if parts[0] is None or is_stream(x) != (y is None):
+            raise NotUnderstood("the data are neither `x` and `y` nor a dataset")
         batch_size = given["batch_size"] or 32
-        split, shuffle = given["validation_split"] or 0.0, bool(given["shuffle"])
-        key = (*map(id, arrays), batch_size, split, shuffle)
+        key = (*map(id, parts), batch_size, split, shuffle)
         if key not in self._data:
-            self._data[key] = arrays, self._made(x, y, validation, key[-3:])
+            if validation is None and split:
+                x, y, validation = _split(x, y, split)
+            self._data[key] = parts, self._made(x, y, validation, batch_size, shuffle)
         return self._data[key][1]
 
-    def _made(self, x: Any, y: Any, validation: Any, options: tuple) -> Data:
-        batch_size, split, shuffle = options
-        if validation is None and split:
-            # As `fit` does: the last examples, before any is moved.
-            first = math.floor(len(x) * (1 - split))
-            validation = x[first:], y[first:]
-            x, y = x[:first], y[:first]
-        if len(x) == 0 or (validation is not None and len(validation[0]) == 0):
+    def _made(
+        self, x: Any, y: Any, validation: Any, batch_size: int, shuffle: bool
+    ) -> Data:
+        pairs = [(x, y)] + ([validation] if isinstance(validation, tuple) else [])
+        arrays = [part for pair in pairs for part in pair if not is_stream(part)]
+        if any(len(array) == 0 for array in arrays if array is not None):
             raise NotUnderstood("there are no examples")
-        return Data(
-            as_tensor(x),
-            as_tensor(y),
-            None if validation is None else tuple(map(as_tensor, validation)),
-            batch_size,
-            self._order_seed if shuffle else None,
-        )
+        size = sum(array.nbytes for array in arrays if array is not None)
+        if size > memory.USABLE_SHARE * memory.available_bytes():
+            raise NotUnderstood("the arrays would take more memory than is free")
+        try:
+            return Data(
+                as_tensor(x),
+                as_tensor(y),
+                tuple(map(as_tensor, validation))
+                if isinstance(validation, tuple)
+                else validation,
+                batch_size,
+                self._order_seed if shuffle else None,
+            )
+        except ValueError as error:
+            raise NotUnderstood(str(error)) from error
+
+
+def _split(x: np.ndarray, y: np.ndarray, share: float) -> tuple[Any, Any, Any]:
+    """Returns `x`, `y` and the validation as `fit` does: the last examples."""
+    first = math.floor(len(x) * (1 - share))
+    return x[:first], y[:first], (x[first:], y[first:])
 
 
 def is_array_of_numbers(data: Any) -> bool:
@@ -123,8 +141,13 @@ def is_array_of_numbers(data: Any) -> bool:
     return isinstance(data, np.ndarray) and data.dtype.kind in "fiub"
 
 
-def as_tensor(array: np.ndarray) -> Any:
-    """Returns an array on the device, its floats as `fit` would make them."""
+def as_tensor(array: Any) -> Any:
+    """Returns an array on the device, its floats as `fit` would make them.
+
+    A dataset, or None, is returned as it is.
+    """
+    if not isinstance(array, np.ndarray):
+        return array
     if array.dtype.kind == "f":
         array = array.astype(keras.config.floatx(), copy=False)
     return keras.ops.convert_to_tensor(array)

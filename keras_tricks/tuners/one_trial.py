@@ -167,7 +167,7 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
         callbacks = list(kwargs.pop("callbacks", None) or ())
         if self._quiet_fit:
             callbacks.append(progress.QuietFit())
-        args, kwargs = _with_data(args, kwargs)
+        args, kwargs = with_data(args, kwargs)
         if self.running_trial is not None:
             # For a `fit` that draws before a model is built; each build seeds again.
             keras.utils.set_random_seed(self.running_trial.seed_of(execution=0))
@@ -260,7 +260,9 @@ def _project_name(project_name: str | None) -> str:
     return project_name or "untitled_project"
 
 
-def _with_data(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def with_data(
+    args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Calls the functions that stand for data."""
     if args and _is_function(args[0]):
         args = (args[0](), *args[1:])

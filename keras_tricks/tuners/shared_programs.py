@@ -33,6 +33,7 @@ from keras_tricks.tuners import budget
 from keras_tricks.tuners import cross_validation
 from keras_tricks.tuners import fit_plan
 from keras_tricks.tuners import judgement
+from keras_tricks.tuners import one_trial
 from keras_tricks.tuners import tensorflow_hooks
 from keras_tricks.tuners.running_trial import RunningTrial
 
@@ -220,12 +221,13 @@ class SharedPrograms:
     def _data_of_folds(self) -> list[Any]:
         if self._folds is None:
             tuner = self.tuner
-            data = self.fit_args, self.fit_kwargs
-            self._folds = [data]
+            # Functions that stand for data are called once, not in each trial.
+            args, kwargs = one_trial.with_data(self.fit_args, self.fit_kwargs)
+            self._folds = [(args, kwargs)]
             if tuner.splits is not None:
                 self._folds = list(
                     cross_validation.folds(
-                        tuner.splits, *data, tuner.groups, tuner.preprocess
+                        tuner.splits, args, kwargs, tuner.groups, tuner.preprocess
                     )
                 )
         return self._folds

@@ -350,9 +350,24 @@ class OwnFit(keras_tuner.HyperModel):
         return model.fit(*args, **kwargs)
 
 
-def dataset():
-    x, y = (toys.toy_data()[name] for name in "xy")
+def batches(x, y):
     return tf.data.Dataset.from_tensor_slices((x, y)).batch(16)
+
+
+def test_a_dataset_is_streamed_with_the_curves_that_fit_gives(tmp_path):
+    """Also where a function makes it. The last batch is partial."""
+    whole = toys.toy_data()
+    training = batches(whole["x"][:60], whole["y"][:60])
+    validation = batches(*whole["validation_data"])
+    given = {"x": training, "y": None, "validation_data": validation}
+    made = {**given, "x": lambda: training}
+    for number, data in enumerate((given, made)):
+        data["batch_size"] = None
+        shared = searched(tmp_path / f"shared{number}", data=data, packed_trials=3)
+        if number == 0:
+            fitted = searched(tmp_path / "fitted", data=data, reuse_programs=False)
+        assert len(shared.programs.programs()) == 1
+        assert_close(all_curves(shared), all_curves(fitted))
 
 
 @pytest.mark.parametrize(
