@@ -1,25 +1,33 @@
 """Best score so far against trials: our tuners, KerasTuner's, and Optuna's samplers.
 
-    python benchmarks/search_quality.py [--seeds N] [--trials N] [--only NAME ...]
-                                        [--output FILE.png]
+    python benchmarks/search_quality.py [--problems function digits] [--seeds N]
+        [--trials N] [--only NAME ...] [--results FOLDER] [--output FILE.png]
 
-The function stands for the validation loss of a network: it is least at a rate near
-3e-3 that depends on the width, has one hyperparameter that does nothing, and diverges
-(is infinite) where the rate is too high, in a fifth of the space. Its least value is
-0. Each way searches it with the same seeds; the table shows the median over the seeds
-of the best score after some trials, with the quartiles, and the seconds a trial.
+Each way searches each problem of `search_problems` with the same seeds. The settings
+with the best score so far are what a user would adopt; the tables show the median over
+the seeds of what they are worth, with the quartiles, after so many trainings, and the
+milliseconds that a trial takes beside its training, which takes none here. Trainings of
+fewer epochs count as their share (`Hyperband`), and what a search trains again to see
+the spread counts as well (`CoarseToFine`). The last column tells how many trials of a
+hundred diverged.
+
+Searches that were run are kept in the folder of results, and are not run again.
 """
 
 import argparse
 import contextlib
+import dataclasses
 import io
+import json
 import math
 import os
-import statistics
 import tempfile
 import time
 import warnings
+import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -30,141 +38,302 @@ import numpy as np
 import optuna
 import rich.console
 import rich.table
+import search_problems
 
 from keras_tricks import tuners
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-RATE, WIDTH, DROPOUT, IDLE = (1e-5, 1.0), (16, 512), (0.0, 0.7), (0.0, 1.0)
-MARKS = (10, 20, 30)
+MARKS = (10, 20, 30, 40, 60)
 
 
-def loss(rate: float, width: int, dropout: float) -> float:
-    """Returns the score; infinite where training would diverge."""
-    if rate > 0.1:
-        return math.inf
-    best = -2.5 - 0.3 * math.log2(width / 128) / 2
-    valley = 0.3 * (math.log10(rate) - best) ** 2
-    return valley + 0.02 * math.log2(width / 256) ** 2 + (dropout - 0.3) ** 2
+@dataclasses.dataclass
+class Log:
+    """What one search has tried, in order.
+
+    Attributes:
+        problem: One of `search_problems`.
+        seed: Of the search.
+        tried: For each trial its score, what its settings are worth, and the share of a
+            whole training that it took.
+    """
+
+    problem: Any
+    seed: int
+    tried: list[tuple[float, float, float]] = dataclasses.field(default_factory=list)
+
+    def train(self, values: dict[str, Any]) -> float:
+        """Returns the score of settings, from the epoch on that they came to before."""
+        epochs = values.get("tuner/epochs", self.problem.max_epochs)
+        before = values.get("tuner/initial_epoch", 0)
+        number = len(self.tried)
+        if "tuner/epochs" in values:  # A promoted trial goes on with its own curve.
+            own = {k: v for k, v in values.items() if not k.startswith("tuner/")}
+            number = zlib.crc32(repr(sorted(own.items())).encode())
+        score = self.problem.told(values, self.seed + number, epochs)
+        share = (epochs - before) / self.problem.max_epochs
+        self.tried.append((score, self.problem.worth(values), share))
+        return score
+
+    def worth_after(self, trainings: int) -> list[float]:
+        """Returns what the best so far is worth after 1, 2, ... whole trainings."""
+        found = []
+        spent = best = 0.0
+        best, worth = math.inf, math.inf
+        waiting = iter(self.tried)
+        entry = next(waiting, None)
+        for count in range(1, trainings + 1):
+            while entry is not None and spent + entry[2] <= count + 1e-9:
+                spent += entry[2]
+                if entry[0] < best:
+                    best, worth = entry[:2]
+                entry = next(waiting, None)
+            found.append(worth)
+        return found
 
 
-class Function(keras_tuner.HyperModel):
-    """The function as a hypermodel, whose trials take no time."""
+Way = Callable[[Log, int], None]
+
+
+def of_tuner(tuner_class: type, **arguments: Any) -> Way:
+    """Returns a way to search by a tuner that asks the problem instead of Keras."""
+
+    class Asking(tuner_class):
+        log: Log
+
+        def run_trial(self, trial, *args, **kwargs):
+            return self.log.train(trial.hyperparameters.values)
+
+    def search(log: Log, trials: int) -> None:
+        given = {"max_trials": trials, **arguments}
+        if issubclass(tuner_class, keras_tuner.Hyperband):
+            # All brackets together take eight whole trainings at most.
+            del given["max_trials"]
+            given["max_epochs"] = log.problem.max_epochs
+            given["hyperband_iterations"] = trials // 7 + 1
+        with tempfile.TemporaryDirectory() as folder:
+            tuner = Asking(
+                hyperparameters=log.problem.space(),
+                seed=log.seed,
+                directory=folder,
+                **given,
+            )
+            tuner.log = log
+            tuner.search(verbose=0)
+
+    return search
+
+
+class Hypermodel(keras_tuner.HyperModel):
+    """The problem for a search that makes tuners of its own."""
+
+    def __init__(self, log: Log):
+        super().__init__()
+        self.log = log
 
     def build(self, hp):
-        hp.Float("rate", *RATE, sampling="log")
-        hp.Int("width", *WIDTH, step=2, sampling="log")
-        hp.Float("dropout", *DROPOUT)
-        hp.Float("idle", *IDLE)
         return keras.Sequential()
 
     def fit(self, hp, model, **kwargs):
-        return loss(hp.get("rate"), hp.get("width"), hp.get("dropout"))
+        return self.log.train(hp.values)
 
 
-def searched(tuner_class, **arguments):
-    """Returns a function from (seed, trials) to the scores of a tuner."""
-
-    def scores(seed: int, trials: int) -> list[float]:
-        with tempfile.TemporaryDirectory() as folder:
-            tuner = tuner_class(
-                Function(), max_trials=trials, seed=seed, directory=folder, **arguments
-            )
-            # KerasTuner's own import tensorboard for every trial.
-            tuner._configure_tensorboard_dir = lambda *args: None
-            tuner.search(verbose=0)
-            found = tuner.oracle.trials
-            return [_score(found[name].score) for name in sorted(found, key=int)]
-
-    return scores
+def coarse_to_fine(log: Log, trials: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        tuners.CoarseToFine(
+            Hypermodel(log),
+            rounds=3,
+            # Each round ends with three trainings that show the spread.
+            trials_per_round=trials // 3 - 3,
+            limits=log.problem.limits,
+            hyperparameters=log.problem.space(),
+            seed=log.seed,
+            directory=folder,
+        ).search(verbose=0)
 
 
-def of_optuna(make_sampler):
-    """Returns the same for a sampler of Optuna's, without Keras."""
+def of_optuna(make_sampler: Callable[[int], Any]) -> Way:
+    """Returns a way to search by a sampler of Optuna's, without Keras."""
 
-    def scores(seed: int, trials: int) -> list[float]:
+    def search(log: Log, trials: int) -> None:
         def objective(trial):
-            value = loss(
-                trial.suggest_float("rate", *RATE, log=True),
-                2 ** trial.suggest_int("log2_width", 4, 9),
-                trial.suggest_float("dropout", *DROPOUT),
-            )
-            trial.suggest_float("idle", *IDLE)
-            return value if math.isfinite(value) else None
+            score = log.train(log.problem.suggest(trial))
+            # It refuses infinity, and fails the trial, as ours are failed.
+            return score if math.isfinite(score) else math.nan
 
-        study = optuna.create_study(sampler=make_sampler(seed))
-        study.optimize(objective, n_trials=trials, catch=(TypeError,))
-        return [_score(trial.value) for trial in study.trials]
+        study = optuna.create_study(sampler=make_sampler(log.seed))
+        study.optimize(objective, n_trials=trials)
 
-    return scores
+    return search
 
 
-def _score(value: float | None) -> float:
-    return math.inf if value is None or not math.isfinite(value) else value
-
-
-WAYS = {
-    "RandomSearch": searched(tuners.RandomSearch),
-    "QuasiRandomSearch": searched(tuners.QuasiRandomSearch),
-    "BayesianOptimization": searched(tuners.BayesianOptimization),
-    "OptunaSearch, tpe": searched(tuners.OptunaSearch, sampler="tpe"),
-    "keras_tuner.RandomSearch": searched(keras_tuner.RandomSearch),
-    "keras_tuner.BayesianOptimization": searched(keras_tuner.BayesianOptimization),
-    "optuna TPESampler": of_optuna(lambda seed: optuna.samplers.TPESampler(seed=seed)),
-    "optuna RandomSampler": of_optuna(
-        lambda seed: optuna.samplers.RandomSampler(seed=seed)
-    ),
+SAMPLERS = optuna.samplers
+WAYS: dict[str, Way] = {
+    "RandomSearch": of_tuner(tuners.RandomSearch),
+    "QuasiRandomSearch": of_tuner(tuners.QuasiRandomSearch),
+    "BayesianOptimization": of_tuner(tuners.BayesianOptimization),
+    "Hyperband": of_tuner(tuners.Hyperband),
+    "CoarseToFine": coarse_to_fine,
+    "OptunaSearch tpe": of_tuner(tuners.OptunaSearch, sampler="tpe"),
+    "OptunaSearch gp": of_tuner(tuners.OptunaSearch, sampler="gp"),
+    "OptunaSearch cmaes": of_tuner(tuners.OptunaSearch, sampler="cmaes"),
+    "keras_tuner RandomSearch": of_tuner(keras_tuner.RandomSearch),
+    "keras_tuner BayesianOptimization": of_tuner(keras_tuner.BayesianOptimization),
+    "keras_tuner Hyperband": of_tuner(keras_tuner.Hyperband),
+    "optuna RandomSampler": of_optuna(lambda seed: SAMPLERS.RandomSampler(seed=seed)),
+    "optuna QMCSampler": of_optuna(lambda seed: SAMPLERS.QMCSampler(seed=seed)),
+    "optuna TPESampler": of_optuna(lambda seed: SAMPLERS.TPESampler(seed=seed)),
+    "optuna GPSampler": of_optuna(lambda seed: SAMPLERS.GPSampler(seed=seed)),
+    "optuna CmaEsSampler": of_optuna(lambda seed: SAMPLERS.CmaEsSampler(seed=seed)),
 }
+# The panels of the picture. Each shows random search, too.
+FAMILIES = {
+    "no model": ("RandomSearch", "QuasiRandomSearch", "RandomSampler", "QMCSampler"),
+    "Gaussian process": ("BayesianOptimization", "gp", "GPSampler"),
+    "TPE, CMA-ES": ("tpe", "cmaes", "TPESampler", "CmaEsSampler"),
+    "rungs, rounds": ("Hyperband", "CoarseToFine"),
+}
+REFERENCE = "RandomSearch"
+# Okabe and Ito's, told apart by the colour-blind.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+
+
+def searched(name: str, problem: Any, seeds: int, trials: int, folder: Path) -> dict:
+    """Returns the curve of each seed, and what the searches took."""
+    path = folder / f"{problem.name}, {name}, {seeds} x {trials}.json"
+    if not path.exists():
+        logs = [Log(problem, seed) for seed in range(seeds)]
+        began = time.perf_counter()
+        with contextlib.redirect_stdout(io.StringIO()):
+            for log in logs:
+                WAYS[name](log, trials)
+        seconds = time.perf_counter() - began
+        scores = [score for log in logs for score, _, _ in log.tried]
+        diverged = sum(not math.isfinite(score) for score in scores)
+        content = {
+            "curves": [log.worth_after(trials) for log in logs],
+            "ms": 1000 * seconds / len(scores),
+            "diverged": 100 * diverged / len(scores),
+        }
+        path.write_text(json.dumps(content))
+    return json.loads(path.read_text())
+
+
+def table(problem: Any, found: dict[str, dict], marks: list[int]) -> rich.table.Table:
+    seeds = len(next(iter(found.values()))["curves"])
+    title = f"{problem.name}: {problem.label}; median (quartiles) of {seeds} searches"
+    result = rich.table.Table(title=title)
+    result.add_column("search")
+    for mark in marks:
+        result.add_column(f"{mark} trainings", justify="right")
+    result.add_column("ms a trial", justify="right")
+    result.add_column("diverged", justify="right")
+    for name, one in found.items():
+        cells = []
+        for mark in marks:
+            at_mark = [curve[mark - 1] for curve in one["curves"]]
+            low, middle, high = np.quantile(at_mark, (0.25, 0.5, 0.75))
+            cells.append(f"{middle:.4f} ({low:.4f}, {high:.4f})")
+        result.add_row(name, *cells, f"{one['ms']:.0f}", f"{one['diverged']:.0f} %")
+    return result
+
+
+def family_of(name: str) -> str:
+    return next(f for f, ends in FAMILIES.items() if name.split()[-1] in ends)
+
+
+def draw(axes: Any, problem: Any, found: dict[str, dict], family: str) -> None:
+    names = [name for name in found if family_of(name) == family]
+    kinds = list(dict.fromkeys(_kind(name) for name in names))
+    if REFERENCE in found and REFERENCE not in names:
+        axes.plot(*_median(found[REFERENCE]), color="0.6", lw=3, label=REFERENCE)
+    for name in names:
+        colour = COLOURS[kinds.index(_kind(name)) % len(COLOURS)]
+        style = {"keras_tuner": "--", "optuna": ":"}.get(name.split()[0], "-")
+        axes.plot(*_median(found[name]), style, color=colour, lw=2, label=name)
+    axes.set_title(f"{problem.name}: {family}")
+    axes.set_xlabel("trainings")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="upper right")
+
+
+def _kind(name: str) -> str:
+    """The same algorithm of another library has the same colour."""
+    same = {"RandomSampler": "RandomSearch", "QMCSampler": "QuasiRandomSearch"}
+    same |= {"TPESampler": "tpe", "CmaEsSampler": "cmaes", "GPSampler": "gp"}
+    return same.get(name.split()[-1], name.split()[-1])
+
+
+def _median(one: dict) -> tuple[range, np.ndarray]:
+    curve = np.median(one["curves"], axis=0)
+    return range(1, len(curve) + 1), curve
+
+
+def picture(problems: list[Any], found: dict[str, dict], output: Path) -> None:
+    figure, panels = plt.subplots(
+        len(problems),
+        len(FAMILIES),
+        figsize=(4.2 * len(FAMILIES), 4.2 * len(problems)),
+        sharex=True,
+        sharey="row",
+        squeeze=False,
+        layout="constrained",
+    )
+    for row, problem in zip(panels, problems, strict=True):
+        for axes, family in zip(row, FAMILIES, strict=True):
+            draw(axes, problem, found[problem.name], family)
+        # What random search has after two trainings is the top.
+        top = np.median(found[problem.name][REFERENCE]["curves"], axis=0)[1]
+        if hasattr(problem, "best"):
+            row[0].set_ylim(0.98 * problem.best, top)
+        else:
+            row[0].set_yscale("log")
+            row[0].set_ylim(top=top)
+        row[0].set_ylabel(problem.label)
+    figure.suptitle("Worth of the best settings so far, median over the seeds")
+    figure.savefig(output, dpi=110)
+    print(f"Wrote {output}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    problems = ("function", "digits")
+    parser.add_argument("--problems", nargs="+", choices=problems, default=problems)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--only", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--results", type=Path, default=Path("search_quality"))
     parser.add_argument("--output", type=Path, default=Path("search_quality.png"))
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")
+    options.results.mkdir(parents=True, exist_ok=True)
 
+    chosen = []
+    if "function" in options.problems:
+        chosen.append(search_problems.Function())
+    if "digits" in options.problems:
+        chosen.append(search_problems.Digits(options.results / "digits.npz"))
     marks = [mark for mark in MARKS if mark <= options.trials]
-    table = rich.table.Table(
-        title=f"Best score so far, {options.seeds} seeds: median (quartiles)"
-    )
-    table.add_column("search")
-    for mark in marks:
-        table.add_column(f"{mark} trials", justify="right")
-    table.add_column("ms a trial", justify="right")
-    _, axes = plt.subplots(figsize=(9, 6))
-    for name in options.only:
-        began = time.perf_counter()
-        with contextlib.redirect_stdout(io.StringIO()):
-            scores = [WAYS[name](s, options.trials) for s in range(options.seeds)]
-        seconds = time.perf_counter() - began
-        # A search that has exhausted its ideas stays where it is.
-        rows = [s + [math.inf] * (options.trials - len(s)) for s in scores]
-        best = np.minimum.accumulate(np.array(rows), axis=1)
-        cells = []
-        for mark in marks:
-            low, middle, high = np.quantile(best[:, mark - 1], (0.25, 0.5, 0.75))
-            cells.append(f"{middle:.4f} ({low:.4f}, {high:.4f})")
-        each = 1000 * seconds / (options.seeds * options.trials)
-        table.add_row(name, *cells, f"{each:.0f}")
-        medians = [statistics.median(column) for column in best.T]
-        style = "-" if "." not in name and not name.startswith("optuna") else "--"
-        axes.plot(range(1, options.trials + 1), medians, style, label=name)
-    rich.console.Console(width=110).print(table)
-    axes.set_yscale("log")
-    axes.set_xlabel("trials")
-    axes.set_ylabel("best score so far, median over seeds")
-    axes.set_title(
-        f"A function that diverges in a fifth of its space, {options.seeds} seeds"
-    )
-    axes.legend()
-    axes.grid(alpha=0.3)
-    plt.savefig(options.output, dpi=120, bbox_inches="tight")
-    print(f"Wrote {options.output}")
+    found: dict[str, dict] = {}
+    for problem in chosen:
+        found[problem.name] = {}
+        for name in options.only:
+            if "Hyperband" in name and problem.max_epochs == 1:
+                continue
+            print(f"{problem.name}: {name}", flush=True)
+            found[problem.name][name] = searched(
+                name, problem, options.seeds, options.trials, options.results
+            )
+    for problem in chosen:
+        rich.console.Console(width=130).print(
+            table(problem, found[problem.name], marks)
+        )
+        if hasattr(problem, "best"):
+            print(f"The best settings of all are worth {problem.best:.4f}.")
+    if REFERENCE in options.only:
+        picture(chosen, found, options.output)
 
 
 if __name__ == "__main__":

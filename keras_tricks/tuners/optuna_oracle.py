@@ -264,7 +264,9 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
             if settings is None:
                 return None
             return settings, *optuna_space.encode(space, settings), None
-        history = [attempt.entry for attempt in attempts]
+        history = optuna_samplers.failures_as_worst(
+            [attempt.entry for attempt in attempts], self.study.direction.name.lower()
+        )
         for settings, entry in optuna_samplers.suggestions(
             self.sampler, space, self.study, history, self.seed, trial_id
         ):

@@ -75,6 +75,36 @@ def seeded(sampler: Any, seed: int) -> Any:
     return own
 
 
+def failures_as_worst(history: list[Any], direction: str) -> list[Any]:
+    """Returns entries in which those that failed have the worst score of the others.
+
+    Optuna's samplers pass over failed trials. A Gaussian process then knows nothing of
+    a region that diverges, and suggests it again and again.
+
+    Args:
+        history: The entries. One without a score to compare with stays as it is.
+        direction: `"minimize"` or `"maximize"`.
+    """
+    states = optuna().trial.TrialState
+    scores = [entry.value for entry in history if entry.state == states.COMPLETE]
+    if not scores:
+        return history
+    worst = max(scores) if direction == "minimize" else min(scores)
+
+    def judged(entry: Any) -> Any:
+        if entry.state != states.FAIL:
+            return entry
+        return optuna().trial.create_trial(
+            state=states.COMPLETE,
+            value=worst,
+            params=entry.params,
+            distributions=entry.distributions,
+            system_attrs=entry.system_attrs,
+        )
+
+    return [judged(entry) for entry in history]
+
+
 def suggestion(
     sampler: Any, space: list[Any], study: Any, history: list[Any]
 ) -> tuple[points.Settings, Any]:

@@ -47,7 +47,9 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
     score that it had so far; in the leaderboard's records its `error` says that it was
     pruned, and Optuna lists it as pruned.
 
-    Infinite and NaN scores are told as failed, never as values. Settings that a trial
+    Infinite and NaN scores are told as failed, never as values; to the sampler, trials
+    without a score count as those with the worst one so far, so that it learns where
+    not to go. Settings that a trial
     has had are not tried again: random ones take their place, and the search ends when
     a small space has none left.
 

@@ -5,7 +5,7 @@
 | `Float`, `Int`, linear, with a step or without | the same range and step |
 | `Float`, `Int`, `"log"` without a step | the same range, `log=True` |
 | `Float`, `Int`, `"reverse_log"` without a step | `<name> mirrored`: `min + max - value`, `log=True` |
-| `"log"` and `"reverse_log"` with a step | a category for each value |
+| `"log"` and `"reverse_log"` with a step | `<name> step`: which of its values, counted from 0 |
 | `Choice`, `Boolean` | a category for each value; Optuna knows no order of them |
 | `Fixed` | nothing |
 
@@ -93,7 +93,7 @@ def parameter(hp: Any, name: str) -> Parameter | None:
     if hp.sampling == "linear":
         return _linear(hp, name)
     if hp.step is not None:
-        return _categories(name, list(hp.values))
+        return _steps(hp, name)
     kind = type(hp.min_value)
     low, high = hp.min_value, hp.max_value
     distribution = _class_of(hp)(low, high, log=True)
@@ -126,6 +126,18 @@ def _linear(hp: Any, name: str) -> Parameter:
         lambda value: values[index(value)],
         lambda value: decimals[index(value)],
     )
+
+
+def _steps(hp: Any, name: str) -> Parameter:
+    # Optuna has no such range; categories would hide the order of the values from it.
+    values = list(hp.values)
+    distribution = optuna().distributions.IntDistribution(0, len(values) - 1)
+
+    def index(value: Any) -> int:
+        # By closeness: a float may have come through other sums than these.
+        return min(range(len(values)), key=lambda n: abs(values[n] - value))
+
+    return Parameter(f"{name} step", distribution, lambda n: values[n], index)
 
 
 def _categories(name: str, values: list[Any]) -> Parameter:
