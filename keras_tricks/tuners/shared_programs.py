@@ -34,6 +34,7 @@ from keras_tricks.tuners import cross_validation
 from keras_tricks.tuners import fit_plan
 from keras_tricks.tuners import judgement
 from keras_tricks.tuners import one_trial
+from keras_tricks.tuners import store
 from keras_tricks.tuners import tensorflow_hooks
 from keras_tricks.tuners.running_trial import RunningTrial
 
@@ -375,8 +376,11 @@ class SharedPrograms:
     def _end_trained(self, trials: list[_Taken]) -> None:
         trained = [each for each in dict.fromkeys(trials) if each.is_trained]
         with self.tuner.own_oracle.writing_together():
-            self._write_weights(trained)
-            self._end(trained)
+            with store.flushed_together():
+                self._write_weights(trained)
+            # The records are there before a trial counts as ended.
+            with store.flushed_together():
+                self._end(trained)
 
     def _write_weights(self, trained: list[_Taken]) -> None:
         """Writes the best weights of the trials that may be among the best ones."""

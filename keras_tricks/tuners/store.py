@@ -11,6 +11,7 @@ import shutil
 import socket
 from collections.abc import Collection
 from collections.abc import Iterator
+from concurrent import futures
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -59,14 +60,54 @@ def whole_file(path: str | os.PathLike[str], durable: bool = True) -> Iterator[P
     try:
         yield temporary
         if temporary.exists():
+            if durable and _waiting is not None:
+                _waiting.append((temporary, path))
+                return
             if durable:
-                with open(temporary, "r+b") as file:
-                    # A rename may otherwise reach the disk before the content does.
-                    os.fsync(file.fileno())
+                _flush(temporary)
             os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def flushed_together() -> Iterator[None]:
+    """Has the durable files that are written inside appear at the end, all at once.
+
+    The disk then takes them side by side, instead of one after the other.
+
+    Raises:
+        StorageError: If the folder cannot be written, for instance a full disk.
+    """
+    global _waiting
+    if _waiting is not None:
+        yield
+        return
+    _waiting = []
+    try:
+        yield
+    finally:
+        files, _waiting = _waiting, None
+        try:
+            with futures.ThreadPoolExecutor(max_workers=8) as pool:
+                list(pool.map(_flush, [temporary for temporary, _ in files]))
+            for temporary, path in files:
+                os.replace(temporary, path)
+        except OSError as error:
+            for temporary, _ in files:
+                temporary.unlink(missing_ok=True)
+            raise storage_error(error, files[0][1]) from error
+
+
+# Files that are written but not yet there; None while each is flushed by itself.
+_waiting: list[tuple[Path, Path]] | None = None
+
+
+def _flush(path: Path) -> None:
+    """Waits until the disk has a file: its rename may else come before its content."""
+    with open(path, "r+b") as file:
+        os.fsync(file.fileno())
 
 
 def write_text(path: str | os.PathLike[str], text: str, durable: bool = True) -> None:
