@@ -143,9 +143,9 @@ def coarse_to_fine(log: Log, trials: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tuners.CoarseToFine(
             Hypermodel(log),
-            rounds=3,
+            rounds=2,
             # Each round ends with three trainings that show the spread.
-            trials_per_round=trials // 3 - 3,
+            trials_per_round=trials // 2 - 3,
             limits=log.problem.limits,
             hyperparameters=log.problem.space(),
             seed=log.seed,

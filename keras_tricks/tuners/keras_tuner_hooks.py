@@ -31,11 +31,13 @@ of its own, so that a KerasTuner release that moves one of them fails there, by 
 | `oracle_chief.OracleServicer` | 1.4.7, 1.4.8 | translates the workers' requests; the server around it never ends when a worker dies, and otherwise 20 seconds late |
 | `protos` | 1.4.7, 1.4.8 | registers it |
 | `Oracle._display` | 1.4.7, 1.4.8 | prints the settings of every trial through our progress bar; the public `verbose` would do, if `search` did not set it |
+| `BayesianOptimizationOracle._vectorize_trials` | 1.4.7, 1.4.8 | what the Gaussian process is shown, which passes over failed trials: it suggests a region that diverges again and again |
 | `BayesianOptimizationOracle._random_state` | 1.4.7, 1.4.8 | is not saved, so that a resumed search would repeat the random starting points of the first trials |
 """  # noqa: E501
 
 import collections
 import contextlib
+import copy
 import os
 import time
 import warnings
@@ -282,6 +284,8 @@ class OracleHooks:
     is_to_be_saved: bool = False
 
     seed: int
+    objective: Any
+    trials: dict[str, Any]
     start_order: list[str]
     end_order: list[str]
     ongoing_trials: dict[str, Any]
@@ -439,3 +443,20 @@ class BayesianOracleHooks(OracleHooks):
         super().seed_suggestion(trial_id)
         seed = seeds.derived_seed(self.seed, trial_id, "starting points")
         self._random_state = np.random.RandomState(seed)
+
+    def _vectorize_trials(self) -> tuple[np.ndarray, np.ndarray]:
+        """Shows the Gaussian process failed trials, too, with the worst score."""
+        every = self.trials
+        scores = [t.score for t in every.values() if t.status == "COMPLETED"]
+        worst = (min if self.objective.direction == "max" else max)(scores)
+        self.trials = {}
+        for trial_id, trial in every.items():
+            # One whose files were lost has no settings.
+            if trial.status == "FAILED" and trial.hyperparameters.values:
+                trial = copy.copy(trial)
+                trial.status, trial.score = "COMPLETED", worst
+            self.trials[trial_id] = trial
+        try:
+            return super()._vectorize_trials()  # type: ignore[misc]
+        finally:
+            self.trials = every

@@ -45,6 +45,10 @@ USED_BY = {
     ("Tuner", "_get_checkpoint_fname"): keras_tuner.Tuner.run_trial,
     (
         "BayesianOptimizationOracle",
+        "_vectorize_trials",
+    ): keras_tuner.oracles.BayesianOptimizationOracle.populate_space,
+    (
+        "BayesianOptimizationOracle",
         "_random_state",
     ): keras_tuner.oracles.BayesianOptimizationOracle.populate_space,
 }
@@ -144,6 +148,30 @@ def test_starting_points_depend_on_the_trial_only():
     first = starting_points("3")
     assert starting_points("4") != first
     assert starting_points("3") == first
+
+
+@pytest.mark.parametrize(("direction", "worst"), [("min", 3.0), ("max", -1.0)])
+def test_a_gaussian_process_is_shown_failed_trials_as_the_worst(direction, worst):
+    """`_vectorize_trials`: KerasTuner's leaves them out, and minimizes."""
+    sign = 1 if direction == "min" else -1
+    shown = {}
+    for module in (oracles, keras_tuner.oracles):
+        oracle = module.BayesianOptimizationOracle(
+            objective=keras_tuner.Objective("score", direction), seed=0
+        )
+        for number, score in enumerate((1.0, None, 3.0)):
+            hp = keras_tuner.HyperParameters()
+            hp.Float("x", 0.0, 1.0)
+            hp.values["x"] = 0.2 * number
+            oracle.update_space(hp)
+            trial = keras_tuner.engine.trial.Trial(hp, trial_id=str(number))
+            trial.status = "FAILED" if score is None else "COMPLETED"
+            trial.score = score
+            oracle.trials[trial.trial_id] = trial
+        shown[module] = [array.ravel().tolist() for array in oracle._vectorize_trials()]
+        assert oracle.trials["1"].status == "FAILED"
+    assert shown[keras_tuner.oracles] == [[0.0, 0.4], [sign * 1.0, sign * 3.0]]
+    assert shown[oracles] == [[0.0, 0.2, 0.4], [sign * 1.0, worst, sign * 3.0]]
 
 
 def test_the_servicer_answers_what_workers_ask():
