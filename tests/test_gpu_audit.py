@@ -12,6 +12,11 @@ import tensorflow as tf
 
 import keras_tricks.hypermodels
 import keras_tricks.schedules
+from keras_tricks.training import packing
+from keras_tricks.training.data import Data
+from keras_tricks.training.networks import Network
+from keras_tricks.training.programs import ProgramCache
+from keras_tricks.training.progress import Run
 from tests import traced_steps
 from tests.gpu_kernels import assert_gpu_kernels
 from tests.gpu_kernels import gpu_kernel_gaps
@@ -104,3 +109,41 @@ def test_a_step_that_can_raise_has_gpu_kernels_for_all_but_its_message(clipping)
 @pytest.mark.parametrize("hypermodel", traced_steps.HYPERMODELS)
 def test_the_training_step_of_a_hypermodel_has_gpu_kernels(hypermodel):
     assert_trains_on_gpu_kernels(traced_steps.hypermodel_program(hypermodel))
+
+
+PACKED = {
+    "HyperMLP": (
+        lambda: keras_tricks.hypermodels.HyperMLP((6,), 3, total_steps=9),
+        np.ones((20, 6), "float32"),
+    ),
+    "HyperTextCNN": (
+        lambda: keras_tricks.hypermodels.HyperTextCNN(12, 6, 3, total_steps=9),
+        np.ones((20, 6), "int32"),
+    ),
+}
+
+
+@requires_gpu_registry
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("hypermodel", PACKED)
+def test_an_epoch_of_trials_together_has_gpu_kernels(hypermodel, packed):
+    """The functions that were traced, whole epochs of training and of validation."""
+    make, x = PACKED[hypermodel]
+    network = Network(make().build)
+    data = Data(tf.constant(x), tf.zeros(20, tf.int32), None, 8, 0)
+    data.validation = data.x, data.y
+    cache = ProgramCache()
+    trials = []
+    for seed in range(2):
+        hp = keras_tuner.HyperParameters()
+        functional, trial = network.trial(cache, hp, seed, data, 3)
+        trials.append(trial)
+    program = cache.program(functional, packed=packed)
+    packing.run(program, trials, data, Run(1))
+    # Of a shape, which is on the host anyway: TensorFlow's own form of a product over
+    # several trials splits it.
+    shapes = {("Split", (("T", ("int32",)),))} if packed else set()
+    for function in (program.train_epoch, program.evaluate):
+        (traced,) = function._list_all_concrete_functions()
+        gaps = {(gap.op, gap.dtypes) for gap in gpu_kernel_gaps(traced)}
+        assert gaps <= shapes

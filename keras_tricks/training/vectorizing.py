@@ -56,12 +56,22 @@ def _each(operation: Any, inputs: list) -> list:
         if name not in (*names, "name")
     }
     (num_trials,) = {t.shape[0] for t, stacked in inputs if stacked}
-    each = [tf.unstack(t) if stacked else [t] * num_trials for t, stacked in inputs]
+    each = [_unstacked(t) if stacked else [t] * num_trials for t, stacked in inputs]
     outputs = [
         tf.nest.flatten(run(**dict(zip(names, own, strict=True)), **attributes))
         for own in zip(*each, strict=True)
     ]
     return [tf.stack(output) for output in zip(*outputs, strict=True)]
+
+
+def _unstacked(tensor: Any) -> list:
+    """Returns the parts of a tensor along its first axis."""
+    if tensor.dtype != tf.uint64:
+        return tf.unstack(tensor)
+    # Keys of random generators, which GPUs have no kernel to take apart.
+    return [
+        tf.bitcast(part, tf.uint64) for part in tf.unstack(tf.bitcast(tensor, tf.int64))
+    ]
 
 
 _ONE_BY_ONE = (

@@ -119,7 +119,9 @@ class BayesianOptimization(TunerMixin, keras_tuner.BayesianOptimization):
     """Bayesian optimization: a Gaussian process over the scores suggests settings.
 
     A drop-in subclass of `keras_tuner.BayesianOptimization`; what it adds is told at
-    `RandomSearch`. Failed and infeasible trials are not shown to the Gaussian process.
+    `RandomSearch`. Failed and infeasible trials count as the worst one so far, so that
+    the Gaussian process learns where not to go. With `packed_trials` each trial of a
+    pack is suggested as if those before it had ended a little worse than expected.
     KerasTuner needs scikit-learn and scipy for it without requiring them; this package
     requires both, so that it runs on a fresh install.
 
