@@ -77,7 +77,8 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
         if self.running_trial is None:
             return
         self.running_trial.set_model(model)
-        if keras.config.backend() == "tensorflow":
+        is_alone = self.distribution_strategy is None  # type: ignore[attr-defined]
+        if is_alone and keras.config.backend() == "tensorflow":
             from keras_tricks.tuners import common_order  # It needs TensorFlow.
 
             common_order.use_common_order(model, self.own_oracle.seed)
