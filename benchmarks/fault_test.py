@@ -21,6 +21,7 @@ end.
 """
 
 import argparse
+import collections
 import contextlib
 import json
 import math
@@ -36,7 +37,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests import postgresql  # noqa: E402 (needs the line above)
+from keras_tricks.tuners.workers import MOST_LEASES  # noqa: E402 (needs the line above)
+from tests import postgresql  # noqa: E402
 from tests.tuners import fault_search  # noqa: E402
 from tests.tuners import toys  # noqa: E402
 
@@ -73,9 +75,19 @@ class Trials:
         return [(rate, int(process), float(when)) for _, rate, process, when in fields]
 
     def victims(self, processes: list[int]) -> list[int]:
-        """Returns those of the processes that have begun a training."""
-        busy = {process for _, process, _ in self.begun()}
-        return [process for process in processes if process in busy]
+        """Returns those of the processes that have begun a training.
+
+        A trial that has cost `MOST_LEASES` workers their lives is given up, so that one
+        that was begun so often is spared.
+        """
+        begun = self.begun()
+        times = collections.Counter(rate for rate, _, _ in begun)
+        last = {process: rate for rate, process, _ in begun}
+        return [
+            process
+            for process in processes
+            if process in last and times[last[process]] < MOST_LEASES - 1
+        ]
 
     def needless(self) -> int:
         """Returns how many trainings were begun of trials seen to be completed."""
@@ -83,16 +95,33 @@ class Trials:
             when > self.seen.get(rate, math.inf) for rate, _, when in self.begun()
         )
 
+    def errors(self) -> list[str]:
+        """Returns the messages of the trials that failed."""
+        if not self.storage:
+            trials = self._files()
+            return [str(t["message"]) for t in trials if t["status"] == "FAILED"]
+        attributes = [entry.user_attrs for entry in self._entries()]
+        return [one["error"] for one in attributes if one.get("error")]
+
     def _in_files(self) -> list[tuple[str, float]]:
-        files = self.folder.glob("untitled_project/trial_*/trial.json")
-        trials = [json.loads(path.read_text()) for path in files]
         return [
             (_text(trial["hyperparameters"]["values"]["rate"]), trial["score"])
-            for trial in trials
+            for trial in self._files()
             if trial["status"] == "COMPLETED"
         ]
 
+    def _files(self) -> list[dict]:
+        files = self.folder.glob("untitled_project/trial_*/trial.json")
+        return [json.loads(path.read_text()) for path in files]
+
     def _in_study(self) -> list[tuple[str, float]]:
+        return [
+            (_text(entry.params["rate"]), entry.value)
+            for entry in self._entries()
+            if entry.state.name == "COMPLETE"
+        ]
+
+    def _entries(self) -> list:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -103,11 +132,7 @@ class Trials:
         if not optuna.get_all_study_names(storage):
             return []
         study = optuna.load_study(storage=storage, study_name=fault_search.STUDY)
-        complete = (optuna.trial.TrialState.COMPLETE,)
-        return [
-            (_text(entry.params["rate"]), entry.value)
-            for entry in study.get_trials(states=complete)
-        ]
+        return study.get_trials()
 
 
 def _text(rate: float) -> str:
@@ -222,6 +247,7 @@ def main() -> None:
         kills = run(trials, options)
         elapsed = time.monotonic() - started
         found = trials.completed()
+        errors = trials.errors()
         again, needless = len(trials.begun()) - len(found), trials.needless()
 
     difference = math.nan
@@ -234,6 +260,7 @@ def main() -> None:
     cells = (*cells, f"{difference:.3g}", f"{elapsed:.0f}")
     print("".join(f"{cell:>12}" for cell in cells))
     if needless or difference != 0 or 0 in kills:
+        print(*errors, sep="\n")
         raise SystemExit("Trials are missing, run twice or score differently.")
 
 
