@@ -9,6 +9,7 @@ import keras_tuner
 from keras_tricks.hypermodels.layers import ScalarDropout
 from keras_tricks.hypermodels.losses import hyper_loss
 from keras_tricks.hypermodels.optimizer_space import hyper_optimizer
+from keras_tricks.hypermodels.optimizer_space import optimizer_settings
 from keras_tricks.schedules import arguments
 
 _PACKAGE = "keras_tricks.hypermodels."
@@ -133,15 +134,36 @@ class HyperClassifier(keras_tuner.HyperModel):
         return args, kwargs
 
     def compile_arguments(
-        self, hp: keras_tuner.HyperParameters, total_steps: int
+        self,
+        hp: keras_tuner.HyperParameters,
+        total_steps: int,
+        *,
+        used_before: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Returns the arguments of the model's `compile` for a run of some updates."""
+        """Returns the arguments of the model's `compile` for a run of some updates.
+
+        Args:
+            hp: The hyperparameters of the trial.
+            total_steps: Optimizer updates of the whole run.
+            used_before: Optimizers of earlier calls, by kind. One of them is then
+                returned with other numbers, to be read only until the next call: a
+                new one takes four times as long.
+        """
         return {
-            "optimizer": self.optimizer(hp, total_steps),
+            "optimizer": self._optimizer_to_read(hp, total_steps, used_before),
             "loss": hyper_loss(hp),
             "metrics": ["accuracy"],
             "jit_compile": self.jit_compile,
         }
+
+    def _optimizer_to_read(self, hp, total_steps: int, used_before: dict | None):
+        if used_before is None or type(self).optimizer is not HyperClassifier.optimizer:
+            return self.optimizer(hp, total_steps)
+        settings = optimizer_settings(hp, total_steps, **self.optimizer_arguments)
+        if settings.name not in used_before:
+            used_before[settings.name] = settings.optimizer()
+        settings.set_in(used_before[settings.name])
+        return used_before[settings.name]
 
     def same_network(self, hp: keras_tuner.HyperParameters) -> int | None:
         """Returns the number of the network that `build` made for settings like `hp`.

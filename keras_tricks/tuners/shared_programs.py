@@ -158,6 +158,7 @@ class SharedPrograms:
         self._sizes: dict[int, int] = {}
         self._reason = why_not(tuner)
         self._networks: dict[Any, Network] = {}
+        self._optimizers: dict[str, Any] = {}
         self._logged: set[str] = set()
         self._window = _window_of(tuner) if self._reason is None else 1
         # Their data differ, so that each fold has trials of its own to be packed.
@@ -290,7 +291,9 @@ class SharedPrograms:
 
     def _compile_arguments(self, trial: Any) -> dict[str, Any]:
         hypermodel, hp = _innermost(self.tuner.hypermodel), trial.hyperparameters
-        arguments = hypermodel.compile_arguments(hp, hypermodel.total_steps)
+        arguments = hypermodel.compile_arguments(
+            hp, hypermodel.total_steps, used_before=self._optimizers
+        )
         return {**arguments, "rate": hypermodel.fed_rate(hp)}
 
     def _parameters(self, functional: FunctionalModel) -> int:

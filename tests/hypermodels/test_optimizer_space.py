@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from keras_tricks.hypermodels import hyper_optimizer
+from keras_tricks.hypermodels.optimizer_space import optimizer_settings
 from keras_tricks.optimizers import AdamWeightDecay
 from keras_tricks.optimizers import ClippedOptimizer
 from tests.hypermodels import cases
@@ -172,3 +173,31 @@ def test_bad_arguments_are_refused(arguments, message):
 def test_a_declared_optimizer_that_is_no_choice_is_refused(name):
     with pytest.raises(ValueError, match=r"one of 'adam', 'adamw'\. Received: "):
         hyper_optimizer(cases.fixed(optimizer=name), 10, optimizers=("adam", "adamw"))
+
+
+@pytest.mark.parametrize("name", ["adam", "nadam", "adamw", "sgd"])
+def test_an_optimizer_that_is_used_again_is_as_a_new_one(name):
+    """In its configuration and in what its variables hold."""
+    space = keras_tuner.HyperParameters()
+    space.Fixed("optimizer", name)
+    hyper_optimizer(space, 100)
+    for number in ("beta_1", "beta_2", "epsilon"):
+        space.values[number] = 0.5
+    first, other = space.copy(), space.copy()
+    generator = np.random.default_rng(0)
+    for hp in space.space:
+        if isinstance(hp, FLOAT) and space.is_active(hp):
+            other.values[hp.name] = hp.prob_to_value(generator.random())
+    optimizer = optimizer_settings(first, 100).optimizer()
+    settings = optimizer_settings(other, 70)
+    settings.set_in(optimizer)
+    fresh = settings.optimizer()
+    # Keras numbers the names that it makes up.
+    fresh.inner_optimizer.name = optimizer.inner_optimizer.name
+    for one, another in (
+        (optimizer, fresh),
+        (optimizer.inner_optimizer, fresh.inner_optimizer),
+    ):
+        assert one.get_config() == another.get_config()
+        for variable, same in zip(one.variables, another.variables, strict=True):
+            np.testing.assert_array_equal(variable.numpy(), same.numpy())
