@@ -312,7 +312,7 @@ def test_each_trial_is_on_disk_before_the_next(tuner_class, tmp_path):
 def test_a_finished_search_is_taken_up_and_not_run_again(tuner_class, searched):
     class Refusing(keras_tuner.HyperModel):
         def build(self, hp):
-            return toys.build(hp)
+            return toys.build_of(tuner_class)(hp)
 
         def fit(self, hp, model, *args, **kwargs):
             raise AssertionError("A finished trial was run again.")
@@ -331,7 +331,7 @@ def test_an_interrupted_search_ends_as_if_it_had_not_been(
         fits = 0
 
         def build(self, hp):
-            return toys.build(hp)
+            return toys.build_of(tuner_class)(hp)
 
         def fit(self, hp, model, *args, **kwargs):
             if self.fits == 1:
@@ -352,7 +352,8 @@ def test_a_trial_that_diverges_in_training_is_never_best(tuner_class, tmp_path):
     def build(hp):
         rate = hp.Choice("rate", [1e-2, 1e30])
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
-        model.compile(keras.optimizers.SGD(rate), "mse")
+        eagerly = toys.build_of(tuner_class) is toys.build_eagerly
+        model.compile(keras.optimizers.SGD(rate), "mse", run_eagerly=eagerly)
         return model
 
     tuner = tuner_class(build, "val_loss", max_trials=2, seed=0, directory=tmp_path)
