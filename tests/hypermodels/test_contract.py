@@ -1,5 +1,8 @@
 """What holds for every hypermodel of the package."""
 
+import functools
+from typing import NamedTuple
+
 import keras
 import keras_tuner
 import numpy as np
@@ -94,31 +97,66 @@ def test_building_anew_declares_nothing_new(case):
     assert len(set(declared)) == len(declared)
 
 
-def test_one_epoch_lowers_the_loss_below_chance(case):
-    keras.utils.set_random_seed(0)
-    hypermodel = case.make(epochs=1, batch_size=4, total_steps=1)
-    hp = cases.fixed(learning_rate=0.01)
-    x, y = case.data(240)
-    model = hypermodel.build(hp)
-    loss_before, _ = model.evaluate(x, y, verbose=0)
-    hypermodel.fit(hp, model, x, y, verbose=0)
+class Trained(NamedTuple):
+    """A model as it is after `fit`, and what it was before.
+
+    Attributes:
+        model: After two epochs on three quarters of 160 examples, four at a time.
+        data: The examples and their labels.
+        loss_before: Of all examples, by NumPy from the logits.
+        compiled_before: Whether `build` compiled the model.
+    """
+
+    model: keras.Model
+    data: tuple[np.ndarray, np.ndarray]
+    loss_before: float
+    compiled_before: bool
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """`trained(case)` trains once for all tests of the case."""
+
+    @functools.cache
+    def train(case):
+        keras.utils.set_random_seed(0)
+        hypermodel = case.make(epochs=2, batch_size=4)
+        hp = cases.fixed(learning_rate=0.01)
+        x, y = case.data(160)
+        model = hypermodel.build(hp)
+        compiled = model.compiled
+        loss = cross_entropy(np.asarray(model(x)), y)
+        hypermodel.fit(hp, model, x, y, validation_split=0.25, verbose=0)
+        return Trained(model, (x, y), loss, compiled)
+
+    return train
+
+
+def cross_entropy(logits, labels):
+    logits = logits.astype("float64")
+    log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return -log_p[np.arange(len(labels)), labels].mean()
+
+
+def test_short_training_lowers_the_loss_below_chance(case, trained):
+    model, (x, y), loss_before, _ = trained(case)
     loss, accuracy = model.evaluate(x, y, verbose=0)
     assert loss < loss_before
     assert loss < np.log(cases.NUM_CLASSES) / 2
     assert accuracy > 0.8
 
 
-def test_the_schedule_spans_the_updates_that_fit_makes(case):
-    hypermodel, hp = case.make(epochs=2, batch_size=10), keras_tuner.HyperParameters()
-    model = hypermodel.build(hp)
-    assert not model.compiled
-    hypermodel.fit(hp, model, *case.data(48), validation_split=0.25, verbose=0)
+def test_the_schedule_spans_the_updates_that_fit_makes(case, trained):
+    """By hand: two epochs of 120 examples, four at a time."""
+    model = trained(case).model
+    assert not trained(case).compiled_before
     config = model.optimizer.inner_optimizer.get_config()["learning_rate"]["config"]
-    assert int(model.optimizer.iterations) == config["decay_steps"] == 2 * 4
+    assert int(model.optimizer.iterations) == config["decay_steps"] == 2 * 30
 
 
-def final_losses(case, *, batches=4, **compiling):
+def final_losses(case, **compiling):
     """The losses of a short training, whose batches and weights are always the same."""
+    batches = 2
     keras.utils.set_random_seed(0)
     # Dropout would draw other numbers in XLA, and in other dtypes.
     hp = cases.fixed(dropout=0.0, learning_rate=1e-3)
@@ -130,16 +168,23 @@ def final_losses(case, *, batches=4, **compiling):
     return model.fit(x, y, **fit).history["loss"]
 
 
-def test_jit_compiled_training_equals_eager_training(case):
-    compiled = final_losses(case, batches=2, jit_compile=True)
-    eager = final_losses(case, batches=2, run_eagerly=True, jit_compile=False)
-    np.testing.assert_allclose(compiled, eager, rtol=1e-4)
+@pytest.fixture(scope="module")
+def eager_losses():
+    """`eager_losses(case)` in float32, the reference of compiled training."""
+    return functools.cache(
+        lambda case: final_losses(case, run_eagerly=True, jit_compile=False)
+    )
+
+
+def test_jit_compiled_training_equals_eager_training(case, eager_losses):
+    compiled = final_losses(case, jit_compile=True)
+    np.testing.assert_allclose(compiled, eager_losses(case), rtol=1e-4)
 
 
 def test_training_in_mixed_precision_gives_nearly_the_losses_of_float32(
-    case, dtype_policy
+    case, eager_losses, dtype_policy
 ):
-    full = final_losses(case)
+    full = eager_losses(case)
     dtype_policy("mixed_float16")
     mixed = final_losses(case)
     # Half precision keeps three digits.
@@ -148,11 +193,8 @@ def test_training_in_mixed_precision_gives_nearly_the_losses_of_float32(
     assert mixed[1] < mixed[0]
 
 
-def test_a_trained_model_is_saved_and_loaded(case, tmp_path):
-    hypermodel, hp = case.make(epochs=1), keras_tuner.HyperParameters()
-    x, y = case.data(48)
-    model = hypermodel.build(hp)
-    hypermodel.fit(hp, model, x, y, verbose=0)
+def test_a_trained_model_is_saved_and_loaded(case, trained, tmp_path):
+    model, (x, y), *_ = trained(case)
     model.save(tmp_path / "model.keras")
     restored = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(

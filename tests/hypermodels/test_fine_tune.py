@@ -407,9 +407,11 @@ def test_training_goes_on_from_a_saved_file_as_if_it_had_not_stopped(
         fixed={"layer_decay": 0.7, "dropout": 0.0, "frozen_stages": 1},
     )
     fit = {"batch_size": 4, "shuffle": False, "verbose": 0}
+    model.run_eagerly = True
     model.fit(FEATURES, LABELS, **fit)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
+    loaded.run_eagerly = True
     model.fit(FEATURES, LABELS, **fit)
     loaded.fit(FEATURES, LABELS, **fit)
     assert_weights_equal(loaded, model)

@@ -84,7 +84,7 @@ def without_batches(data: Data, batches: slice) -> Data:
 
 
 class Network(keras.Sequential):
-    """Two layers, which `fit` can train on several workers.
+    """Two layers of one weight each, which `fit` can train on several workers.
 
     There Keras's own model fails with every optimizer, before the first step and after
     it (keras-team/keras issue 20585): `fit` averages a batch over the workers to learn
@@ -95,8 +95,8 @@ class Network(keras.Sequential):
         super().__init__(
             [
                 keras.Input((FEATURES,)),
-                keras.layers.Dense(4, activation="tanh"),
-                keras.layers.Dense(1),
+                keras.layers.Dense(4, activation="tanh", use_bias=False),
+                keras.layers.Dense(1, use_bias=False),
             ]
         )
 
@@ -150,7 +150,7 @@ class Words(Network):
                 keras.Input((FEATURES,), dtype="int32"),
                 keras.layers.Embedding(7, 3),
                 keras.layers.GlobalAveragePooling1D(),
-                keras.layers.Dense(1),
+                keras.layers.Dense(1, use_bias=False),
             ],
         )
 
@@ -192,13 +192,14 @@ def dealt_out(strategy, array: np.ndarray):
     return strategy.experimental_distribute_values_from_function(part)
 
 
-def custom_step(strategy, model):
-    """A function that makes one compiled step on a global batch."""
-    optimizer = model.optimizer
+def custom_step(strategy, *models):
+    """A function that makes one compiled step of each model on a global batch."""
     with strategy.scope():
-        optimizer.build(model.trainable_variables)
+        for model in models:
+            model.optimizer.build(model.trainable_variables)
 
-    def replica_step(x, y):
+    def step_of(model, x, y):
+        optimizer = model.optimizer
         with tf.GradientTape() as tape:
             errors = keras.ops.square(model(x, training=True) - y)
             loss = optimizer.scale_loss(keras.ops.sum(errors) / ROWS)
@@ -206,6 +207,10 @@ def custom_step(strategy, model):
         optimizer.apply_gradients(
             zip(gradients, model.trainable_variables, strict=True)
         )
+
+    def replica_step(x, y):
+        for model in models:
+            step_of(model, x, y)
 
     @tf.function
     def step(x, y):
@@ -248,22 +253,17 @@ def loop(strategy) -> dict:
 
 def one_update(strategy) -> dict:
     """Where one step of SGD at a rate of 1 takes the line's weights from 0."""
-
-    def moved(limit: float, built_in: bool) -> np.ndarray:
-        def make_optimizer():
-            if built_in:
-                return keras.optimizers.SGD(1.0, global_clipnorm=limit)
-            return ClippedOptimizer(keras.optimizers.SGD(1.0), global_clipnorm=limit)
-
-        return weights_of(
-            fitted(strategy, make_optimizer, line_rows(), make_model=Line)
+    optimizers = {}
+    for limit in (1.0, 9.0):
+        optimizers[f"clipped_{limit}"] = lambda limit=limit: ClippedOptimizer(
+            keras.optimizers.SGD(1.0), global_clipnorm=limit
         )
-
-    return {
-        f"{name}_{limit}": moved(limit, built_in=name == "built_in")
-        for limit in (1.0, 9.0)
-        for name in ("clipped", "built_in")
-    }
+        optimizers[f"built_in_{limit}"] = lambda limit=limit: keras.optimizers.SGD(
+            1.0, global_clipnorm=limit
+        )
+    models = {name: compiled(strategy, make, Line) for name, make in optimizers.items()}
+    custom_step(strategy, *models.values())(*line_rows())
+    return {name: weights_of(model) for name, model in models.items()}
 
 
 def changed_limit(strategy) -> dict:

@@ -1,5 +1,6 @@
 """Every model of Keras Applications against the numbers that others published."""
 
+import functools
 import inspect
 
 import keras
@@ -79,6 +80,11 @@ def build(name):
     return getattr(keras.applications, name)(weights=None)
 
 
+@functools.cache
+def counted(name, trainable=True):
+    return count_parameters(lambda: build(name), trainable)
+
+
 def builders():
     """The names of the functions that make a model."""
     return {
@@ -95,24 +101,23 @@ def test_every_model_has_a_published_number():
 
 @pytest.mark.parametrize("name", KERAS_TABLE)
 def test_a_model_has_the_number_of_keras_table(name):
-    assert count_parameters(lambda: build(name), None) == KERAS_TABLE[name]
+    assert counted(name, None) == KERAS_TABLE[name]
 
 
 @pytest.mark.parametrize("name", TORCHVISION_TABLE)
 def test_a_model_trains_the_number_of_torchvisions_table(name):
-    assert count_parameters(lambda: build(name)) == TORCHVISION_TABLE[name]
+    assert counted(name) == TORCHVISION_TABLE[name]
 
 
 @pytest.mark.parametrize("name", IN_MILLIONS)
 def test_a_model_has_the_published_millions(name):
     published, digits = IN_MILLIONS[name]
-    counted = count_parameters(lambda: build(name), None)
-    assert round(counted / 1e6, digits) == published
+    assert round(counted(name, None) / 1e6, digits) == published
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_model_without_weights_has_the_number_of_the_allocated_one(name):
     model = build(name)
     trained = sum(weight.numpy().size for weight in model.trainable_weights)
-    assert count_parameters(lambda: build(name), None) == model.count_params()
-    assert count_parameters(lambda: build(name)) == trained
+    assert counted(name, None) == model.count_params()
+    assert counted(name) == trained

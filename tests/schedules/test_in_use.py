@@ -96,6 +96,13 @@ def assert_close(trained, expected):
     assert [LABELS[number] for number in np.flatnonzero(different)] == []
 
 
+def trained_from_ones():
+    """The kernel after training from weights that are the same on every backend."""
+    model = compiled_model(all_schedules())
+    model.set_weights([np.ones_like(weights) for weights in model.get_weights()])
+    return train(model)
+
+
 @pytest.fixture(scope="module")
 def uninterrupted():
     return train(compiled_model(all_schedules()))

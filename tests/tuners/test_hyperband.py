@@ -144,7 +144,7 @@ class Watched(keras_tuner.HyperModel):
         self.ended_with = {}
 
     def build(self, hp):
-        return toys.build(hp)
+        return toys.build_eagerly(hp)
 
     def fit(self, hp, model, *args, **kwargs):
         self.begun_with.append(model.get_weights())
@@ -164,7 +164,8 @@ def trained(folder, hypermodel, workers=1, **arguments):
         **{"keep_checkpoints": None, **arguments},
     )
     try:
-        tuner.search(**toys.toy_data(), verbose=0, workers=workers)
+        data = {**toys.toy_data(), "batch_size": 32}
+        tuner.search(**data, verbose=0, workers=workers)
     except KeyboardInterrupt:
         tuner = None
     return tuner
@@ -217,7 +218,7 @@ def test_a_search_resumed_between_any_rungs_gives_the_same_scores(
 def test_two_workers_promote_the_same_trials_to_the_same_scores(
     tmp_path, uninterrupted
 ):
-    found = trained(tmp_path, toys.build, workers=2)
+    found = trained(tmp_path, toys.build_eagerly, workers=2)
     expected, _ = uninterrupted
     assert [t.score for t in trials_of(found)] == [t.score for t in trials_of(expected)]
 

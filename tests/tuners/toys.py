@@ -60,11 +60,26 @@ def build(hp: keras_tuner.HyperParameters) -> keras.Model:
     return model
 
 
+def build_eagerly(hp: keras_tuner.HyperParameters) -> keras.Model:
+    """The same, trained without compiling, which would take most of a trial."""
+    model = build(hp)
+    model.run_eagerly = True
+    return model
+
+
+def build_of(tuner_class: type) -> Callable[..., keras.Model]:
+    """The model that the tuner searches: the tuners share what runs a trial.
+
+    So one of them, and the searches with workers, train in a graph, as users do.
+    """
+    return build if tuner_class.__name__ == "RandomSearch" else build_eagerly
+
+
 def search(tuner_class: type, directory: Any, seed: int, **arguments: Any) -> Any:
     """Three trials of `build`."""
     tuner = tuner_class(
         **{
-            "hypermodel": build,
+            "hypermodel": build_of(tuner_class),
             "objective": "val_loss",
             "max_trials": 3,
             "seed": seed,
