@@ -328,6 +328,25 @@ def _sizes_of_packs(run=packing.run, **kwargs):
     return sizes
 
 
+def test_the_programs_that_were_used_last_are_kept():
+    cache = ProgramCache(max_models=2)
+    for units in (8, 16, 8, 24):
+        setting = [0.1]
+        training, _ = sweeps.digits()
+        train(
+            setting,
+            lambda rate, units=units: sweeps.mlp(
+                sweeps.OPTIMIZERS["sgd"](rate), units=units
+            ),
+            *training,
+            epochs=1,
+            packed=None,
+            cache=cache,
+        )
+    kept = [program.functional.model.layers[0].units for program in cache.programs()]
+    assert kept == [8, 24]
+
+
 def test_few_trials_are_not_worth_vectorizing():
     cache = ProgramCache()
     train_digits([0.1, 0.2], packed="auto", cache=cache, epochs=1)
