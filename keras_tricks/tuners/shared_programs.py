@@ -208,8 +208,8 @@ class SharedPrograms:
         with self.tuner.own_oracle.writing_together():
             with store.flushed_together():
                 self._write_weights(trained)
-            # The records are there before a trial counts as ended; where another process
-            # ends it, that one reads them at once.
+            # The records are there before a trial counts as ended. Where another
+            # process ends it, that one reads them at once.
             is_leased = self.tuner.is_leased
             with contextlib.nullcontext() if is_leased else store.flushed_together():
                 self._end(trained)
