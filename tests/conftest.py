@@ -21,6 +21,34 @@ hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=No
 hypothesis.settings.load_profile("repeatable")
 
 
+# Half a minute or more each, the longest first. They begin before the others, so that
+# at the end no process waits long for another one's last file.
+LONG_FILES = (
+    "tests/tuners/test_workers.py",
+    "tests/test_examples.py",
+    "tests/test_readme.py",
+    "tests/training/test_packed_and_alone.py",
+    "tests/optimizers/test_distribution.py",
+    "tests/tuners/test_contract.py",
+    "tests/hypermodels/test_contract.py",
+    "tests/schedules/test_contract.py",
+    "tests/optimizers/test_contract.py",
+    "tests/tuners/test_hyperband.py",
+    "tests/tuners/test_optuna_processes.py",
+    "tests/tuners/test_optuna.py",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # pytest-xdist would begin with the files that have most tests.
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {name: rank for rank, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: ranks.get(item.nodeid.split("::")[0], len(ranks)))
+
+
 def pytest_collection_finish() -> None:
     """What the tests' modules have imported is not looked at again."""
     gc.collect()

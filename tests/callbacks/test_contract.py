@@ -1,6 +1,7 @@
 """What holds for every callback of the package."""
 
 import copy
+import functools
 
 import keras
 import keras_tuner
@@ -51,10 +52,18 @@ def train(build_optimizer, callbacks, epochs=EPOCHS):
     return history.history, model.get_weights()
 
 
+@functools.cache
+def unwatched(build_optimizer, policy):
+    assert keras.config.dtype_policy().name == policy
+    return train(build_optimizer, [])
+
+
 def assert_watches(build, key, build_optimizer):
     """The run with the callback is that without it, and each epoch is logged."""
     history, weights = train(build_optimizer, [build()])
-    plain_history, plain_weights = train(build_optimizer, [])
+    plain_history, plain_weights = unwatched(
+        build_optimizer, keras.config.dtype_policy().name
+    )
     for with_callback, without in zip(weights, plain_weights, strict=True):
         np.testing.assert_array_equal(with_callback, without)
     assert history.pop(key) == pytest.approx(EXPECTED[key])

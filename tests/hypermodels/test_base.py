@@ -28,7 +28,7 @@ class ValidationLoss(keras.callbacks.Callback):
 
 
 def stopped(patience, warmup_fraction, losses, epochs=20):
-    hypermodel = MLP.make(patience=patience, epochs=epochs, batch_size=16)
+    hypermodel = MLP.make(plain=True, patience=patience, epochs=epochs, batch_size=16)
     hp = cases.fixed(warmup_fraction=warmup_fraction, units=16)
     x, y = MLP.data(48)
     reported = ValidationLoss(losses)
@@ -80,7 +80,7 @@ def test_patience_without_a_validation_loss_is_refused_with_the_remedy(fit):
     ids=str,
 )
 def test_the_updates_of_a_run_over_arrays_are_counted(num_examples, fit, updates):
-    hypermodel = MLP.make(epochs=5, batch_size=16)
+    hypermodel = MLP.make(plain=True, epochs=5, batch_size=16)
     hp = keras_tuner.HyperParameters()
     model = hypermodel.build(hp)
     hypermodel.fit(hp, model, *MLP.data(num_examples), verbose=0, **fit)
@@ -89,7 +89,8 @@ def test_the_updates_of_a_run_over_arrays_are_counted(num_examples, fit, updates
 
 
 def test_the_updates_of_a_run_over_a_dataset_are_its_batches():
-    hypermodel, hp = MLP.make(epochs=2), keras_tuner.HyperParameters()
+    hypermodel = MLP.make(plain=True, epochs=2)
+    hp = keras_tuner.HyperParameters()
     dataset = tf.data.Dataset.from_tensor_slices(MLP.data(50)).batch(8)
     model = hypermodel.build(hp)
     hypermodel.fit(hp, model, dataset, verbose=0)
@@ -97,7 +98,7 @@ def test_the_updates_of_a_run_over_a_dataset_are_its_batches():
 
 
 def test_a_dataset_of_unknown_length_is_refused_with_the_remedy():
-    hypermodel, hp = MLP.make(), keras_tuner.HyperParameters()
+    hypermodel, hp = MLP.make(plain=True), keras_tuner.HyperParameters()
     endless = tf.data.Dataset.from_tensor_slices(MLP.data(48)).batch(8).repeat()
     model = hypermodel.build(hp)
     with pytest.raises(ValueError, match="pass `steps_per_epoch`"):

@@ -233,6 +233,7 @@ def moved(model, x, epochs=2):
     """The names of the backbone's layers of which a weight is another after `fit`."""
     backbone = model.get_layer("backbone")
     before = {layer.name: layer.get_weights() for layer in backbone.layers}
+    model.run_eagerly = True
     model.fit(x, LABELS, epochs=epochs, batch_size=4, verbose=0)
     return [
         name

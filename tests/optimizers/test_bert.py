@@ -57,13 +57,14 @@ class Classifier(keras.Model):
 
 @pytest.fixture(scope="module")
 def tf1_run(tmp_path_factory):
-    """1,000 steps of the original, with a checkpoint after 400."""
+    """1,000 steps of the original, with a checkpoint and weights after 400."""
     batches = list(transformer.batches(RUN["num_train_steps"]))
     run = tf1_reference.BertRun(transformer.initial_weights(), transformer.loss, **RUN)
     run.run(batches[:400])
     checkpoint = run.save(tmp_path_factory.mktemp("tf1") / "model.ckpt")
+    after_400 = run.weights()
     run.run(batches[400:])
-    return batches, checkpoint, run.weights()
+    return batches, checkpoint, after_400, run.weights()
 
 
 def distance_moved(weights):
@@ -73,7 +74,7 @@ def distance_moved(weights):
 
 def test_1000_steps_of_a_transformer_end_where_the_original_ends(tf1_run):
     """The issue asks for 1e-4 of the distance moved; about 4e-7 is measured."""
-    batches, _, expected = tf1_run
+    batches, *_, expected = tf1_run
     model = Classifier(transformer.initial_weights())
     model.train(create_optimizer(**RUN), batches)
     assert model.distance(expected) <= 1e-5 * distance_moved(expected)
@@ -81,19 +82,19 @@ def test_1000_steps_of_a_transformer_end_where_the_original_ends(tf1_run):
 
 def test_keras_adamw_with_the_same_settings_ends_elsewhere(tf1_run):
     """Its bias correction makes the difference that users meet."""
-    batches, _, expected = tf1_run
+    batches, _, expected, _ = tf1_run
     model = Classifier(transformer.initial_weights())
     schedule = WarmupPolynomialDecay(*RUN.values())
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=0.01, epsilon=1e-6)
     optimizer.exclude_from_weight_decay(var_names=["LayerNorm", "bias"])
-    model.train(ClippedOptimizer(optimizer, global_clipnorm=1.0), batches)
+    model.train(ClippedOptimizer(optimizer, global_clipnorm=1.0), batches[:400])
     assert model.distance(expected) > 0.05 * distance_moved(expected)
 
 
 def test_a_run_stopped_at_400_goes_on_from_its_checkpoint(tf1_run):
     from keras_tricks.tf1 import restore_optimizer
 
-    batches, checkpoint, expected = tf1_run
+    batches, checkpoint, _, expected = tf1_run
     model = Classifier(transformer.initial_weights(seed=7))
     optimizer = create_optimizer(**RUN)
     optimizer.build(model.trainable_variables)

@@ -235,6 +235,8 @@ def test_memory_does_not_grow_with_the_trials(tmp_path):
     """At most 2 MiB a trial, over 50 trials after the first ten."""
     printed = child_process.run_python(
         """
+        import gc
+        gc.set_threshold(700, 10, 10)  # Python's own, as users have it.
         import keras
         from keras_tricks.tuners import RandomSearch
         from tests.tuners import toys

@@ -176,8 +176,14 @@ def test_workers_that_always_fail_end_and_all_their_errors_are_told(tmp_path):
     assert len(tuner.leaderboard()) == 6
 
 
-def test_settings_do_not_depend_on_the_number_of_workers(tmp_path):
-    """Also where models ask for more as trials go on, and `fit` for its own."""
+def test_neither_settings_nor_data_depend_on_the_number_of_workers(tmp_path):
+    """Also where models ask for more as trials go on, and `fit` for its own.
+
+    The data are what a function returns, which each process calls for itself.
+    """
+
+    def data():
+        return tf.data.Dataset.from_tensor_slices(np.arange(4.0))
 
     class Growing(Worker):
         def build(self, hp):
@@ -185,16 +191,20 @@ def test_settings_do_not_depend_on_the_number_of_workers(tmp_path):
                 hp.Int(f"units_{layer}", 1, 1000)
             return keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
 
-        def fit(self, hp, model, *args, **kwargs):
-            return float(hp.Int("batch_size", 1, 1000))
+        def fit(self, hp, model, data, **kwargs):
+            total = sum(element.numpy() for element in data)
+            return float(hp.Int("batch_size", 1, 1000) + total)
 
     def table(count):
         arguments = {"max_trials": 8, "seed": 0, "directory": tmp_path / str(count)}
         tuner = RandomSearch(Growing(None), **arguments)
-        tuner.search(verbose=0, workers=count)
+        tuner.search(data, verbose=0, workers=count)
         return tuner.leaderboard()
 
-    same(table(3), table(1))
+    alone = table(1)
+    # By hand: the data add up to 6.
+    assert (alone["default_objective"] == alone["batch_size"] + 6).all()
+    same(table(2), alone)
 
 
 def test_what_stops_a_search_stops_one_with_workers(tmp_path):
@@ -214,20 +224,6 @@ def test_data_that_cannot_be_sent_are_named_with_the_remedy(tmp_path):
     tuner = RandomSearch(Worker(None), directory=tmp_path)
     with pytest.raises(TypeError, match="`source` cannot be sent"):
         tuner.search(source=(n for n in range(3)), workers=2)
-
-
-def test_a_function_may_return_the_data(tmp_path):
-    def data():
-        return tf.data.Dataset.from_tensor_slices(np.arange(4.0))
-
-    def outcome(hp, data):
-        return float(sum(element.numpy() for element in data))
-
-    for count in (1, 2):
-        tuner = search(
-            outcome, tmp_path / str(count), data, max_trials=1, workers=count
-        )
-        assert tuner.leaderboard()["default_objective"].tolist() == [6.0]
 
 
 @pytest.mark.parametrize("count", [0, 1.5, True, "2"])
