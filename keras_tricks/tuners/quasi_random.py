@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any
 
 import keras_tuner
@@ -100,11 +102,22 @@ def settings_at(
         cube = unit_points(sequence, seed, len(names), index + 1)
         return settings_of(space, names, cube[index])
     cube = unit_points(sequence, seed, len(names), 16 * len(everything))
-    found = [settings_of(space, names, point) for point in cube] + everything
-    distinct: dict[str, points.Settings] = {}
+    # One by one, since few of them are needed.
+    found = itertools.chain(
+        (settings_of(space, names, point) for point in cube), everything
+    )
+    return next(itertools.islice(_distinct(space, found), index, None), None)
+
+
+def _distinct(
+    space: list[Any], found: Iterable[points.Settings]
+) -> Iterator[points.Settings]:
+    seen: set[str] = set()
     for one in found:
-        distinct.setdefault(points.signature(space, one), one)
-    return next(itertools.islice(distinct.values(), index, None), None)
+        signature = points.signature(space, one)
+        if signature not in seen:
+            seen.add(signature)
+            yield one
 
 
 class _Sequence(keras_tuner.Oracle):
