@@ -26,6 +26,7 @@ hypothesis.settings.load_profile("repeatable")
 LONG_FILES = (
     "tests/tuners/test_workers.py",
     "tests/test_examples.py",
+    "tests/tuners/test_shared_programs.py",
     "tests/test_readme.py",
     "tests/training/test_packed_and_alone.py",
     "tests/optimizers/test_distribution.py",
