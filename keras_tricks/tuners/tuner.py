@@ -133,8 +133,8 @@ class TunerMixin(Results, Resuming, OneTrial):
                 default, runs them in this one. More are started and ended here; see
                 `keras_tricks.tuners.workers` for what they share.
             **fit_kwargs: The same. `verbose` is the search's: `"auto"` or 1 (the
-                default) shows the progress and keeps `fit` silent, 2 shows `fit`'s
-                lines too, 0 shows nothing.
+                default) shows the progress and keeps `fit` silent, 2 shows the lines
+                of the trials that `fit` trains too, 0 shows nothing.
 
         Raises:
             ValueError: If `verbose` is none of those, if `workers` is no integer from
