@@ -138,6 +138,12 @@ def test_packs_give_what_each_trial_gives_alone(reused, tmp_path, monkeypatch):
     ]
 
 
+def test_a_size_that_is_measured_changes_no_result(reused, tmp_path):
+    assert_close(
+        all_curves(searched(tmp_path, packed_trials="auto")), all_curves(reused)
+    )
+
+
 def test_the_best_weights_are_kept_as_those_of_trials_alone(reused, tmp_path):
     packed = searched(tmp_path, packed_trials=4)
     folders = sorted(
