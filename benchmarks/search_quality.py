@@ -99,6 +99,10 @@ Way = Callable[[Log, int], None]
 def of_tuner(tuner_class: type, **arguments: Any) -> Way:
     """Returns a way to search by a tuner that asks the problem instead of Keras."""
 
+    # KerasTuner's own draw setting n from their seed + n, so that searches with
+    # neighbouring seeds would share most of their settings.
+    spacing = 1000 if tuner_class.__module__.startswith("keras_tuner.") else 1
+
     class Asking(tuner_class):
         log: Log
 
@@ -115,7 +119,7 @@ def of_tuner(tuner_class: type, **arguments: Any) -> Way:
         with tempfile.TemporaryDirectory() as folder:
             tuner = Asking(
                 hyperparameters=log.problem.space(),
-                seed=log.seed,
+                seed=spacing * log.seed,
                 directory=folder,
                 **given,
             )
@@ -182,7 +186,9 @@ WAYS: dict[str, Way] = {
     "keras_tuner BayesianOptimization": of_tuner(keras_tuner.BayesianOptimization),
     "keras_tuner Hyperband": of_tuner(keras_tuner.Hyperband),
     "optuna RandomSampler": of_optuna(lambda seed: SAMPLERS.RandomSampler(seed=seed)),
-    "optuna QMCSampler": of_optuna(lambda seed: SAMPLERS.QMCSampler(seed=seed)),
+    "optuna QMCSampler": of_optuna(
+        lambda seed: SAMPLERS.QMCSampler(seed=seed, scramble=True)
+    ),
     "optuna TPESampler": of_optuna(lambda seed: SAMPLERS.TPESampler(seed=seed)),
     "optuna GPSampler": of_optuna(lambda seed: SAMPLERS.GPSampler(seed=seed)),
     "optuna CmaEsSampler": of_optuna(lambda seed: SAMPLERS.CmaEsSampler(seed=seed)),
