@@ -98,7 +98,6 @@ Way = Callable[[Log, int], None]
 
 def of_tuner(tuner_class: type, **arguments: Any) -> Way:
     """Returns a way to search by a tuner that asks the problem instead of Keras."""
-
     # KerasTuner's own draw setting n from their seed + n, so that searches with
     # neighbouring seeds would share most of their settings.
     spacing = 1000 if tuner_class.__module__.startswith("keras_tuner.") else 1
@@ -259,9 +258,7 @@ def draw(axes: Any, problem: Any, found: dict[str, dict], family: str) -> None:
         style = {"keras_tuner": "--", "optuna": ":"}.get(name.split()[0], "-")
         axes.plot(*_median(found[name]), style, color=colour, lw=2, label=name)
     axes.set_title(f"{problem.name}: {family}")
-    axes.set_xlabel("trainings")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, loc="upper right")
 
 
 def _kind(name: str) -> str:
@@ -297,6 +294,10 @@ def picture(problems: list[Any], found: dict[str, dict], output: Path) -> None:
             row[0].set_yscale("log")
             row[0].set_ylim(top=top)
         row[0].set_ylabel(problem.label)
+    for axes in panels[-1]:
+        axes.set_xlabel("trainings")
+        # Below, where it hides no line; the last problem has every way.
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15))
     figure.suptitle("Worth of the best settings so far, median over the seeds")
     figure.savefig(output, dpi=110)
     print(f"Wrote {output}")
