@@ -98,6 +98,9 @@ Way = Callable[[Log, int], None]
 
 def of_tuner(tuner_class: type, **arguments: Any) -> Way:
     """Returns a way to search by a tuner that asks the problem instead of Keras."""
+    # KerasTuner's own draw setting n from their seed + n, so that searches with
+    # neighbouring seeds would share most of their settings.
+    spacing = 1000 if tuner_class.__module__.startswith("keras_tuner.") else 1
 
     class Asking(tuner_class):
         log: Log
@@ -115,7 +118,7 @@ def of_tuner(tuner_class: type, **arguments: Any) -> Way:
         with tempfile.TemporaryDirectory() as folder:
             tuner = Asking(
                 hyperparameters=log.problem.space(),
-                seed=log.seed,
+                seed=spacing * log.seed,
                 directory=folder,
                 **given,
             )
@@ -182,7 +185,9 @@ WAYS: dict[str, Way] = {
     "keras_tuner BayesianOptimization": of_tuner(keras_tuner.BayesianOptimization),
     "keras_tuner Hyperband": of_tuner(keras_tuner.Hyperband),
     "optuna RandomSampler": of_optuna(lambda seed: SAMPLERS.RandomSampler(seed=seed)),
-    "optuna QMCSampler": of_optuna(lambda seed: SAMPLERS.QMCSampler(seed=seed)),
+    "optuna QMCSampler": of_optuna(
+        lambda seed: SAMPLERS.QMCSampler(seed=seed, scramble=True)
+    ),
     "optuna TPESampler": of_optuna(lambda seed: SAMPLERS.TPESampler(seed=seed)),
     "optuna GPSampler": of_optuna(lambda seed: SAMPLERS.GPSampler(seed=seed)),
     "optuna CmaEsSampler": of_optuna(lambda seed: SAMPLERS.CmaEsSampler(seed=seed)),
@@ -253,9 +258,7 @@ def draw(axes: Any, problem: Any, found: dict[str, dict], family: str) -> None:
         style = {"keras_tuner": "--", "optuna": ":"}.get(name.split()[0], "-")
         axes.plot(*_median(found[name]), style, color=colour, lw=2, label=name)
     axes.set_title(f"{problem.name}: {family}")
-    axes.set_xlabel("trainings")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, loc="upper right")
 
 
 def _kind(name: str) -> str:
@@ -291,6 +294,10 @@ def picture(problems: list[Any], found: dict[str, dict], output: Path) -> None:
             row[0].set_yscale("log")
             row[0].set_ylim(top=top)
         row[0].set_ylabel(problem.label)
+    for axes in panels[-1]:
+        axes.set_xlabel("trainings")
+        # Below, where it hides no line; the last problem has every way.
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15))
     figure.suptitle("Worth of the best settings so far, median over the seeds")
     figure.savefig(output, dpi=110)
     print(f"Wrote {output}")
