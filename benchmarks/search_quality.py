@@ -250,7 +250,8 @@ def family_of(name: str) -> str:
 
 def draw(axes: Any, problem: Any, found: dict[str, dict], family: str) -> None:
     names = [name for name in found if family_of(name) == family]
-    kinds = list(dict.fromkeys(_kind(name) for name in names))
+    # Of all problems, so that a way has one colour in all of them.
+    kinds = list(dict.fromkeys(_kind(name) for name in FAMILIES[family]))
     if REFERENCE in found and REFERENCE not in names:
         axes.plot(*_median(found[REFERENCE]), color="0.6", lw=3, label=REFERENCE)
     for name in names:
