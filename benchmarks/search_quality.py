@@ -250,8 +250,8 @@ def family_of(name: str) -> str:
 
 def draw(axes: Any, problem: Any, found: dict[str, dict], family: str) -> None:
     names = [name for name in found if family_of(name) == family]
-    # Of all problems, so that a way has one colour in all of them.
-    kinds = list(dict.fromkeys(_kind(name) for name in FAMILIES[family]))
+    # Of all ways, so that a colour means the same in each row.
+    kinds = list(dict.fromkeys(_kind(n) for n in WAYS if family_of(n) == family))
     if REFERENCE in found and REFERENCE not in names:
         axes.plot(*_median(found[REFERENCE]), color="0.6", lw=3, label=REFERENCE)
     for name in names:
@@ -287,8 +287,8 @@ def picture(problems: list[Any], found: dict[str, dict], output: Path) -> None:
     for row, problem in zip(panels, problems, strict=True):
         for axes, family in zip(row, FAMILIES, strict=True):
             draw(axes, problem, found[problem.name], family)
-        # What random search has after two trainings is the top.
-        top = np.median(found[problem.name][REFERENCE]["curves"], axis=0)[1]
+        # What random search has after a few trainings is the top.
+        top = np.median(found[problem.name][REFERENCE]["curves"], axis=0)[3]
         if hasattr(problem, "best"):
             row[0].set_ylim(0.98 * problem.best, top)
         else:
