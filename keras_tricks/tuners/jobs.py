@@ -108,7 +108,7 @@ class Jobs:
         self._cache = cache
         self._fit_args = fit_args
         self._fit_kwargs = fit_kwargs
-        self._plans = fit_plan.Plans(tuner.oracle.seed)
+        self._plans = fit_plan.Plans(tuner.own_oracle.seed)
         # By the number that the hypermodel knows them by; that used last is the last.
         self._networks: dict[Any, Network] = {}
         self._optimizers: dict[str, Any] = {}

@@ -11,6 +11,7 @@ import collections
 import contextlib
 import logging
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import keras_tuner
@@ -21,6 +22,7 @@ from keras_tricks.training import packing
 from keras_tricks.training.programs import ProgramCache
 from keras_tricks.training.progress import Run
 from keras_tricks.training.steps import NotUnderstood
+from keras_tricks.tuners import chief
 from keras_tricks.tuners import jobs as trial_jobs
 from keras_tricks.tuners import judgement
 from keras_tricks.tuners import store
@@ -158,7 +160,7 @@ class SharedPrograms:
         while jobs:
             began = time.perf_counter()
             try:
-                with tensorflow_hooks.custom_gradients_forgotten():
+                with self._training(jobs):
                     outcomes = next(packs)
             except NotUnderstood as error:
                 trials = list(dict.fromkeys(job.taken for job in jobs))
@@ -180,6 +182,16 @@ class SharedPrograms:
                 job.outcome = outcome
                 job.taken.running.add_seconds(seconds)
             self._end_trained([job.taken for job in ended])
+
+    @contextlib.contextmanager
+    def _training(self, jobs: list[Job]) -> Iterator[None]:
+        """What goes on around a training."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(tensorflow_hooks.custom_gradients_forgotten())
+            if self.tuner.is_worker:
+                trial_id = jobs[0].taken.trial.trial_id
+                stack.enter_context(chief.signs_of_life(self.tuner.oracle, trial_id))
+            yield
 
     def _run_of(self, jobs: list[Job]) -> Run:
         objective, plan = self.tuner.oracle.objective, jobs[0].plan
