@@ -7,6 +7,7 @@ from the same trial alone.
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -486,6 +487,38 @@ def test_workers_pack_their_trials(reused, tmp_path):
     tuner = searched(tmp_path, packed_trials=2, workers=2)
     assert (by_trial(tuner)["status"] == records.COMPLETED).all()
     assert_close(all_curves(tuner), all_curves(reused))
+
+
+def test_a_worker_of_a_chief_shares_programs(reused, tmp_path):
+    """KerasTuner's own variables, as on several machines."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code = "from tests.tuners import test_shared_programs as t; t.searched('project')"
+
+    def start(name):
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(child_process.ROOT),
+            "KERASTUNER_TUNER_ID": name,
+            "KERASTUNER_ORACLE_IP": "127.0.0.1",
+            "KERASTUNER_ORACLE_PORT": str(port),
+        }
+        return subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+
+    processes = [start("chief"), start("tuner0")]
+    try:
+        assert [process.wait(180) for process in processes] == [0, 0]
+    finally:
+        for process in processes:
+            process.kill()
+    assert all_curves(searched(tmp_path / "project")) == all_curves(reused)
 
 
 @pytest.mark.parametrize(
