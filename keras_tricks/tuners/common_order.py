@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -18,6 +20,9 @@ import tensorflow as tf
 
 from keras_tricks.training.data_order import epoch_order
 from keras_tricks.tuners import fit_plan
+
+# More than any one call trains for.
+EPOCHS_A_CALL = 2**20
 
 
 def use_common_order(model: keras.Model, order_seed: int) -> None:
@@ -29,10 +34,13 @@ def use_common_order(model: keras.Model, order_seed: int) -> None:
         model: The model of a trial; its own `fit` is replaced.
         order_seed: The seed of the search.
     """
-    object.__setattr__(model, "fit", functools.partial(_fit, model.fit, order_seed))
+    fit = functools.partial(_fit, model.fit, order_seed, itertools.count())
+    object.__setattr__(model, "fit", fit)
 
 
-def _fit(original: Any, order_seed: int, *args: Any, **kwargs: Any) -> Any:
+def _fit(
+    original: Any, order_seed: int, calls: Iterator[int], *args: Any, **kwargs: Any
+) -> Any:
     given = inspect.signature(original).bind(*args, **kwargs).arguments
     data = given.get("x"), given.get("y"), given.get("sample_weight")
     if given.get("shuffle", True) is not True or not _are_arrays(data):
@@ -47,7 +55,8 @@ def _fit(original: Any, order_seed: int, *args: Any, **kwargs: Any) -> Any:
     for name in ("x", "y", "sample_weight"):
         given.pop(name, None)
     given["shuffle"] = False
-    epoch = _CurrentEpoch()
+    # A training in several calls goes on to other orders in each.
+    epoch = _CurrentEpoch(first=next(calls) * EPOCHS_A_CALL)
     # Before the others, which may themselves train or stop.
     given["callbacks"] = [epoch, *(given.get("callbacks") or ())]
     dataset = _dataset(_without_none(data), batch_size, order_seed, epoch)
@@ -57,10 +66,12 @@ def _fit(original: Any, order_seed: int, *args: Any, **kwargs: Any) -> Any:
 class _CurrentEpoch(keras.callbacks.Callback):
     """Knows which epoch `fit` is in."""
 
-    number = 0
+    def __init__(self, first: int):
+        super().__init__()
+        self.first = self.number = first
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.number = epoch
+        self.number = self.first + epoch
 
 
 def _dataset(arrays: Any, batch_size: int, order_seed: int, epoch: _CurrentEpoch):

@@ -94,6 +94,18 @@ def test_a_later_epoch_has_its_own_order():
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_second_call_goes_on_to_other_orders():
+    x, y = data()
+    model, other = made_model(), made_model()
+    common_order.use_common_order(model, SEED)
+    for call in range(2):
+        model.fit(x, y, batch_size=BATCH_SIZE, verbose=0)
+        order = epoch_order(SEED, call * common_order.EPOCHS_A_CALL, EXAMPLES)
+        other.fit(x[order], y[order], batch_size=BATCH_SIZE, shuffle=False, verbose=0)
+    for one, same in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, same)
+
+
 @pytest.mark.parametrize("kind", ["unshuffled arrays", "dataset"])
 def test_other_data_are_left_to_keras(kind):
     x, y = data()
