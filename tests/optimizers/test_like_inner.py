@@ -72,8 +72,8 @@ def test_a_frozen_layer_stays_and_does_not_count_for_the_norm():
     x, y = suite.data()
     model.fit(x, y, batch_size=32, epochs=1, verbose=0)
     moved = [b - a for a, b in zip(model.get_weights(), before, strict=True)]
-    assert_same_bits(moved[:2], [np.zeros((4, 3)), np.zeros(3)])
-    assert numpy_reference.global_norm(moved[2:]) == pytest.approx(0.1, rel=1e-5)
+    assert_same_bits(moved[:1], [np.zeros((4, 3))])
+    assert numpy_reference.global_norm(moved[1:]) == pytest.approx(0.1, rel=1e-5)
 
 
 @every_mode
