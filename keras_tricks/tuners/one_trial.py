@@ -49,7 +49,7 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
     _provenance: tuple[dict[str, str], str | None]
     _checked_names: judgement.FitArguments | None
     _objective_is_proven: bool
-    _quiet_fit: bool
+    shows_fit: bool
     _consecutive_failures: int
 
     def on_trial_begin(self, trial: Any) -> None:
@@ -166,7 +166,7 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
     def _fitted(self, trial: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Trains by `fit`, alone."""
         callbacks = list(kwargs.pop("callbacks", None) or ())
-        if self._quiet_fit:
+        if not self.shows_fit:
             callbacks.append(progress.QuietFit())
         args, kwargs = with_data(args, kwargs)
         if self.running_trial is not None:

@@ -57,6 +57,8 @@ def why_not(tuner: Any) -> str | None:
     for name in ("distribution_strategy", "max_model_size"):
         if getattr(tuner, name) is not None:
             return f"the tuner has a `{name}`"
+    if tuner.shows_fit:
+        return "verbose=2 shows the lines of `fit`"
     hypermodel = trial_jobs.innermost(tuner.hypermodel)
     if not (judgement.trains_by_fit(hypermodel) or trial_jobs.prepares_fit(hypermodel)):
         return "the hypermodel has its own `fit`"

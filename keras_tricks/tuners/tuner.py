@@ -100,7 +100,7 @@ class TunerMixin(Results, Resuming, OneTrial):
         self.running_trial: RunningTrial | None = None
         self.programs: Any = None
         self._progress = progress.SearchProgress("", oracle.objective.better_than, None)
-        self._quiet_fit = False
+        self.shows_fit = False
         self._consecutive_failures = 0
         self._identity: project.Identity | None = None
         self._is_fresh = False
@@ -133,8 +133,8 @@ class TunerMixin(Results, Resuming, OneTrial):
                 default, runs them in this one. More are started and ended here; see
                 `keras_tricks.tuners.workers` for what they share.
             **fit_kwargs: The same. `verbose` is the search's: `"auto"` or 1 (the
-                default) shows the progress and keeps `fit` silent, 2 shows the lines
-                of the trials that `fit` trains too, 0 shows nothing.
+                default) shows the progress and keeps `fit` silent, 2 shows `fit`'s
+                lines too and shares no programs, 0 shows nothing.
 
         Raises:
             ValueError: If `verbose` is none of those, if `workers` is no integer from
@@ -167,7 +167,7 @@ class TunerMixin(Results, Resuming, OneTrial):
         self._searched_with = fit_args, dict(fit_kwargs)
         if "verbose" in fit_kwargs:
             fit_kwargs["verbose"] = 2 if verbose == 2 else 0
-        self._quiet_fit = verbose != 2
+        self.shows_fit = verbose == 2
         if keras_tuner_hooks.has_tensorboard(fit_kwargs.get("callbacks") or ()):
             _require_tensorboard()
         self._check_objective(fit_args, fit_kwargs)
