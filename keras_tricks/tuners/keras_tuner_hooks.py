@@ -127,6 +127,11 @@ class WholeCheckpoint(keras.callbacks.Callback):
         super().__init__()
         self.inner = inner
 
+    @property
+    def filepath(self) -> str:
+        """The file."""
+        return self.inner.filepath
+
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
         self.inner.set_model(model)
