@@ -341,7 +341,8 @@ CUT_OFF = """
         model.compile(keras.optimizers.SGD(0.01), "mse")
         return model
 
-    tuner = RandomSearch(build, "loss", max_trials=1, seed=0)
+    # As `fit` saves; a shared program writes its weights once, at the end.
+    tuner = RandomSearch(build, "loss", max_trials=1, seed=0, reuse_programs=False)
     x = np.ones((8, 1))
     tuner.search(x, x, epochs=3, verbose=0)
     print(tuner.get_best_models()[0].evaluate(x, x, verbose=0))
@@ -372,9 +373,8 @@ def test_a_process_killed_while_it_saves_weights_leaves_those_of_the_epoch_befor
 
 
 def test_a_build_config_that_was_cut_off_is_not_there(tmp_path, monkeypatch):
-    tuner = RandomSearch(
-        toys.build, "val_loss", max_trials=1, seed=0, directory=tmp_path
-    )
+    arguments = {"seed": 0, "directory": tmp_path, "reuse_programs": False}
+    tuner = RandomSearch(toys.build, "val_loss", max_trials=1, **arguments)
     save_json = keras_tuner.src.utils.save_json
 
     def cut_off(path, content):
@@ -387,9 +387,7 @@ def test_a_build_config_that_was_cut_off_is_not_there(tmp_path, monkeypatch):
     path = Path(tuner.project_dir) / "trial_0" / "build_config.json"
     assert not path.exists()
     monkeypatch.setattr(keras_tuner.src.utils, "save_json", save_json)
-    tuner = RandomSearch(
-        toys.build, "val_loss", max_trials=1, seed=0, directory=tmp_path
-    )
+    tuner = RandomSearch(toys.build, "val_loss", max_trials=1, **arguments)
     tuner.search(**toys.toy_data(), verbose=0)
     assert json.loads(path.read_text())["input_shape"] == [None, 4]
 
