@@ -1,6 +1,6 @@
 """Training tricks for Keras 3: exact, serializable, and safe to compile.
 
-Importing the package registers its schedules and optimizers with Keras, so that
+Importing the package registers its schedules, optimizers and losses with Keras, so that
 `keras.models.load_model` needs no `custom_objects`. The folders that stand on
 KerasTuner (`hypermodels`, `tuners`), `training` and `tf1` are imported when they are
 first used; models of hypermodels load once `keras_tricks.hypermodels` is imported.
@@ -9,6 +9,7 @@ first used; models of hypermodels load once `keras_tricks.hypermodels` is import
 import importlib
 
 from keras_tricks import callbacks
+from keras_tricks import losses
 from keras_tricks import optimizers
 from keras_tricks import parameters
 from keras_tricks import schedules
@@ -18,6 +19,7 @@ __version__ = "0.1.0"
 __all__ = [
     "callbacks",
     "hypermodels",
+    "losses",
     "optimizers",
     "parameters",
     "schedules",

@@ -1,79 +1,13 @@
-"""Losses of classifiers, for class numbers and logits."""
+"""The loss of hypermodels, declared in their hyperparameters."""
 
-from typing import Any
-
-import keras
 import keras_tuner
-from keras import ops
 
+from keras_tricks.losses import ClassificationLoss
 from keras_tricks.schedules import arguments
 
+__all__ = ["LOSSES", "ClassificationLoss", "hyper_loss"]
+
 LOSSES = ("cross_entropy", "focal")
-
-
-@keras.saving.register_keras_serializable("keras_tricks", name="ClassificationLoss")
-class ClassificationLoss(keras.losses.Loss):
-    r"""Cross-entropy, with smoothed labels and the focal factor if they are asked for.
-
-    For the logits of `K` classes and `p = softmax(logits)`, with the target
-    `q = (1 - label_smoothing) * one_hot(label) + label_smoothing / K`:
-
-        loss = -sum_k q_k * (1 - p_k) ** focal_gamma * log(p_k)
-
-    Args:
-        label_smoothing: Share of the target that is spread over all classes, from 0
-            (none) to below 1.
-        focal_gamma: How much less a class counts that is predicted well already; 0
-            gives cross-entropy, 2 is the paper's value.
-        **kwargs: See `keras.losses.Loss`.
-
-    Raises:
-        ValueError: If a number is out of its range.
-
-    Example:
-
-    >>> import keras
-    >>> from keras_tricks.hypermodels.losses import ClassificationLoss
-    >>> loss = ClassificationLoss(focal_gamma=2.0)
-    >>> round(float(loss([0], [[0.0, 0.0]])), 4)  # (1 - 0.5)**2 * log(2)
-    0.1733
-
-    Reference:
-        Szegedy et al., "Rethinking the Inception Architecture", 2016 (smoothing);
-        Lin et al., "Focal Loss for Dense Object Detection", 2017.
-    """
-
-    def __init__(
-        self, label_smoothing: float = 0.0, focal_gamma: float = 0.0, **kwargs: Any
-    ):
-        super().__init__(**{"name": "classification_loss", **kwargs})
-        self.label_smoothing = arguments.real("label_smoothing", label_smoothing)
-        if self.label_smoothing >= 1:
-            raise ValueError(
-                "`label_smoothing` must be below 1. "
-                f"Received: label_smoothing={label_smoothing!r}"
-            )
-        self.focal_gamma = arguments.real("focal_gamma", focal_gamma)
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        logits = ops.convert_to_tensor(y_pred)
-        num_classes = logits.shape[-1]
-        labels = ops.reshape(ops.cast(y_true, "int32"), ops.shape(logits)[:-1])
-        target = ops.one_hot(labels, num_classes, dtype=logits.dtype)
-        smoothing = ops.cast(self.label_smoothing, logits.dtype)
-        target = target * (1 - smoothing) + smoothing / num_classes
-        log_p = ops.log_softmax(logits, axis=-1)
-        if self.focal_gamma:
-            # By logits: 1 - p loses its digits where p is near 1.
-            target = target * ops.exp(self.focal_gamma * _log_of_others(log_p))
-        return -ops.sum(target * log_p, axis=-1)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "label_smoothing": self.label_smoothing,
-            "focal_gamma": self.focal_gamma,
-        }
 
 
 def hyper_loss(hp: keras_tuner.HyperParameters) -> ClassificationLoss:
@@ -89,9 +23,3 @@ def hyper_loss(hp: keras_tuner.HyperParameters) -> ClassificationLoss:
     smoothing = hp.Fixed("label_smoothing", 0.0)
     gamma = hp.Fixed("focal_gamma", 2.0)
     return ClassificationLoss(smoothing, gamma if kind == "focal" else 0.0)
-
-
-def _log_of_others(log_p: Any) -> Any:
-    """Returns `log(1 - exp(log_p))`, finite where `p` is 1."""
-    tiny = 1e-7
-    return ops.log(ops.maximum(-ops.expm1(log_p), tiny))

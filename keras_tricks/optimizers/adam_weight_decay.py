@@ -10,7 +10,13 @@ from keras_tricks.schedules import arguments
 
 # BERT's patterns for LayerNorm, and how Keras spells what they mean.
 _LAYER_NORM = {"LayerNorm", "layer_norm"}
-_KERAS_LAYER_NORM = ("layer_norm", "/(gamma|beta)$")
+_KERAS_LAYER_NORM = (
+    "layer_norm",
+    "/(gamma|beta)$",
+    # RMSNormalization's. The attention layers' scale, of which BERT has none, is no
+    # norm's; and it has no better sign than the layer's name.
+    r"(^|/)(?!(additive_)?attention(_\d+)?/)[^/]+/scale$",
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_tricks")
@@ -39,8 +45,9 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
     A weight is excluded from decay if one of the patterns is found (`re.search`) in
     its path, such as `"encoder/layer_normalization/gamma"`, on every backend;
     Keras's own `exclude_from_weight_decay` sees only the last part, `"gamma"`, on JAX
-    and torch. `"LayerNorm"` and `"layer_norm"` also stand for a last part of `gamma` or
-    `beta`, whatever the layer is called.
+    and torch. `"LayerNorm"` and `"layer_norm"` also stand for the weights of every
+    normalization of Keras's, whatever the layer is called: a last part of `gamma`,
+    `beta` or `scale` (but in a layer called `attention` or `additive_attention`).
 
     Args:
         learning_rate: A number or a `LearningRateSchedule`.

@@ -3,6 +3,7 @@
 import warnings
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_tricks.optimizers import clipped_arguments
@@ -51,6 +52,10 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
     The global norm is computed as `tf.clip_by_global_norm` does, operation for
     operation: plain SGD gives TF1's bits in a graph. Squares are summed in float32 at
     least, and norms of up to 1e37 (and 1e37 times the limit) are clipped right.
+
+    The limit of a schedule may come down to 0, which makes all gradients 0: plain SGD
+    then leaves the weights as they are, while momenta and weight decay go on. Below 0
+    counts as 0, infinity clips nothing, and NaN is treated as a norm that is NaN.
 
     Args:
         inner_optimizer: The Keras optimizer that makes the updates; a
@@ -176,6 +181,7 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
         if isinstance(limit, float):
             # A variable, so that a change reaches steps that are compiled already.
             self._limit = self._scalar("limit", limit)
+            self._given_limit = limit
         elif isinstance(limit, limits.PercentileLimit):
             self._remembered_norms = self.add_variable(
                 (limit.window,),
@@ -196,9 +202,13 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
 
     def _limit_now(self):
         """The limit as it was given, with the changes made since."""
-        if isinstance(self._limit, keras.Variable):
-            return float(self._limit.numpy())
-        return self._limit
+        if not isinstance(self._limit, keras.Variable):
+            return self._limit
+        value = np.float32(self._limit.numpy())
+        if value == np.float32(self._given_limit):
+            return self._given_limit
+        # Loaded: the shortest number that is the same in float32.
+        return float(str(value))
 
     def _change_limit(self, kind: str, value) -> None:
         if kind != self._kind or not isinstance(self._limit, keras.Variable):
@@ -207,7 +217,8 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
                 f"`{kind}` can be changed only where the optimizer was made with a "
                 f"number for it. Its limit is {in_use}. Received: {kind}={value!r}"
             )
-        self._limit.assign(limits.positive(kind, value))
+        self._given_limit = limits.positive(kind, value)
+        self._limit.assign(self._given_limit)
 
     def build(self, variables):
         if self.built:
@@ -307,13 +318,16 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
             gradients = gradient_ops.zero_where_not_finite(gradients)
         norm = gradient_ops.global_norm(gradients)
         was_clipped = ops.convert_to_tensor(False)
-        if self._kind is not None:
-            clip = getattr(clipping, self._kind)
-            gradients, was_clipped = clip(
-                gradients, variables, norm, self._limit_for(norm)
-            )
-        gradients = gradient_ops.rounded_before_use(gradients)
         finite = ops.isfinite(norm)
+        if self._kind is not None:
+            limit = limits.usable(self._limit_for(norm))
+            is_number = ops.isfinite(limit)
+            if self.nonfinite == "zero":
+                limit = ops.where(is_number, limit, np.float32(0))
+            finite = ops.logical_and(finite, is_number)
+            clip = getattr(clipping, self._kind)
+            gradients, was_clipped = clip(gradients, variables, norm, limit)
+        gradients = gradient_ops.rounded_before_use(gradients)
         if self.nonfinite in ("propagate", "zero"):
             self._statistics.record(norm, was_clipped, ops.convert_to_tensor(False))
             update_inner(gradients)
@@ -347,9 +361,9 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
         if self.nonfinite == "raise":
             keras_hooks.raise_unless(
                 finite,
-                "The gradients' norm is not finite, so that nothing was updated. Lower "
-                "the learning rate or look for the operation that overflows; "
-                'nonfinite="skip" leaves such updates out.',
+                "The gradients' norm is not finite, or the limit is NaN, so that "
+                "nothing was updated. Lower the learning rate or look for what "
+                'overflows; nonfinite="skip" leaves such updates out.',
                 required=True,
             )
         elif self.max_consecutive_skips is not None:
@@ -368,6 +382,12 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
     @property
     def iterations(self):
         return self.inner_optimizer.iterations
+
+    @property
+    def optimizers(self):
+        # Keras's callbacks look here for rates; an AttributeError tells them that the
+        # inner optimizer is no group.
+        return self.inner_optimizer.optimizers
 
     @property
     def learning_rate(self):

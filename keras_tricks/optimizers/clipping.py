@@ -22,7 +22,7 @@ def global_clipnorm(gradients: list, variables: list, norm, limit):
 def clipnorm(gradients: list, variables: list, norm, limit):
     """Each gradient by a factor of its own: `limit / max(its norm, limit)`."""
     norms = gradient_ops.norms(gradients)
-    scales = ops.divide(limit, ops.maximum(norms, limit))
+    scales = gradient_ops.separate_scales(norms, limit)
     each = [scales[number] for number in range(len(gradients))]
     return gradient_ops.scaled(gradients, each), ops.any(norms > limit)
 
@@ -32,7 +32,8 @@ def clipvalue(gradients: list, variables: list, norm, limit):
 
     def clip(values):
         bound = ops.cast(limit, values.dtype)
-        return ops.clip(values, -bound, bound)
+        # XLA's clip ignores a bound that is NaN.
+        return ops.where(ops.isnan(bound), bound, ops.clip(values, -bound, bound))
 
     clipped = [gradient_ops.map_values(clip, gradient) for gradient in gradients]
     beyond = [
@@ -55,6 +56,6 @@ def adaptive_clip(gradients: list, variables: list, norm, limit):
             unit_norms(weights, sparse_rows=sparse), _LEAST_UNIT_NORM
         )
         norms = unit_norms(gradient_ops.values_of(gradient), sparse_rows=sparse)
-        scales.append(ops.divide(largest, ops.maximum(norms, largest)))
+        scales.append(gradient_ops.separate_scales(norms, largest))
         beyond.append(ops.any(norms > largest))
     return gradient_ops.scaled(gradients, scales), ops.any(ops.stack(beyond))

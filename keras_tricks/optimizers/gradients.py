@@ -17,6 +17,9 @@ _LARGE_NORM = np.float32(2.0**60)
 _SMALL = np.float32(2.0**-70)
 # Numbers up to here can be squared, and 2**64 of the squares added.
 _LARGE_NUMBER = np.float32(2.0**32)
+# Limits have these and their reciprocals in the normal numbers of float32.
+LEAST_LIMIT = np.float32(2.0**-126)
+GREATEST_LIMIT = np.float32(2.0**126)
 
 
 def is_sparse(gradient) -> bool:
@@ -113,12 +116,33 @@ def _large_global_norm(gradients: list):
 def global_norm_scale(norm, limit):
     """Returns the factor that brings gradients of global norm `norm` to `limit`.
 
-    `limit * min(1 / norm, 1 / limit)`: 1 up to rounding below the limit. A norm that
-    is not finite makes it NaN, so that the fault shows.
+    `limit * min(1 / norm, 1 / limit)`: 1 up to rounding below the limit, and 0 for a
+    limit of 0. A norm that is not finite makes it NaN, so that the fault shows.
     """
     one = np.float32(1)
     inverse = ops.minimum(ops.divide(one, norm), ops.divide(one, limit))
-    return ops.add(ops.multiply(limit, inverse), ops.subtract(norm, norm))
+    scale = _zero_for_limit_0(ops.multiply(limit, inverse), limit)
+    return ops.add(scale, ops.subtract(norm, norm))
+
+
+def separate_scales(norms, limits):
+    """Returns the factors that bring gradients of given norms to their limits.
+
+    `limit / max(norm, limit)`, and 0 for a limit of 0.
+
+    Args:
+        norms: Float32 tensor of norms.
+        limits: Their limits, a scalar or a tensor of the same shape.
+    """
+    # The quotient is 1 below the limit, but 0 / 0 is NaN, as is inf / inf.
+    scales = ops.where(norms <= limits, np.float32(1), ops.divide(limits, norms))
+    return _zero_for_limit_0(scales, limits)
+
+
+def _zero_for_limit_0(scales, limits):
+    # Numbers too small for 1 / limit to be finite count as 0, as they do in TensorFlow,
+    # which flushes them. Of a NaN the comparison is false, and the NaN stays.
+    return ops.where(limits < LEAST_LIMIT, np.float32(0), scales)
 
 
 def scaled(gradients: list, scales) -> list:

@@ -7,7 +7,14 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_tricks.optimizers import gradients as gradient_ops
+
 LearningRateSchedule = keras.optimizers.schedules.LearningRateSchedule
+
+# The normal numbers of float32, in which limits are kept.
+_LEAST, _GREATEST = (
+    float(x) for x in (np.finfo("float32").tiny, np.finfo("float32").max)
+)
 
 
 def positive(name: str, value) -> float:
@@ -15,7 +22,7 @@ def positive(name: str, value) -> float:
 
     Raises:
         TypeError: If `value` is not a Python or NumPy number.
-        ValueError: If it is 0, negative, NaN or infinite.
+        ValueError: If it is 0, negative, NaN or infinite, or would be in float32.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(
@@ -28,7 +35,26 @@ def positive(name: str, value) -> float:
             f"`{name}` must be a finite number > 0; leave it out to clip nothing. "
             f"Received: {name}={value!r}"
         )
+    if not _LEAST <= limit <= _GREATEST:
+        raise ValueError(
+            f"`{name}` must be a finite number > 0 in float32, too, from {_LEAST:.2g} "
+            f"to {_GREATEST:.2g}; leave it out to clip nothing. "
+            f"Received: {name}={value!r}"
+        )
     return limit
+
+
+def usable(limit):
+    """Returns a limit of one update as the formulas can use it.
+
+    A schedule may come down to 0, or by rounding below, and may be infinite while
+    nothing is to be clipped. Up to where a norm can be computed, this changes nothing
+    else; NaN stays NaN.
+
+    Args:
+        limit: Float32 scalar.
+    """
+    return ops.clip(limit, np.float32(0), gradient_ops.GREATEST_LIMIT)
 
 
 @keras.saving.register_keras_serializable(package="keras_tricks")
@@ -121,8 +147,8 @@ class PercentileLimit:
         rank = ops.cast((known * hundredths + 9_999) // 10_000, "int32") - 1
         value = ops.take(ordered, ops.clip(rank, 0, self.window - 1))
         started = num_norms > self.min_updates
-        # A norm is not clipped by a limit of its own size or more; and a limit of 0
-        # would make gradients of zeros NaN.
+        # A norm is not clipped by a limit of its own size or more; and a percentile of
+        # 0 says that most gradients were zeros, not that none is to be applied.
         return ops.where(
             ops.logical_and(started, value > 0), value, ops.maximum(norm, np.float32(1))
         )

@@ -6,6 +6,7 @@ from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_tricks.schedules import arguments
+from keras_tricks.schedules import steps
 from keras_tricks.schedules.base import Schedule
 
 
@@ -60,3 +61,17 @@ def evaluate(schedule_or_rate: LearningRateSchedule | float, step):
     if len(rate.shape) != len(step.shape):
         rate = ops.broadcast_to(rate, ops.shape(step))
     return rate
+
+
+def known_rate(
+    schedule_or_rate: LearningRateSchedule | float, step: int
+) -> float | None:
+    """Returns the rate of a child at a step as a number.
+
+    `None` where numbers are not known yet, in a function that is being compiled.
+    """
+    rate = evaluate(schedule_or_rate, steps.as_step(step))
+    try:
+        return float(ops.convert_to_numpy(rate))
+    except Exception:  # Each backend has an error of its own for its placeholders.
+        return None

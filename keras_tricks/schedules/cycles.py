@@ -1,6 +1,7 @@
 """Schedules that rise and fall: Smith's cyclical rates and the one-cycle policy."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ from keras import ops
 
 from keras_tricks.schedules import arguments
 from keras_tricks.schedules import functions
+from keras_tricks.schedules import run_length
 from keras_tricks.schedules import steps
 from keras_tricks.schedules.base import Schedule
 
@@ -191,6 +193,42 @@ class OneCycle(Schedule):
                 "rate is above `max_learning_rate`. Received: "
                 f"final_div_factor={final_div_factor}, div_factor={div_factor}"
             )
+
+    @classmethod
+    def from_epochs(
+        cls,
+        max_learning_rate: float,
+        *,
+        num_examples: Any,
+        batch_size: int | None = None,
+        epochs: int,
+        **kwargs: Any,
+    ) -> "OneCycle":
+        """Returns the schedule of a whole `fit` from its data.
+
+        `total_steps = epochs * ceil(num_examples / batch_size)`.
+
+        Args:
+            max_learning_rate: The highest rate.
+            num_examples: See `WarmupPolynomialDecay.from_epochs`.
+            batch_size: See there.
+            epochs: Epochs of the run.
+            **kwargs: Other arguments of the constructor, `warmup_fraction` for one.
+
+        Raises:
+            TypeError: If an argument is of the wrong type.
+            ValueError: If a number is out of its range, or the size of the data is
+                not known.
+
+        Example:
+
+        >>> schedule = OneCycle.from_epochs(
+        ...     0.1, num_examples=1001, batch_size=100, epochs=10)
+        >>> schedule.total_steps
+        110
+        """
+        total_steps = run_length.num_updates(num_examples, batch_size, epochs)
+        return cls(max_learning_rate, total_steps, **kwargs)
 
     def rate(self, step):
         top = self.max_learning_rate

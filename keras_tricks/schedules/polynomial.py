@@ -1,10 +1,13 @@
 """BERT's schedule: linear warmup, then polynomial decay."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_tricks.schedules import arguments
+from keras_tricks.schedules import run_length
 from keras_tricks.schedules import steps
 from keras_tricks.schedules import warmup
 from keras_tricks.schedules.base import Schedule
@@ -56,8 +59,8 @@ class WarmupPolynomialDecay(Schedule):
 
     Raises:
         TypeError: If a number is not a number, `cycle` not a bool.
-        ValueError: If a number is out of its range, the warmup longer than the run,
-            or `join` unknown.
+        ValueError: If a number is out of its range, `join` unknown, the warmup longer
+            than the run, or as long with `"shift"` or `"lower"`, which leave no decay.
 
     Example:
 
@@ -102,19 +105,26 @@ class WarmupPolynomialDecay(Schedule):
                 f"includes the warmup. Received: warmup_steps={warmup_steps}, "
                 f"decay_steps={decay_steps}"
             )
+        if join == "lower" and warmup_steps and left_to_decay % self.decay_steps == 0:
+            raise ValueError(
+                '`warmup_steps` must not end where the decay does with join="lower": '
+                "the warmup would climb to the end rate only, which is "
+                f"{self.end_learning_rate:g}. Received: warmup_steps={warmup_steps}, "
+                f"decay_steps={decay_steps}"
+            )
 
     @classmethod
     def from_epochs(
         cls,
         initial_learning_rate: float,
         *,
-        num_examples: int,
-        batch_size: int,
+        num_examples: Any,
+        batch_size: int | None = None,
         epochs: int,
         warmup_fraction: float = 0.1,
-        **kwargs,
+        **kwargs: Any,
     ) -> "WarmupPolynomialDecay":
-        """Returns the schedule of a whole `fit` from the size of its data.
+        """Returns the schedule of a whole `fit` from its data.
 
         `decay_steps = epochs * ceil(num_examples / batch_size)`, since `fit` keeps
         the last partial batch, and
@@ -122,11 +132,19 @@ class WarmupPolynomialDecay(Schedule):
 
         Args:
             initial_learning_rate: The rate before decay.
-            num_examples: Training examples of one epoch.
-            batch_size: Examples a batch.
+            num_examples: Training examples of one epoch, or the data themselves:
+                arrays, frames, nested or not, a `tf.data.Dataset` of known size, or a
+                `PyDataset`. Without what `validation_split` takes away.
+            batch_size: Examples a batch; `None` is 32, as in `fit`, or that of a
+                dataset, whose elements are batches.
             epochs: Epochs of the run.
             warmup_fraction: Share of the updates that warm up, from 0 to 1.
             **kwargs: Other arguments of the constructor.
+
+        Raises:
+            TypeError: If an argument is of the wrong type.
+            ValueError: If a number is out of its range, or the size of the data is
+                not known.
 
         Example:
 
@@ -135,21 +153,10 @@ class WarmupPolynomialDecay(Schedule):
         >>> schedule.decay_steps, schedule.warmup_steps
         (110, 11)
         """
-        num_examples = arguments.whole("num_examples", num_examples, minimum=1)
-        batch_size = arguments.whole("batch_size", batch_size, minimum=1)
-        epochs = arguments.whole("epochs", epochs, minimum=1)
-        fraction = arguments.real("warmup_fraction", warmup_fraction)
-        if fraction > 1:
-            raise ValueError(
-                "`warmup_fraction` must be a share of the updates, from 0 to 1. "
-                f"Received: warmup_fraction={warmup_fraction!r}"
-            )
-        decay_steps = epochs * -(-num_examples // batch_size)
+        decay_steps = run_length.num_updates(num_examples, batch_size, epochs)
+        warmup_steps = run_length.share("warmup_fraction", warmup_fraction, decay_steps)
         return cls(
-            initial_learning_rate,
-            decay_steps,
-            warmup_steps=int(decay_steps * fraction),
-            **kwargs,
+            initial_learning_rate, decay_steps, warmup_steps=warmup_steps, **kwargs
         )
 
     def rate(self, step):

@@ -46,7 +46,9 @@ class Warmup(Schedule):
     Raises:
         TypeError: If `schedule` is neither a schedule nor a number (a lambda could not
             be saved), or another argument not a number.
-        ValueError: If a number is out of its range or `join` unknown.
+        ValueError: If a number is out of its range or `join` unknown; or, with
+            `"lower"` and `"overlap"`, if the schedule has come down to 0 before the
+            warmup ends.
 
     Example:
 
@@ -76,6 +78,23 @@ class Warmup(Schedule):
         self.start = arguments.real("start", start)
         self.power = arguments.real("power", power, exclusive=True)
         self.join = arguments.one_of("join", join, JOINS)
+        if self.warmup_steps:
+            self._check_rates()
+
+    def _check_rates(self) -> None:
+        """Raises if the schedule has ended before the warmup does."""
+        if self.schedule == 0 or self.start:
+            return  # The rate of 0 was asked for, or there is another one.
+        end = self.warmup_steps
+        # With "overlap" two steps in a row, since a cyclic decay is at 0 for one.
+        after = {"shift": (), "lower": (end,), "overlap": (end - 1, end)}[self.join]
+        rates = [children.known_rate(self.schedule, step) for step in after]
+        if rates and all(rate == 0 for rate in rates):
+            raise ValueError(
+                "`schedule` must have a rate > 0 where the warmup ends, at step "
+                f'{end}, which join="{self.join}" leaves to come. Received: a rate of '
+                f"0 there of schedule={self.schedule!r}"
+            )
 
     def rate(self, step):
         return join_warmup(

@@ -1,11 +1,14 @@
 """Warmup, a constant rate for most of the run, and a decay at its end."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_tricks.schedules import arguments
 from keras_tricks.schedules import functions
+from keras_tricks.schedules import run_length
 from keras_tricks.schedules import steps
 from keras_tricks.schedules.base import Schedule
 
@@ -111,6 +114,56 @@ class WarmupStableDecay(Schedule):
                     f"Received: {name}={getattr(self, name)}, "
                     f"peak_learning_rate={peak_learning_rate}"
                 )
+
+    @classmethod
+    def from_epochs(
+        cls,
+        peak_learning_rate: float,
+        *,
+        num_examples: Any,
+        batch_size: int | None = None,
+        epochs: int,
+        warmup_fraction: float = 0.1,
+        decay_fraction: float = 0.2,
+        **kwargs: Any,
+    ) -> "WarmupStableDecay":
+        """Returns the schedule of a whole `fit` from its data.
+
+        `total_steps = epochs * ceil(num_examples / batch_size)`; warmup and decay take
+        their shares of it, rounded down, the decay at least one update.
+
+        Args:
+            peak_learning_rate: The constant rate.
+            num_examples: See `WarmupPolynomialDecay.from_epochs`.
+            batch_size: See there.
+            epochs: Epochs of the run.
+            warmup_fraction: Share of the updates that warm up, from 0 to 1.
+            decay_fraction: Share of the updates in which the rate decays.
+            **kwargs: Other arguments of the constructor.
+
+        Raises:
+            TypeError: If an argument is of the wrong type.
+            ValueError: If a number is out of its range, or the size of the data is
+                not known.
+
+        Example:
+
+        >>> schedule = WarmupStableDecay.from_epochs(
+        ...     1e-3, num_examples=1001, batch_size=100, epochs=10)
+        >>> schedule.total_steps, schedule.warmup_steps, schedule.decay_steps
+        (110, 11, 22)
+        """
+        total_steps = run_length.num_updates(num_examples, batch_size, epochs)
+        decay_steps = run_length.share("decay_fraction", decay_fraction, total_steps)
+        return cls(
+            peak_learning_rate,
+            total_steps,
+            warmup_steps=run_length.share(
+                "warmup_fraction", warmup_fraction, total_steps
+            ),
+            decay_steps=max(decay_steps, 1),
+            **kwargs,
+        )
 
     def rate(self, step):
         rate = self._decay(step)

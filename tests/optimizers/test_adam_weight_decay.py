@@ -105,6 +105,98 @@ def test_norms_and_biases_are_excluded_however_keras_spells_them():
     assert len(report) == 7
 
 
+NORMS = {
+    "LayerNormalization": {},
+    "BatchNormalization": {},
+    "GroupNormalization": {"groups": 2},
+    "RMSNormalization": {},
+    "UnitNormalization": {},
+    "SpectralNormalization": None,  # Wraps a layer, whose kernel decays.
+}
+
+
+def decayed(layers, **arguments):
+    """The paths that decay in a model of these layers over vectors of 4."""
+    model = keras.Sequential([keras.Input((3, 4)), *layers], name="model")
+    optimizer = AdamWeightDecay(RATE, **arguments)
+    optimizer.build(model.trainable_variables)
+    report = optimizer.weight_decay_report()
+    return {path for path, decays in report.items() if decays}
+
+
+def test_every_normalization_of_keras_is_in_the_table():
+    public = {
+        name
+        for name in dir(keras.layers)
+        # The layer Normalization standardizes data, and is not trained.
+        if name.endswith("Normalization") and name != "Normalization"
+    }
+    assert public <= set(NORMS)
+
+
+@pytest.mark.parametrize("layer", [n for n, a in NORMS.items() if a is not None])
+@pytest.mark.parametrize("name", [None, "norm1", "attention_norm", "ln_f"])
+def test_the_weights_of_no_normalization_decay(layer, name):
+    if not hasattr(keras.layers, layer):
+        pytest.skip(f"Keras {keras.__version__} has no {layer}")
+    norm = getattr(keras.layers, layer)(name=name, **NORMS[layer])
+    assert decayed([norm, keras.layers.Dense(2, name="dense")]) == {
+        "model/dense/kernel"
+    }
+
+
+class Block(keras.layers.Layer):
+    """One of a stranger's, whose path has layers within layers."""
+
+    def __init__(self):
+        super().__init__(name="block")
+        self.norm = keras.layers.RMSNormalization(name="pre_norm")
+        self.dense = keras.layers.Dense(4, name="scale_up")
+
+    def build(self, shape):
+        self.norm.build(shape)
+        self.dense.build(shape)
+
+    def call(self, x):
+        return self.dense(self.norm(x))
+
+
+requires_rms = pytest.mark.skipif(
+    not hasattr(keras.layers, "RMSNormalization"),
+    reason=f"Keras {keras.__version__} has no RMSNormalization",
+)
+
+
+@requires_rms
+def test_the_scale_of_a_norm_within_a_layer_does_not_decay():
+    """A name that merely contains the word is a weight as any other."""
+    [path] = decayed([Block()])
+    assert path.endswith("scale_up/kernel")
+
+
+def test_a_kernel_within_a_spectral_normalization_decays():
+    dense = keras.layers.Dense(2, name="dense")
+    [path] = decayed([keras.layers.SpectralNormalization(dense)])
+    assert path.endswith("kernel")
+
+
+@pytest.mark.parametrize("layer", ["Attention", "AdditiveAttention"])
+def test_the_scale_of_an_attention_is_no_norm_s(layer):
+    inputs = keras.Input((3, 4))
+    options = {"use_scale": True}
+    outputs = getattr(keras.layers, layer)(**options)([inputs, inputs])
+    model = keras.Model(inputs, outputs)
+    optimizer = AdamWeightDecay(RATE)
+    optimizer.build(model.trainable_variables)
+    assert list(optimizer.weight_decay_report().values()) == [True]
+
+
+@requires_rms
+def test_without_bert_s_patterns_the_scale_of_a_norm_decays():
+    norm = keras.layers.RMSNormalization(name="norm")
+    assert decayed([norm], exclude_from_weight_decay=["bias"]) == {"model/norm/scale"}
+
+
 def test_patterns_see_the_whole_path_under_jax_too(run_python):
     printed = run_python(
         """

@@ -5,14 +5,17 @@ in any order is off by at most `n * u`, its root by half of that and `u`; the qu
 the product with the limit, and the product with the gradient add `u` each.
 """
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from keras_tricks.optimizers import ClippedOptimizer
+from keras_tricks.optimizers import PercentileLimit
 from tests.optimizers import numpy_reference
 from tests.optimizers.arrays import assert_same_bits
 from tests.optimizers.small_steps import applied
@@ -139,3 +142,95 @@ def test_every_kind_clips_as_numpy_does(gradients, limit):
         expected = numpy_reference.clipped(kind, gradients, limit, weights)
         for a, b in zip(clip(kind, limit, gradients), expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=relative_error(gradients))
+
+
+class Always(keras.optimizers.schedules.LearningRateSchedule):
+    """One limit for all updates, which as a number might be refused."""
+
+    def __init__(self, limit):
+        self.limit = limit
+
+    def __call__(self, step):
+        return keras.ops.convert_to_tensor(np.float32(self.limit))
+
+
+# All that float32 holds, but for norms beyond 1e37, which the guide leaves out.
+ANY_NUMBER = st.one_of(st.just(0.0), st.floats(-(2.0**116), 2.0**116, width=32))
+ANY_LIMIT = st.one_of(
+    st.sampled_from([0.0, -0.0, -1e-9, 1e-45, 2.0**-126, 3e38, float("inf")]),
+    st.floats(0.0, 2.0**127, width=32),
+)
+OF_ANY_DTYPE = st.one_of(
+    arrays.arrays("float32", SHAPES, elements=ANY_NUMBER),
+    arrays.arrays("float16", SHAPES, elements=st.floats(-60_000, 60_000, width=16)),
+    arrays.arrays("float64", SHAPES, elements=st.floats(-(2.0**116), 2.0**116)),
+)
+KINDS = ["global_clipnorm", "clipnorm", "clipvalue", "adaptive_clip"]
+
+
+@pytest.mark.parametrize("nonfinite", ["propagate", "skip", "zero"])
+@pytest.mark.parametrize("kind", KINDS)
+@few_examples
+@given(st.lists(OF_ANY_DTYPE, min_size=1, max_size=3), ANY_LIMIT, st.data())
+def test_no_limit_makes_finite_gradients_nan_or_larger(
+    kind, nonfinite, gradients, limit, data
+):
+    size = data.draw(st.sampled_from([0.0, 1.0, 1000.0]))
+    weights = [np.full_like(g, size) for g in gradients]
+    optimizer = ClippedOptimizer(Spy(), **{kind: Always(limit)}, nonfinite=nonfinite)
+    applied(optimizer, gradients, weights)
+    for taken, gradient in zip(optimizer.inner_optimizer.given, gradients, strict=True):
+        assert np.isfinite(taken).all()
+        assert (np.abs(taken) <= np.abs(gradient)).all()
+        if limit <= 0:
+            assert not np.any(taken)
+
+
+class Spy(keras.optimizers.SGD):
+    """Keeps the gradients that it is given; weights would round what they lose."""
+
+    def __init__(self):
+        super().__init__(1.0)
+        self.given = []
+
+    def update_step(self, gradient, variable, learning_rate):
+        self.given.append(tf.convert_to_tensor(gradient).numpy())
+        super().update_step(gradient, variable, learning_rate)
+
+
+@few_examples
+@given(
+    st.lists(st.sampled_from([0.0, 1e-42, 1e-30, 1.0, 1e35]), min_size=1, max_size=6),
+    st.sampled_from([0.5, 50, 100]),
+    st.sampled_from([0, 2]),
+)
+def test_no_percentile_makes_finite_gradients_nan_or_larger(norms, percentile, first):
+    inner = Spy()
+    limit = PercentileLimit(percentile, window=3, min_updates=first)
+    optimizer = ClippedOptimizer(inner, global_clipnorm=limit)
+    variable = keras.Variable([0.0])
+    for norm in norms:
+        optimizer.apply([tf.constant([norm], "float32")], [variable])
+    taken = np.ravel(inner.given)
+    assert np.isfinite(taken).all()
+    assert (taken <= np.float32(norms)).all()
+
+
+@pytest.mark.parametrize("sparse_norm", ["raw", "dedup"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("limit", [0.0, -1e-9, 1e-45, 3e38, float("inf")])
+@pytest.mark.parametrize("size", [0.0, 1e-30, 1.0, 1e35])
+def test_no_limit_makes_a_sparse_gradient_nan_or_larger(kind, sparse_norm, limit, size):
+    rows = np.float32([[size], [0.0], [size]])
+    gradient = tf.IndexedSlices(rows, tf.constant([2, 0, 2]), tf.constant([4, 1]))
+    dense = np.float32([[0], [0], [2 * size], [0]])
+    inner = Spy()
+    optimizer = ClippedOptimizer(
+        inner, **{kind: Always(limit)}, sparse_norm=sparse_norm
+    )
+    optimizer.apply([gradient], [keras.Variable(np.zeros((4, 1), "float32"))])
+    [taken] = inner.given
+    assert np.isfinite(taken).all()
+    assert (np.abs(taken) <= np.abs(dense)).all()
+    if limit < 1e-44:
+        assert not np.any(taken)

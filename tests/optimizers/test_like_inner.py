@@ -1,5 +1,6 @@
 """What is not clipping happens as in the inner optimizer alone."""
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -295,3 +296,107 @@ def test_a_group_trains_in_fit_and_comes_back_from_a_file(tmp_path):
     model.save(tmp_path / "model.keras")
     restored = keras.models.load_model(tmp_path / "model.keras")
     assert_same_bits(suite.train(restored), suite.train(model))
+
+
+def halved_each_epoch(epoch, rate):
+    return rate / 2
+
+
+def by_epoch_alone(epoch):
+    return 0.1 / (epoch + 1)
+
+
+CALLBACKS_ON_RATES = {
+    "plateau": lambda: keras.callbacks.ReduceLROnPlateau(
+        "loss", factor=0.5, patience=1, min_delta=1e9
+    ),
+    "plateau with a floor": lambda: keras.callbacks.ReduceLROnPlateau(
+        "loss", factor=0.1, patience=1, min_delta=1e9, min_lr=0.02, cooldown=1
+    ),
+    "scheduler": lambda: keras.callbacks.LearningRateScheduler(halved_each_epoch),
+    "old scheduler": lambda: keras.callbacks.LearningRateScheduler(by_epoch_alone),
+}
+
+
+def groups():
+    """Groups as people write them: a map, a function, one optimizer for all."""
+    Map = keras.optimizers.OptimizerMap
+
+    def of_map():
+        optimizers = Map(keras.optimizers.Adam(0.01))
+        optimizers[".*bias"] = keras.optimizers.SGD(0.1, momentum=0.9)
+        return keras.optimizers.MultiOptimizer(optimizers)
+
+    def with_a_schedule():
+        schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 3, 0.9)
+        optimizers = Map(keras.optimizers.Adam(0.01))
+        optimizers[".*bias"] = keras.optimizers.SGD(schedule)
+        return keras.optimizers.MultiOptimizer(optimizers)
+
+    return {
+        "map": of_map,
+        "function": group,
+        "default alone": lambda: keras.optimizers.MultiOptimizer(
+            Map(keras.optimizers.Adam(0.01))
+        ),
+        "schedule": with_a_schedule,
+    }
+
+
+@requires_multi_optimizer
+@pytest.mark.parametrize("kind", ["map", "function", "default alone", "schedule"])
+@pytest.mark.parametrize("callback", CALLBACKS_ON_RATES)
+def test_keras_s_callbacks_set_the_rates_of_a_group_as_without_clipping(callback, kind):
+    """Errors are the same, too, where this Keras has no such thing."""
+
+    def outcome(wrap):
+        keras.utils.clear_session()  # Names, which are in the logs, begin anew.
+        model = suite.compiled_model(wrap(groups()[kind]()))
+        x, y = suite.data()
+        callbacks = [CALLBACKS_ON_RATES[callback]()]
+        try:
+            history = model.fit(x, y, epochs=4, verbose=0, callbacks=callbacks).history
+        except (AttributeError, TypeError, ValueError) as error:
+            return type(error)
+        return history, [w.tolist() for w in model.get_weights()]
+
+    bare, wrapped = outcome(lambda group: group), outcome(ClippedOptimizer)
+    if isinstance(bare, type) or isinstance(wrapped, type):
+        assert wrapped is bare
+        return
+    assert wrapped[0].keys() == bare[0].keys()
+    for name, values in bare[0].items():
+        np.testing.assert_allclose(wrapped[0][name], values, rtol=1e-5)
+    assert_close(map(np.array, wrapped[1]), map(np.array, bare[1]), rtol=1e-4)
+
+
+@requires_multi_optimizer
+def test_a_file_holds_each_variable_of_a_group_as_often_as_without_clipping(tmp_path):
+    """The group is a child, and is found through `optimizers` as well."""
+
+    def stored(optimizer):
+        model = suite.compiled_model(optimizer)
+        suite.train(model)
+        model.save_weights(path := tmp_path / "all.weights.h5")
+        found = []
+        with h5py.File(path) as file:
+            file["optimizer"].visititems(
+                lambda _, item: found.append(item) if hasattr(item, "shape") else None
+            )
+        return len(found)
+
+    own = 2  # The norm and the counts.
+    assert (
+        stored(ClippedOptimizer(groups()["map"]())) == stored(groups()["map"]()) + own
+    )
+
+
+@requires_multi_optimizer
+def test_the_optimizers_of_a_group_are_found_on_the_wrapper():
+    inner = groups()["map"]()
+    assert ClippedOptimizer(inner).optimizers is inner.optimizers
+
+
+def test_an_optimizer_that_is_no_group_has_no_optimizers():
+    """Callbacks would go by them, and a loop over none sets no rate."""
+    assert not hasattr(ClippedOptimizer(sgd()), "optimizers")

@@ -1,5 +1,7 @@
 """What a limit may be: a number, a schedule over updates, a percentile of the norms."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -7,13 +9,17 @@ import pytest
 from keras_tricks.optimizers import ClippedOptimizer
 from keras_tricks.optimizers import PercentileLimit
 from tests.optimizers import numpy_reference
+from tests.optimizers import test_contract as suite
 from tests.optimizers.arrays import assert_close
+from tests.optimizers.arrays import assert_same_bits
 from tests.optimizers.small_steps import MODES
 from tests.optimizers.small_steps import applied
 from tests.optimizers.small_steps import random_arrays
 from tests.optimizers.small_steps import sgd
 from tests.optimizers.small_steps import stepper
 from tests.optimizers.small_steps import variables_of
+from tests.optimizers.small_steps import weights_after
+from tests.optimizers.small_steps import with_every_state
 
 # Each kind with a limit that clips some of the gradients below, and not all.
 LIMITS = {
@@ -86,6 +92,54 @@ def test_a_new_number_is_part_of_the_config():
     assert restored.global_clipnorm == 0.5
 
 
+NOT_IN_FLOAT32 = [0.1, 1 / 3, 0.123456789012345, 1e-7, 7e10]
+
+
+@every_kind
+@pytest.mark.parametrize("limit", [*NOT_IN_FLOAT32, np.float64(0.1), np.float32(0.1)])
+def test_a_limit_is_the_number_that_was_given(kind, limit):
+    optimizer = ClippedOptimizer(sgd(), **{kind: limit})
+    other = ClippedOptimizer(sgd(), **{kind: 5.0})
+    setattr(other, kind, limit)
+    for one in (optimizer, other):
+        restored = ClippedOptimizer.from_config(
+            json.loads(json.dumps(one.get_config()))
+        )
+        assert getattr(one, kind) == getattr(restored, kind) == limit
+        assert one.get_config()[kind] == restored.get_config()[kind] == limit
+
+
+@every_kind
+def test_a_saved_limit_is_the_number_that_was_given(kind, tmp_path):
+    model = suite.compiled_model(ClippedOptimizer(sgd(), **{kind: 0.1}))
+    suite.train(model)
+    assert getattr(model.optimizer, kind) == 0.1
+    setattr(model.optimizer, kind, 0.2)
+    model.save(tmp_path / "model.keras")
+    model.save_weights(tmp_path / "all.weights.h5")
+    restored = keras.models.load_model(tmp_path / "model.keras")
+    assert getattr(restored.optimizer, kind) == 0.2
+    # Only the variable comes with weights: 0.2 is what it most probably was.
+    other = suite.compiled_model(ClippedOptimizer(sgd(), **{kind: 0.1}))
+    suite.train(other)
+    other.load_weights(tmp_path / "all.weights.h5")
+    assert getattr(other.optimizer, kind) == 0.2
+    copied = ClippedOptimizer.from_config(other.optimizer.get_config())
+    assert getattr(copied, kind) == 0.2
+
+
+def test_the_limits_of_schedules_and_percentiles_are_saved_as_given():
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 3, 0.3)
+    for limit, config in (
+        (schedule, {"initial_learning_rate": 0.1, "decay_rate": 0.3}),
+        (PercentileLimit(33.3), {"percentile": 33.3}),
+    ):
+        optimizer = ClippedOptimizer(sgd(), global_clipnorm=limit)
+        saved = optimizer.get_config()["global_clipnorm"]["config"]
+        assert saved.items() >= config.items()
+        assert optimizer.global_clipnorm is limit
+
+
 @pytest.mark.parametrize(
     ("limits", "kind"),
     [
@@ -155,6 +209,69 @@ def test_a_schedule_gives_the_limit_of_each_update(kind, mode):
         taken = [b - v.numpy() for b, v in zip(before, variables, strict=True)]
         expected = numpy_reference.clipped(kind, gradients, limit, before)
         assert_close(taken, expected, rtol=1e-5, atol=1e-5)
+
+
+@every_kind
+@every_mode
+@pytest.mark.parametrize("nonfinite", ["propagate", "skip", "zero"])
+def test_a_limit_that_has_come_down_to_0_leaves_the_weights(kind, nonfinite, mode):
+    """Of zeros too: 0 of a zero gradient is 0."""
+    to_0 = keras.optimizers.schedules.PolynomialDecay(1.0, 2, 0.0)
+    optimizer = ClippedOptimizer(sgd(), **{kind: to_0}, nonfinite=nonfinite)
+    variables = variables_of(random_arrays(1))
+    step = stepper(optimizer, variables, mode)
+    for _ in range(2):
+        step(*random_arrays(0))
+    before = [variable.numpy() for variable in variables]
+    step(*random_arrays(0))
+    step(*[np.zeros_like(weight) for weight in before])
+    assert_same_bits([variable.numpy() for variable in variables], before)
+    assert (optimizer.num_updates, optimizer.num_skipped) == (4, 0)
+
+
+@every_kind
+@every_mode
+def test_a_limit_of_0_makes_updates_of_zeros_for_momenta_and_decay(kind, mode):
+    """The inner optimizer, given zeros, is the oracle."""
+    gradients, weights = random_arrays(0), random_arrays(1)
+    to_0 = keras.optimizers.schedules.PiecewiseConstantDecay([0], [1.0, 0.0])
+    after = weights_after(
+        ClippedOptimizer(with_every_state(), **{kind: to_0}),
+        weights,
+        [gradients] * 3,
+        mode,
+    )
+    [clipped] = [applied(ClippedOptimizer(sgd(), **{kind: 1.0}), gradients, weights)]
+    zeros = [np.zeros_like(g) for g in gradients]
+    by_hand = [[np.float32(g) for g in clipped], zeros, zeros]
+    expected = weights_after(with_every_state(), weights, by_hand, mode)
+    assert_close(after, expected, rtol=1e-4, atol=1e-5)
+
+
+@every_kind
+@every_mode
+def test_a_limit_that_is_infinite_for_a_while_clips_nothing(kind, mode):
+    at_first = keras.optimizers.schedules.PiecewiseConstantDecay([0], [np.inf, 0.5])
+    gradients, weights = random_arrays(0), random_arrays(1)
+    optimizer = ClippedOptimizer(sgd(), **{kind: at_first})
+    assert_close(applied(optimizer, gradients, weights, mode), gradients, atol=1e-6)
+    assert optimizer.clipped_fraction == 0
+
+
+@every_kind
+@pytest.mark.parametrize("limit", [1e-39, 1e-300, 1e39])
+def test_limits_that_float32_cannot_hold_are_refused(kind, limit):
+    with pytest.raises(ValueError, match=rf"`{kind}` must be .* > 0 in float32"):
+        ClippedOptimizer(sgd(), **{kind: limit})
+
+
+@every_kind
+@every_mode
+@pytest.mark.parametrize("limit", [1e38, 3e38])
+def test_limits_whose_reciprocals_underflow_clip_nothing(kind, limit, mode):
+    gradients, weights = random_arrays(0), random_arrays(1)
+    optimizer = ClippedOptimizer(sgd(), **{kind: limit})
+    assert_close(applied(optimizer, gradients, weights, mode), gradients, atol=1e-6)
 
 
 @every_mode

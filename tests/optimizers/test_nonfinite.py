@@ -22,6 +22,11 @@ every_mode = pytest.mark.parametrize("mode", MODES)
 every_fault = pytest.mark.parametrize("fault", [np.nan, np.inf])
 
 
+class NanFromStep1(keras.optimizers.schedules.LearningRateSchedule):
+    def __call__(self, step):
+        return keras.ops.where(step < 1, np.float32(1), np.float32(np.nan))
+
+
 def broken(seed, fault=np.nan):
     """Gradients of which one number is not finite."""
     gradients = random_arrays(seed)
@@ -107,6 +112,27 @@ def test_zeroed_numbers_are_those_that_are_not_finite(kind, mode):
     )
     assert zeroing.gradient_norm == plain.gradient_norm
     assert zeroing.num_skipped == 0
+
+
+@every_mode
+@pytest.mark.parametrize(
+    "kind", ["global_clipnorm", "clipnorm", "clipvalue", "adaptive_clip"]
+)
+@pytest.mark.parametrize("nonfinite", ["propagate", "skip", "zero"])
+def test_a_limit_that_is_nan_is_treated_as_a_norm_that_is(nonfinite, kind, mode):
+    """As Keras's PolynomialDecay may become under XLA."""
+    optimizer = ClippedOptimizer(sgd(), nonfinite=nonfinite, **{kind: NanFromStep1()})
+    variables = variables_of(random_arrays(0))
+    step = stepper(optimizer, variables, mode)
+    step(*random_arrays(1))
+    before = [variable.numpy() for variable in variables]
+    step(*random_arrays(1))
+    after = [variable.numpy() for variable in variables]
+    if nonfinite == "propagate":
+        assert all(np.isnan(weight).all() for weight in after)
+    else:
+        assert_same_bits(after, before)
+    assert optimizer.num_skipped == (nonfinite == "skip")
 
 
 @pytest.mark.parametrize("mode", ["eager", "graph"])

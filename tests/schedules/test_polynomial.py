@@ -134,28 +134,6 @@ def test_a_cycle_ends_at_the_end_rate_where_tf1_jumps():
             assert float(compiled(tf.constant(step, tf.int64))) == 0.0
 
 
-def test_from_epochs_counts_the_last_partial_batch_as_fit_does(run_count_of_fit):
-    schedule = WarmupPolynomialDecay.from_epochs(
-        1e-3, num_examples=25, batch_size=10, epochs=4, warmup_fraction=0.3
-    )
-    assert schedule.decay_steps == run_count_of_fit(25, 10, 4)
-    assert schedule.warmup_steps == 3  # int(12 * 0.3), as BERT rounds
-
-
-@pytest.fixture
-def run_count_of_fit():
-    import keras
-
-    def count(num_examples, batch_size, epochs):
-        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-        model.compile("sgd", "mse")
-        data = np.zeros((num_examples, 1))
-        model.fit(data, data, batch_size=batch_size, epochs=epochs, verbose=0)
-        return int(model.optimizer.iterations)
-
-    return count
-
-
 def test_whole_rates_mean_the_float():
     """Keras's PolynomialDecay(1, 100, .1, power=.5)(50) is 1.0."""
     schedule = WarmupPolynomialDecay(1, 100, end_learning_rate=0, power=0.5)
@@ -182,6 +160,27 @@ def test_whole_rates_mean_the_float():
 def test_bad_arguments_are_named_with_what_was_received(arguments, error, message):
     with pytest.raises(error, match=rf"`{message}` must be .*Received: {message}="):
         WarmupPolynomialDecay(*arguments)
+
+
+@pytest.mark.parametrize("join", ["shift", "lower"])
+@pytest.mark.parametrize("end", [0.0, 0.01])
+def test_a_warmup_as_long_as_the_run_is_refused_where_it_leaves_no_decay(join, end):
+    """`decay(decay_steps)` is the end rate, to which "lower" would climb."""
+    with pytest.raises(ValueError, match=r"`warmup_steps` must .*Received: warmup_"):
+        WarmupPolynomialDecay(0.1, 10, 10, end, join=join)
+
+
+@pytest.mark.parametrize("warmup_steps", [10, 20])
+def test_a_warmup_to_the_end_of_a_cycle_is_refused(warmup_steps):
+    """It would be 0 all along."""
+    with pytest.raises(ValueError, match=r'`warmup_steps` must .*join="lower"'):
+        WarmupPolynomialDecay(0.1, 10, warmup_steps, cycle=True, join="lower")
+
+
+def test_a_warmup_as_long_as_the_run_is_bert_s_with_overlap():
+    """All updates of the run have a rate; only those after it have none."""
+    rates = WarmupPolynomialDecay(0.1, 10, 10)(np.arange(12))
+    np.testing.assert_allclose(rates, [0.01 * i for i in range(10)] + [0, 0], rtol=1e-6)
 
 
 def test_an_unknown_join_is_refused_with_the_known_ones():

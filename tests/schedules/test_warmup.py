@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_tricks.schedules import Warmup
 from keras_tricks.schedules import WarmupPolynomialDecay
@@ -102,3 +103,64 @@ def test_bad_arguments_are_named_with_what_was_received(arguments, error, named)
 def test_bad_keywords_are_named(keywords, named):
     with pytest.raises(ValueError, match=f"`{named}` must be"):
         Warmup(0.1, 10, **keywords)
+
+
+ended = decays.PolynomialDecay(0.1, 10, 0.0)
+
+
+def _named(value):
+    """Returns a name that is the same in each process."""
+    return str(value) if isinstance(value, str | int) else type(value).__name__
+
+
+@pytest.mark.parametrize(
+    ("schedule", "warmup_steps", "join"),
+    [
+        (ended, 10, "lower"),
+        (ended, 20, "lower"),
+        (decays.CosineDecay(0.1, 30), 30, "lower"),
+        (WarmupPolynomialDecay(0.1, 100, cycle=True), 200, "lower"),
+        (ended, 11, "overlap"),
+        (ended, 1000, "overlap"),
+    ],
+    ids=_named,
+)
+def test_warmups_to_or_into_a_rate_of_0_are_refused(schedule, warmup_steps, join):
+    with pytest.raises(ValueError, match=r"`schedule` must have a rate > 0 .*Received"):
+        Warmup(schedule, warmup_steps, join=join)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "warmup_steps", "join"),
+    [
+        (ended, 9, "lower"),
+        (ended, 10, "overlap"),
+        (ended, 1000, "shift"),
+        (WarmupPolynomialDecay(0.1, 100, cycle=True), 200, "overlap"),
+        (WarmupPolynomialDecay(0.1, 100, 10), 5, "lower"),
+        (WarmupPolynomialDecay(0.1, 100, 10), 50, "overlap"),
+        (decays.CosineDecay(0.0, 30, warmup_target=0.1, warmup_steps=5), 9, "lower"),
+        (decays.PiecewiseConstantDecay([5], [0.1, 0.01]), 30, "overlap"),
+    ],
+    ids=_named,
+)
+def test_warmups_that_reach_a_rate_are_taken(schedule, warmup_steps, join):
+    """As its last step has a rate, so has the warmup."""
+    rate = float(Warmup(schedule, warmup_steps, join=join)(warmup_steps - 1))
+    peak = schedule(warmup_steps if join == "lower" else 0)
+    expected = float(peak) * (warmup_steps - 1) / warmup_steps
+    assert rate == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_rate_of_0_that_was_asked_for_is_taken():
+    np.testing.assert_array_equal(Warmup(0.0, 10)(STEPS), np.zeros(len(STEPS)))
+
+
+def test_a_warmup_can_be_made_within_a_function_that_is_compiled():
+    """Where no rate is a number yet."""
+
+    @tf.function
+    def rate(step):
+        return Warmup(ended, 5)(step)
+
+    assert float(rate(tf.constant(5))) == pytest.approx(0.1)

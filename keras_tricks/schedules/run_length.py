@@ -1,0 +1,137 @@
+"""How many updates a `fit` makes, from its data: what a schedule with an end asks."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_tricks.schedules import arguments
+
+# What `keras.Model.fit` takes where it is given arrays and no batch size.
+_BATCH_SIZE_OF_FIT = 32
+
+
+def num_updates(num_examples: Any, batch_size: int | None, epochs: int) -> int:
+    """Returns how many updates a `fit` makes: `epochs * batches of an epoch`.
+
+    An epoch of examples has `ceil(num_examples / batch_size)` batches, since `fit`
+    keeps the last partial one; data that come in batches have as many as they say.
+
+    Args:
+        num_examples: The number of training examples of an epoch, or the data that
+            `fit` is given: an array, a pandas frame, a tuple, list or dict of those, a
+            `tf.data.Dataset` of known size, or a `keras.utils.PyDataset`. A dataset's
+            elements are batches, as they are to `fit`; with a `batch_size` they may be
+            single examples, which are told by their shapes.
+        batch_size: Examples a batch; `None` is 32, as in `fit`, or the dataset's own.
+        epochs: Epochs of the run.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If a number is out of its range, or the size of the data is not
+            known, or not the same in all parts.
+    """
+    epochs = arguments.whole("epochs", epochs, minimum=1)
+    if batch_size is not None:
+        batch_size = arguments.whole("batch_size", batch_size, minimum=1)
+    if hasattr(num_examples, "element_spec") and hasattr(num_examples, "cardinality"):
+        elements = _size_of_dataset(num_examples)
+        if _has_batches(num_examples, batch_size):
+            return epochs * elements
+        return epochs * -(-elements // (batch_size or 1))
+    if isinstance(num_examples, keras.utils.PyDataset):
+        return epochs * _size_of_py_dataset(num_examples)
+    number = _number_of_examples(num_examples)
+    return epochs * -(-number // (batch_size or _BATCH_SIZE_OF_FIT))
+
+
+def share(name: str, fraction: float, steps: int) -> int:
+    """Returns `floor(fraction * steps)`, as BERT rounds.
+
+    Args:
+        name: The fraction's name, for the message.
+        fraction: From 0 to 1.
+        steps: Updates of the whole run.
+
+    Raises:
+        TypeError: If `fraction` is no number.
+        ValueError: If it is out of its range.
+    """
+    number = arguments.real(name, fraction)
+    if number > 1:
+        raise ValueError(
+            f"`{name}` must be a share of the updates, from 0 to 1. "
+            f"Received: {name}={fraction!r}"
+        )
+    return int(steps * number)
+
+
+def _number_of_examples(data: Any) -> int:
+    if not isinstance(data, tuple | list | dict) and not hasattr(data, "shape"):
+        return arguments.whole("num_examples", data, minimum=1)
+    if getattr(data, "shape", None) == ():  # A number of NumPy's or a tensor.
+        return arguments.whole("num_examples", np.asarray(data).item(), minimum=1)
+    leaves = [data] if hasattr(data, "shape") else keras.tree.flatten(data)
+    # As in `(x, None)`, or `(x, y, None)` without weights.
+    shapes = [getattr(leaf, "shape", None) for leaf in leaves if leaf is not None]
+    if not shapes or not all(shapes):
+        raise TypeError(
+            "`num_examples` must be a number, or data whose parts have the examples "
+            "along their first axis: arrays, frames, a tf.data.Dataset, a PyDataset. "
+            f"Received: num_examples={data!r} (of type {type(data).__name__})"
+        )
+    sizes = sorted({int(shape[0]) for shape in shapes if shape is not None})
+    if len(sizes) > 1 or sizes[0] < 1:
+        raise ValueError(
+            "`num_examples` must have the same number of examples in all parts, at "
+            f"least 1. Received: parts of {sizes} examples"
+        )
+    return sizes[0]
+
+
+def _size_of_dataset(dataset: Any) -> int:
+    elements = int(dataset.cardinality())
+    if elements < 1:
+        kind = {-1: "infinite", -2: "unknown", 0: "0"}[elements]
+        raise ValueError(
+            "`num_examples` must be a dataset of a known size: use `take` of an "
+            "infinite one, `tf.data.experimental.assert_cardinality`, or give a "
+            "number, with steps_per_epoch * batch_size where `fit` is given "
+            f"steps_per_epoch. Received: num_examples={dataset!r} of size {kind}"
+        )
+    return elements
+
+
+def _has_batches(dataset: Any, batch_size: int | None) -> bool:
+    """Whether the elements are batches and not single examples."""
+    specs = keras.tree.flatten(dataset.element_spec)
+    shapes = [spec.shape for spec in specs if hasattr(spec, "shape")]
+    leading = {shape[0] if shape.rank else None for shape in shapes}
+    single = any(shape.rank == 0 for shape in shapes) or len(leading) > 1
+    if single and batch_size is None:
+        raise ValueError(
+            "`batch_size` must be given for a dataset of single examples, unless it "
+            f"is batched before. Received: num_examples={dataset!r}, batch_size=None"
+        )
+    size = next(iter(leading), None)
+    if not single and size is not None and batch_size not in (None, size):
+        raise ValueError(
+            "`batch_size` must be left out for a dataset that is batched already; one "
+            f"of single examples must be batched before where these have {size} "
+            f"numbers in all parts. Received: num_examples={dataset!r}, "
+            f"batch_size={batch_size!r}"
+        )
+    return not single
+
+
+def _size_of_py_dataset(dataset: keras.utils.PyDataset) -> int:
+    try:
+        batches = dataset.num_batches
+    except NotImplementedError:  # As Keras's own has it, without `__len__`.
+        batches = None
+    if not batches:
+        raise ValueError(
+            "`num_examples` must be a PyDataset of a known size: implement `__len__`. "
+            f"Received: num_examples={dataset!r} of {batches} batches"
+        )
+    return int(batches)
