@@ -24,6 +24,10 @@ hypothesis.settings.load_profile("repeatable")
 # Half a minute or more each, the longest first. They begin before the others, so that
 # at the end no process waits long for another one's last file.
 LONG_FILES = (
+    "tests/tuners/test_fit_arguments.py",
+    "tests/tuners/test_shared_scores.py",
+    "tests/tuners/test_stock_numbers.py",
+    "tests/tuners/test_epoch_callbacks.py",
     "tests/tuners/test_workers.py",
     "tests/test_examples.py",
     "tests/tuners/test_shared_programs.py",

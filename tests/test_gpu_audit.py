@@ -111,7 +111,29 @@ def test_the_training_step_of_a_hypermodel_has_gpu_kernels(hypermodel):
     assert_trains_on_gpu_kernels(traced_steps.hypermodel_program(hypermodel))
 
 
+class Compared(keras_tuner.HyperModel):
+    """A model whose steps are compared as graphs, its numbers fed to them."""
+
+    def build(self, hp):
+        factor = hp.Float("factor", 0.1, 0.9)
+
+        def loss(y, p):
+            return factor * keras.losses.sparse_categorical_crossentropy(y, p)
+
+        model = keras.Sequential(
+            [
+                keras.Input((6,)),
+                keras.layers.Dense(4, lambda x: keras.ops.tanh(factor * x)),
+                keras.layers.Dropout(factor / 2),
+                keras.layers.Dense(3, "softmax"),
+            ]
+        )
+        model.compile(keras.optimizers.Adam(0.01), loss, metrics=["accuracy"])
+        return model
+
+
 PACKED = {
+    "compared": (Compared, np.ones((20, 6), "float32")),
     "HyperMLP": (
         lambda: keras_tricks.hypermodels.HyperMLP((6,), 3, total_steps=9),
         np.ones((20, 6), "float32"),
@@ -130,8 +152,8 @@ def test_an_epoch_of_trials_together_has_gpu_kernels(hypermodel, packed):
     """The functions that were traced, whole epochs of training and of validation."""
     make, x = PACKED[hypermodel]
     network = Network(make().build)
-    data = Data(tf.constant(x), tf.zeros(20, tf.int32), None, 8, 0)
-    data.validation = data.x, data.y
+    examples = tf.constant(x), tf.zeros(20, tf.int32)
+    data = Data(examples, examples, 8, 0)
     cache = ProgramCache()
     trials = []
     for seed in range(2):

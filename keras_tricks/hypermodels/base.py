@@ -6,6 +6,13 @@ from typing import Any
 import keras
 import keras_tuner
 
+from keras_tricks._fit_call import FitCall
+from keras_tricks.hypermodels import sameness
+from keras_tricks.hypermodels.examples import Examples
+from keras_tricks.hypermodels.examples import ReadBefore
+from keras_tricks.hypermodels.examples import examples_of
+from keras_tricks.hypermodels.examples import num_batches
+from keras_tricks.hypermodels.labels import check_labels
 from keras_tricks.hypermodels.layers import ScalarDropout
 from keras_tricks.hypermodels.losses import hyper_loss
 from keras_tricks.hypermodels.optimizer_space import hyper_optimizer
@@ -79,8 +86,9 @@ class HyperClassifier(keras_tuner.HyperModel):
             jit_compile = arguments.flag("jit_compile", jit_compile)
         self.jit_compile = jit_compile
         self.optimizer_arguments = dict(optimizer_arguments or {})
-        # What `network` read of the settings that it was called with.
-        self._networks: list[dict[str, Any]] = []
+        # For each network, what surrounded it and what it read of its settings.
+        self._networks: list[tuple[Any, dict[str, Any]]] = []
+        self._read_before = ReadBefore()
 
     def network(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Returns the uncompiled model, its output one logit a class."""
@@ -122,16 +130,44 @@ class HyperClassifier(keras_tuner.HyperModel):
         """Returns what `fit` gives the model's own, and counts the updates.
 
         From then on `build` compiles for so many.
+
+        Raises:
+            keras_tuner.errors.FatalValueError: If a label is not a class number; it is
+                a `ValueError`. A dataset is read for that, once, as far as an epoch
+                goes. Labels are left alone where a subclass compiles in its own way.
+            ValueError: If the number of updates is not known, or `patience` has
+                nothing to judge by.
         """
-        kwargs.setdefault("epochs", self.epochs)
-        x = _first_input(args[0] if args else kwargs.get("x"))
-        if hasattr(x, "shape"):
-            kwargs.setdefault("batch_size", self.batch_size)
-        self.total_steps = kwargs["epochs"] * _updates_per_epoch(x, kwargs)
+        call = FitCall.of(args, kwargs)
+        if not call.is_given("epochs"):
+            call = call.replace(epochs=self.epochs)
+        if _holds_all_examples(call["x"]) and call["batch_size"] is None:
+            call = call.replace(batch_size=self.batch_size)
+        # A run that goes on at `initial_epoch` has the schedule of the whole run, and
+        # begins it anew: its optimizer is new, too. Shared programs do the same.
+        self.total_steps = int(call["epochs"]) * _updates_per_epoch(call)
         if self.patience is not None:
-            stopping = self._early_stopping(hp, kwargs)
-            kwargs["callbacks"] = [*(kwargs.get("callbacks") or ()), stopping]
-        return args, kwargs
+            stopping = self._early_stopping(hp, call)
+            call = call.replace(callbacks=[*call.callbacks, stopping])
+        for found in examples_of(call, self._read_before, self._limits()):
+            self._check_examples(found)
+        return call.args, call.kwargs
+
+    def _limits(self) -> tuple[Any, ...]:
+        """Returns what examples are compared with."""
+        return (self.num_classes,)
+
+    def _check_examples(self, examples: Examples) -> None:
+        """Raises an error if the network cannot learn from some examples."""
+        # Whoever brings another loss may want other labels, and whoever brings another
+        # network more than one an example.
+        if sameness.is_of_package(self, "compile_arguments", "_compile", "fit"):
+            check_labels(
+                examples.labels,
+                self.num_classes,
+                examples.place,
+                one_each=sameness.is_of_package(self, "network", "logits"),
+            )
 
     def compile_arguments(
         self,
@@ -169,13 +205,16 @@ class HyperClassifier(keras_tuner.HyperModel):
         """Returns the number of the network that `build` made for settings like `hp`.
 
         Two settings have one network if they agree in all that `network` read, but
-        for the rate of `ScalarDropout`, which is fed. None stands for a network that
-        was not built yet, and for a class that compiles in its own way.
+        for the rate of `ScalarDropout`, which is fed, and if no attribute has changed
+        in between. None stands for a network that was not built yet, and for a class
+        that compiles in its own way or has code that is not this package's.
         """
-        if type(self)._compile is not HyperClassifier._compile:
+        compiles_otherwise = type(self)._compile is not HyperClassifier._compile
+        if compiles_otherwise or not sameness.is_all_of_package(self):
             return None
-        for number, read in enumerate(self._networks):
-            if all(hp.values.get(name) == value for name, value in read.items()):
+        surroundings = sameness.surroundings(self)
+        for number, (before, read) in enumerate(self._networks):
+            if before == surroundings and sameness.agree(hp.values, read):
                 return number
         return None
 
@@ -186,17 +225,20 @@ class HyperClassifier(keras_tuner.HyperModel):
         return None
 
     def _recorded_network(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        values = _Recorded(hp.values)
-        hp.values = values
+        values = hp.values
+        recorded = sameness.Values(values)
+        hp.values = recorded
+        surroundings = sameness.surroundings(self)
         try:
             model = self.network(hp)
         finally:
-            hp.values = dict(values)
-        read = {name: hp.values.get(name) for name in sorted(values.read)}
-        for name in self._fed_names():
-            read.pop(name, None)
-        if read not in self._networks:
-            self._networks.append(read)
+            # The same object as before, which others may hold.
+            values.clear()
+            values.update(dict.items(recorded))
+            hp.values = values
+        read = recorded.what_was_read(but=self._fed_names())
+        if read is not None and (surroundings, read) not in self._networks:
+            self._networks.append((surroundings, read))
         return model
 
     def _fed_names(self) -> tuple[str, ...]:
@@ -248,64 +290,45 @@ class HyperClassifier(keras_tuner.HyperModel):
     def _compile(self, hp, model: keras.Model, total_steps: int):
         model.compile(**self.compile_arguments(hp, total_steps))
 
-    def _early_stopping(self, hp, fit_kwargs: dict) -> keras.callbacks.Callback:
-        if not fit_kwargs.get("validation_data") and not fit_kwargs.get(
-            "validation_split"
-        ):
+    def _early_stopping(self, hp, call: FitCall) -> keras.callbacks.Callback:
+        if not call.has_validation:
             raise ValueError(
                 "`patience` needs a validation loss: pass `validation_data` or "
                 f"`validation_split` to `fit`. Received: patience={self.patience!r}"
             )
         warmup_fraction = hp.values.get("warmup_fraction", 0.0)
+        warmup = math.ceil(warmup_fraction * call["epochs"])
         return keras.callbacks.EarlyStopping(
             monitor="val_loss",
             patience=self.patience,
-            start_from_epoch=math.ceil(warmup_fraction * fit_kwargs["epochs"]),
+            start_from_epoch=call["initial_epoch"] + warmup,
             restore_best_weights=True,
         )
 
 
-class _Recorded(dict):
-    """Values of hyperparameters that remember which of them were looked at."""
-
-    def __init__(self, values: dict[str, Any]):
-        super().__init__(values)
-        self.read: set[str] = set()
-
-    def __getitem__(self, name: str) -> Any:
-        self.read.add(name)
-        return super().__getitem__(name)
-
-    def __contains__(self, name: object) -> bool:
-        self.read.add(str(name))
-        return super().__contains__(name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        self.read.add(name)
-        return super().get(name, default)
-
-    def items(self) -> Any:
-        self.read.update(self)
-        return super().items()
-
-
-def _first_input(x):
+def _first_input(x: Any) -> Any:
     """Returns the first array of several inputs, and anything else as it is."""
-    return keras.tree.flatten(x)[0] if isinstance(x, dict | list | tuple) else x
+    several = isinstance(x, dict | list | tuple)
+    return next(iter(keras.tree.flatten(x)), None) if several else x
 
 
-def _updates_per_epoch(x, fit_kwargs: dict) -> int:
-    """Returns the number of batches that `fit` makes of `x`, a partial one included."""
-    if fit_kwargs.get("steps_per_epoch") is not None:
-        return fit_kwargs["steps_per_epoch"]
-    if hasattr(x, "shape"):
-        num_examples = math.floor(len(x) * (1 - fit_kwargs.get("validation_split", 0)))
-        return math.ceil(num_examples / fit_kwargs["batch_size"])
-    batches = int(x.cardinality()) if hasattr(x, "cardinality") else len(x)
-    if batches <= 0:
+def _holds_all_examples(x: Any) -> bool:
+    return hasattr(_first_input(x), "shape")
+
+
+def _updates_per_epoch(call: FitCall) -> int:
+    """Returns the number of batches that `fit` makes, a partial one included."""
+    if call["steps_per_epoch"] is not None:
+        return int(call["steps_per_epoch"])
+    if _holds_all_examples(call["x"]):
+        num_examples = int(_first_input(call["x"]).shape[0])
+        training = call.num_training_examples(num_examples)
+        return math.ceil(training / call.array_batch_size)
+    batches = num_batches(call["x"])
+    if batches is None:
         raise ValueError(
             "The number of batches of the dataset must be known, since the schedule "
             "ends with the run: pass `steps_per_epoch`, or use "
-            f"`tf.data.experimental.assert_cardinality`. Received: x={x!r}"
+            f"`tf.data.experimental.assert_cardinality`. Received: x={call['x']!r}"
         )
     return batches

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_tricks._runtime_scalars import RuntimeScalars
 from keras_tricks.schedules import arguments
 
 PACKAGE = "keras_tricks"
@@ -12,7 +13,7 @@ POOLING = ("max", "mean", "attention", "first")
 
 
 @keras.saving.register_keras_serializable(PACKAGE, name="ScalarDropout")
-class ScalarDropout(keras.layers.Layer):
+class ScalarDropout(keras.layers.Layer, RuntimeScalars):
     """Dropout whose rate is a number that the compiled step reads, not one it contains.
 
     With the same seed it drops what `keras.layers.Dropout` drops and keeps the same
@@ -43,7 +44,6 @@ class ScalarDropout(keras.layers.Layer):
         Srivastava et al., "Dropout", 2014.
     """
 
-    # Entries of the configuration that variables hold: no program contains them.
     fed_by_variables = ("rate",)
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any):
@@ -77,8 +77,9 @@ class ScalarDropout(keras.layers.Layer):
         for variable, value in self.fed_variables(rate=self._rate):
             variable.assign(value)
 
-    def fed_variables(self, rate: float) -> list[tuple[Any, list[float]]]:
+    def fed_variables(self, **values: float) -> list[tuple[Any, list[float]]]:
         """Returns the variables that hold `rate`, each with its value for it."""
+        rate = values["rate"]
         return [(self.rate_and_scale, [rate, 1 / (1 - rate)])]
 
     def draw(self, shape: Any) -> Any:

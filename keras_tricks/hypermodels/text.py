@@ -4,9 +4,11 @@ from typing import Any
 
 import keras
 import keras_tuner
-import numpy as np
 
 from keras_tricks.hypermodels.base import HyperClassifier
+from keras_tricks.hypermodels.examples import Examples
+from keras_tricks.hypermodels.examples import batches_of
+from keras_tricks.hypermodels.examples import is_dataset
 from keras_tricks.schedules import arguments
 
 
@@ -71,21 +73,20 @@ class HyperTextClassifier(HyperClassifier):
     def fit_arguments(
         self, hp: keras_tuner.HyperParameters, *args, **kwargs
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Checks the ids; otherwise as that of `HyperClassifier`.
+        """Checks the ids, too; otherwise as that of `HyperClassifier`.
 
         Raises:
-            ValueError: If an id is negative or not below `vocabulary_size`. A
-                `tf.data.Dataset` is read once for that, as far as `steps_per_epoch`.
+            keras_tuner.errors.FatalValueError: If an id is negative or not below
+                `vocabulary_size`, or for a label; it is a `ValueError`.
         """
-        x = args[0] if args else kwargs.get("x")
-        self.check_ids(x, batches=kwargs.get("steps_per_epoch"))
-        validation = kwargs.get("validation_data")
-        if validation is not None:
-            self.check_ids(
-                validation[0] if isinstance(validation, tuple | list) else validation,
-                batches=kwargs.get("validation_steps"),
-            )
         return super().fit_arguments(hp, *args, **kwargs)
+
+    def _limits(self) -> tuple[Any, ...]:
+        return (*super()._limits(), self.vocabulary_size)
+
+    def _check_examples(self, examples: Examples) -> None:
+        self._check_array_of_ids(examples.inputs)
+        super()._check_examples(examples)
 
     def check_ids(self, x: Any, batches: int | None = None) -> None:
         """Raises `ValueError` if an id in `x` is not in the vocabulary.
@@ -94,29 +95,25 @@ class HyperTextClassifier(HyperClassifier):
             x: An array of ids, or a `tf.data.Dataset` or `PyDataset` of batches.
             batches: How many batches of a dataset to read; by default all.
         """
-        for ids in _batches_of_ids(x, batches):
-            ids = np.asarray(ids)
+        if not is_dataset(x):
+            self._check_array_of_ids(x)
+            return
+        for ids, _ in batches_of(x, batches):
+            self._check_array_of_ids(ids)
+
+    def _check_array_of_ids(self, x: Any) -> None:
+        for ids in keras.tree.flatten(x):
+            if not hasattr(ids, "shape"):
+                continue  # What it is has Keras to say.
+            ids = keras.ops.convert_to_numpy(ids)
             if not ids.size:
                 continue
             least, largest = ids.min(), ids.max()
             if least < 0 or largest >= self.vocabulary_size:
                 wrong = least if least < 0 else largest
-                raise ValueError(
+                raise keras_tuner.errors.FatalValueError(
                     "Token ids must be at least 0 and below "
                     f"vocabulary_size={self.vocabulary_size}. Raise `vocabulary_size`, "
                     "or map rarer tokens to one id, as TextVectorization(max_tokens="
                     f"{self.vocabulary_size}) does. Received: the id {wrong}"
                 )
-
-
-def _batches_of_ids(x: Any, batches: int | None):
-    if hasattr(x, "shape"):
-        yield x
-        return
-    if isinstance(x, keras.utils.PyDataset):
-        count = len(x) if batches is None else batches
-        elements = (x[index] for index in range(count))
-    else:
-        elements = iter(x if batches is None else x.take(batches))
-    for element in elements:
-        yield element[0] if isinstance(element, tuple | list) else element

@@ -14,7 +14,7 @@ from keras_tricks.training.data import Data
 from keras_tricks.training.programs import ProgramCache
 from keras_tricks.training.progress import Outcome
 from keras_tricks.training.progress import Run
-from keras_tricks.training.steps import FunctionalModel
+from keras_tricks.training.steps import Steps
 from keras_tricks.training.trials import Trial
 
 _LOG = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ _TRACING = 1.5
 
 def train_group(
     cache: ProgramCache,
-    functional: FunctionalModel,
+    functional: Steps,
     trials: Sequence[Trial],
     data: Data,
     run: Run,
@@ -35,6 +35,7 @@ def train_group(
     packed: int | str | None,
     jit_compile: bool = False,
     memory_limit: int | None = None,
+    told: set[str] | None = None,
 ) -> Iterator[list[Outcome]]:
     """Trains trials of one structure, in packs of the size that `packed` says.
 
@@ -47,6 +48,7 @@ def train_group(
         packed: See `keras_tricks.training.train`.
         jit_compile: Whether XLA compiles the steps.
         memory_limit: See `memory.largest_pack`.
+        told: What the log was told already, of which it is not told again.
 
     Yields:
         The outcomes of the trials of each pack, as soon as it has ended.
@@ -61,7 +63,11 @@ def train_group(
     reason = structure.why_not_vectorized(functional.model)
     if packed is None or reason is not None:
         if packed is not None:
-            _log_once(f"Trained one by one, since {reason}.")
+            told = set() if told is None else told
+            message = f"Trained one by one, since {reason}."
+            if message not in told:
+                told.add(message)
+                _LOG.warning("%s", message)
         yield from train(0, most, 0)
         return
     fitting = memory.largest_pack(functional, memory_limit)
@@ -110,12 +116,3 @@ def _train_packs(program, trials, data, run, size) -> Iterator[list[Outcome]]:
 def _seconds(outcome: Outcome) -> float:
     """Returns the seconds of an epoch; the first one traces."""
     return min(outcome.epoch_seconds[1:] or outcome.epoch_seconds)
-
-
-_logged: set[str] = set()
-
-
-def _log_once(message: str) -> None:
-    if message not in _logged:
-        _logged.add(message)
-        _LOG.warning("%s", message)

@@ -18,51 +18,64 @@ class Data:
     """What all trials train on.
 
     Attributes:
-        x: The examples, a tensor; or a `tf.data.Dataset` of batches `(x, y)`, which is
-            read once an epoch, as it comes.
-        y: Their labels; None with a dataset.
-        validation: `(x, y)` of the validation, a dataset of batches, or None.
+        examples: `(x, y)` or `(x, y, weights)`, each a tensor or a nest of tensors; or
+            a `tf.data.Dataset` of such batches, which is read once an epoch, as it
+            comes.
+        validation: The same for the validation, or None.
         batch_size: Examples a step, where there is no dataset.
         order_seed: See `data_order.epoch_order`; a dataset has an order of its own.
+        validation_batch_size: The same for the validation; None is `batch_size`.
 
     Raises:
-        ValueError: If a dataset does not end, or its elements are not `(x, y)`.
+        ValueError: If a dataset does not end, or its elements are not as above.
 
     Example:
 
     >>> import tensorflow as tf
     >>> from keras_tricks.training.data import Data
     >>> dataset = tf.data.Dataset.from_tensor_slices(([1.0] * 5, [0] * 5)).batch(2)
-    >>> Data(dataset, None, None, batch_size=2, order_seed=0).steps_per_epoch
+    >>> Data(dataset, None, batch_size=2, order_seed=0).steps_per_epoch
     3
     """
 
-    x: Any
-    y: Any
+    examples: Any
     validation: Any
     batch_size: int
     order_seed: int | None
+    validation_batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        for dataset in (self.x, self.validation):
+        for dataset in (self.examples, self.validation):
             if is_stream(dataset):
                 _check(dataset)
 
     @functools.cached_property
     def steps_per_epoch(self) -> int:
         """Batches of an epoch, a partial last one included."""
-        if is_stream(self.x):
-            return _num_batches(self.x)
-        return math.ceil(self.x.shape[0] / self.batch_size)
+        if is_stream(self.examples):
+            return _num_batches(self.examples)
+        return math.ceil(num_examples(self.examples) / self.batch_size)
 
     @functools.cached_property
     def _validation_steps(self) -> int:
         return _num_batches(self.validation)
 
-    def examples(self) -> tuple[Any, Any]:
-        """Returns a few examples and their labels."""
-        x, y = next(iter(self.x)) if is_stream(self.x) else (self.x, self.y)
-        return x[:2], y[:2]
+    @functools.cached_property
+    def first_examples(self) -> Any:
+        """A few examples, to be looked at."""
+        examples = self.examples
+        if is_stream(examples):
+            examples = next(iter(examples))
+        return tf.nest.map_structure(lambda tensor: tensor[:2], examples)
+
+    @functools.cached_property
+    def specs(self) -> tuple[Any, Any]:
+        """Kind and shape of the batches, whose length is open.
+
+        Those of the training and of the validation, which may have no weights; None
+        where there is no validation.
+        """
+        return _spec(self.examples), _spec(self.validation)
 
     def train_epoch(
         self, program: Program, state: State, numbers: Any, rates: Any, epoch: int
@@ -76,35 +89,74 @@ class Data:
             rates: The learning rate of each step of the epoch.
             epoch: Number of the epoch, counted from 0.
         """
-        if is_stream(self.x):
+        if is_stream(self.examples):
             steps = tf.constant(self.steps_per_epoch)
-            return program.train_stream(state, numbers, rates, self.x, steps)
-        order = tf.constant(epoch_order(self.order_seed, epoch, self.x.shape[0]))
+            return program.train_stream(state, numbers, rates, self.examples, steps)
+        number = num_examples(self.examples)
+        order = tf.constant(epoch_order(self.order_seed, epoch, number))
         return program.train_epoch(
-            state, numbers, rates, self.x, self.y, order, self.batch_size
+            state, numbers, rates, self.examples, order, self.batch_size
         )
 
-    def evaluate(self, program: Program, state: State, numbers: Any) -> dict[str, Any]:
-        """Returns the losses and metrics of the validation, if there is one."""
+    def evaluate(
+        self, program: Program, state: State, numbers: Any
+    ) -> tuple[State, dict[str, Any]]:
+        """Returns the losses and metrics of the validation, if there is one.
+
+        Before them comes the state after it.
+        """
         if self.validation is None:
-            return {}
+            return state, {}
         if is_stream(self.validation):
             steps = tf.constant(self._validation_steps)
             return program.evaluate_stream(state, numbers, self.validation, steps)
-        return program.evaluate(state, numbers, *self.validation, self.batch_size)
+        return program.evaluate(
+            state,
+            numbers,
+            self.validation,
+            self.validation_batch_size or self.batch_size,
+        )
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing to train on, or nothing to validate on."""
+        if self.steps_per_epoch == 0:
+            return True
+        return is_stream(self.validation) and self._validation_steps == 0
 
     def for_fit(self, epoch: int) -> dict[str, Any]:
         """Returns the arguments with which `keras.Model.fit` trains for this epoch."""
-        arguments: dict[str, Any] = {"x": self.x}
-        if not is_stream(self.x):
-            x, y = np.asarray(self.x), np.asarray(self.y)
-            order = epoch_order(self.order_seed, epoch, len(x))
-            arguments = {"x": x[order], "y": y[order], "batch_size": self.batch_size}
+        arguments: dict[str, Any] = {"x": self.examples}
+        if not is_stream(self.examples):
+            order = epoch_order(self.order_seed, epoch, num_examples(self.examples))
+            arrays = tf.nest.map_structure(
+                lambda tensor: tf.gather(tensor, order), self.examples
+            )
+            names = ("x", "y", "sample_weight")
+            arguments = dict(zip(names, arrays, strict=False))
+            arguments["batch_size"] = self.batch_size
         arguments["validation_data"] = self.validation
         if self.validation is not None and not is_stream(self.validation):
-            arguments["validation_data"] = tuple(map(np.asarray, self.validation))
-            arguments["validation_batch_size"] = self.batch_size
+            arguments["validation_batch_size"] = (
+                self.validation_batch_size or self.batch_size
+            )
         return arguments
+
+
+def num_examples(examples: Any) -> int:
+    """Returns how many examples there are in nested tensors."""
+    return int(tf.nest.flatten(examples)[0].shape[0])
+
+
+def _spec(examples: Any) -> Any:
+    if examples is None:
+        return None
+    if is_stream(examples):
+        spec = examples.element_spec
+    else:
+        spec = tf.nest.map_structure(tf.TensorSpec.from_tensor, examples)
+    return tf.nest.map_structure(
+        lambda each: tf.TensorSpec([None, *each.shape[1:]], each.dtype), spec
+    )
 
 
 def is_stream(data: Any) -> bool:
@@ -114,10 +166,14 @@ def is_stream(data: Any) -> bool:
 
 def _check(dataset: tf.data.Dataset) -> None:
     spec = dataset.element_spec
-    if not isinstance(spec, tuple) or len(spec) != 2:
+    is_batch = isinstance(spec, tuple) and len(spec) in (2, 3)
+    if not is_batch or not all(
+        isinstance(each, tf.TensorSpec) and each.shape.rank
+        for each in tf.nest.flatten(spec)
+    ):
         raise ValueError(
-            "The elements of a dataset must be batches `(x, y)`, without weights of "
-            f"examples. Received: element_spec={spec!r}"
+            "The elements of a dataset must be batches `(x, y)` or `(x, y, weights)` "
+            f"of dense tensors. Received: element_spec={spec!r}"
         )
     if int(dataset.cardinality()) == tf.data.INFINITE_CARDINALITY:
         raise ValueError(

@@ -1,7 +1,9 @@
 """Numbers that a compiled program takes as arguments instead of containing them."""
 
+import contextlib
 import operator
 from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 from typing import NamedTuple
 
@@ -45,8 +47,8 @@ class Place(NamedTuple):
 def places(optimizer: keras.optimizers.Optimizer, loss: Any) -> list[Place]:
     """Returns where the floats of an optimizer and a loss are.
 
-    They are those of `get_config` that are attributes of the same name. What a model
-    of the same structure has is in the same order.
+    They are those of the constructor that are attributes of the same name. What a model
+    of the same signature has is in the same order.
     """
     found = []
     for number, leaf in enumerate(leaf_optimizers(optimizer)):
@@ -75,9 +77,11 @@ def is_number(value: Any) -> bool:
 
 
 def _floats(name: str, owner: Any) -> list[Place]:
+    if not type(owner).__module__.startswith(("keras.", "keras_tricks.")):
+        return []  # Its attributes may mean anything.
     found = []
     arguments = keras_hooks.keyword_arguments(owner)
-    for key in sorted(owner.get_config()):
+    for key in _argument_names(owner):
         if key in _NOT_FED:
             continue
         place = Place(f"{name}.{key}", arguments if key in arguments else owner, key)
@@ -85,6 +89,14 @@ def _floats(name: str, owner: Any) -> list[Place]:
             if is_number(place.get()):
                 found.append(place)
     return found
+
+
+def _argument_names(owner: Any) -> list[str]:
+    """Returns the names of what an object was made with, in alphabetical order."""
+    if isinstance(owner, keras.optimizers.Optimizer):
+        # Its configuration cannot be had if its schedule has none.
+        return keras_hooks.constructor_arguments(owner)
+    return sorted(owner.get_config())
 
 
 class FedNumber:
@@ -95,10 +107,11 @@ class FedNumber:
     use the traced step only if it leads to the same decisions.
 
     Args:
-        place: Where the number is; from now on this object is there.
+        place: Where the number is. This object is there within `installed` only, since
+            whoever made the model may use its losses and penalties elsewhere.
 
     Attributes:
-        nominal: The float that was there.
+        nominal: The float that is there otherwise.
     """
 
     def __init__(self, place: Place):
@@ -107,7 +120,6 @@ class FedNumber:
         self._tensor: Any = None
         self._complement: Any = None
         self._decisions: list[tuple[Callable[[Any, Any], bool], Any, bool]] = []
-        place.set(self)
 
     def feed(self, value_and_complement: Any) -> None:
         """Sets the tensor to be used in the trace that begins; None ends it.
@@ -194,6 +206,18 @@ class FedNumber:
 
     __radd__ = __add__
     __rmul__ = __mul__
+
+
+@contextlib.contextmanager
+def installed(numbers: list[FedNumber]) -> Iterator[None]:
+    """Puts the objects where the floats are that they stand for, until the end."""
+    for number in numbers:
+        number.place.set(number)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            number.place.set(number.nominal)
 
 
 def as_fed(values: list[float]) -> np.ndarray:

@@ -5,15 +5,24 @@
 | `Optimizer._apply_weight_decay`, `_backend_update_step`, `_var_key` | 3.11 to 3.15 | on TensorFlow `Optimizer.stateless_apply` raises, since these three expect `tf.Variable`s; the base class's, which JAX uses, do not |
 | `Optimizer._learning_rate` | 3.11 to 3.15 | a rate that is fed takes the place of a variable or a schedule |
 | `Optimizer._exclude_from_weight_decay`, `_exclude_from_weight_decay_pattern` | 3.11 to 3.15 | what `exclude_from_weight_decay` was told is in no configuration |
+| `Functional._nodes_by_depth` | 3.11 to 3.15 | the configuration of a functional model does not tell of every argument of a call |
+| `object_name_uids` of Keras's global state | 3.11 to 3.15 | `clear_session` begins names anew, too, but empties much else |
+| `Trainer._loss_tracker`, `Layer._call_has_training_arg`, `Variable._autocast` | 3.11 to 3.15 | `Trainer.train_step` and layers go by them |
+| `Layer._losses`, `_trainable_variables`, `_non_trainable_variables`, `Trainer._distribute_strategy` | 3.11 to 3.15 | what was added by `add_loss` outside of a call, a layer's own weights whether it is frozen or not, and the strategy of a model have no public name |
+| `_unique_id` of `tf.Variable` | TensorFlow 2.19 to 2.21 | nothing else tells whether a variable was there before a model was built |
 | `Loss._fn_kwargs` | 3.11 to 3.15 | where Keras's losses keep `label_smoothing` and the like |
 | `Layer._flatten_layers` | 3.11 to 3.15 | a layer's own layers have no public name |
 | `_pfor_converter_registry`, `wrap` of `tensorflow.python.ops.parallel_for.pfor` | TensorFlow 2.19 to 2.21 | `tf.vectorized_map` has no public place for conversions of further operations |
+| `tensorflow.python.framework.op_def_registry` | TensorFlow 2.19 to 2.21 | whether an operation inside of a function has a state is told nowhere else |
 | `tensorflow.python.client.device_lib` | TensorFlow 2.19 to 2.21 | the public functions tell what of a GPU's memory is in use, not how much there is |
 
 A test names each, so that a Keras release that moves one of them fails there.
 """  # noqa: E501
 
+import collections
 import contextlib
+import functools
+import inspect
 import threading
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -22,8 +31,12 @@ from typing import NamedTuple
 
 import keras
 import tensorflow as tf
+from keras.src.backend.common import global_state
 
+from keras_tricks.optimizers import AdamWeightDecay
 from keras_tricks.optimizers.keras_hooks import leaf_optimizers
+
+_NAMES = "object_name_uids"
 
 _ONE_AT_A_TIME = threading.RLock()
 
@@ -139,16 +152,38 @@ def conversions(by_name: dict[str, Conversion]) -> Iterator[None]:
             registry.update(original)
 
 
-def excluded_from_decay(optimizer: keras.optimizers.Optimizer) -> str | None:
-    """Returns the pattern of names that were excluded from weight decay, if any."""
-    pattern = vars(optimizer).get("_exclude_from_weight_decay_pattern")
-    # Keras joins the names as a set has them, in any order.
-    return None if pattern is None else "|".join(sorted(pattern.pattern.split("|")))
+def goes_by_names(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether the names of weights decide on what the optimizer does with them."""
+    if isinstance(optimizer, AdamWeightDecay):
+        return bool(optimizer.excluded_patterns or optimizer.learning_rate_multipliers)
+    return vars(optimizer).get("_exclude_from_weight_decay_pattern") is not None
+
+
+def nodes_by_depth(model: keras.Model) -> dict[int, list[Any]]:
+    """Returns the calls of which a functional model is made; none for another one."""
+    return vars(model).get("_nodes_by_depth", {})
 
 
 def excludes_variables_from_decay(optimizer: keras.optimizers.Optimizer) -> bool:
     """Whether variables themselves, which no other model has, were excluded."""
     return bool(vars(optimizer).get("_exclude_from_weight_decay"))
+
+
+def constructor_arguments(owner: Any) -> list[str]:
+    """Returns the names of what an object may be made with, in alphabetical order."""
+    kind: Any = type(owner)
+    return sorted(constructor_defaults(kind))
+
+
+@functools.cache
+def constructor_defaults(kind: type) -> dict[str, Any]:
+    """Returns the arguments of a class's constructors, each with its default."""
+    found: dict[str, Any] = {}
+    for owner in reversed(kind.__mro__):
+        if "__init__" in vars(owner) and owner is not object:
+            parameters = inspect.signature(vars(owner)["__init__"]).parameters
+            found |= {name: each.default for name, each in parameters.items()}
+    return found
 
 
 def keyword_arguments(loss: keras.losses.Loss) -> dict[str, Any]:
@@ -164,6 +199,130 @@ def all_layers(model: keras.Model) -> list[keras.Layer]:
 def _wrappers_and_leaves(optimizer: keras.optimizers.Optimizer) -> list:
     inner = getattr(optimizer, "inner_optimizer", None)
     return [optimizer, *(_wrappers_and_leaves(inner) if inner is not None else ())]
+
+
+def settings() -> tuple[Any, ...]:
+    """Returns the settings of Keras that it reads while a step is traced."""
+    config = keras.config
+    return config.floatx(), config.epsilon(), config.image_data_format()
+
+
+@contextlib.contextmanager
+def settings_in_force(wanted: tuple[Any, ...]) -> Iterator[None]:
+    """Has Keras work by other settings, those of a model's build for instance."""
+    before = settings()
+    if wanted == before:
+        yield
+        return
+    try:
+        _set(*wanted)
+        yield
+    finally:
+        _set(*before)
+
+
+def _set(floatx: str, epsilon: float, image_data_format: str) -> None:
+    keras.config.set_floatx(floatx)
+    keras.config.set_epsilon(epsilon)
+    keras.config.set_image_data_format(image_data_format)
+
+
+def is_distributed(model: keras.Model) -> bool:
+    """Whether a model was made within the scope of a `tf.distribute` strategy."""
+    return model._distribute_strategy is not None
+
+
+def has_added_losses(layer: keras.Layer) -> bool:
+    """Whether `add_loss` was called on a layer already."""
+    return bool(layer._losses)
+
+
+def weights_that_stay(layer: keras.Layer) -> list[keras.Variable]:
+    """Returns those of a frozen layer's own weights that no call changes."""
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return layer._trainable_variables + layer._non_trainable_variables
+    # The state of a random generator, or a counter, goes on in a frozen layer, too.
+    return layer._trainable_variables
+
+
+class VariablesBefore:
+    """Tells the variables that are there when this object is made from later ones."""
+
+    def __init__(self) -> None:
+        self._last = _number_of(tf.Variable(0, trainable=False))
+
+    def __contains__(self, variable: keras.Variable) -> bool:
+        return _number_of(variable.value) < self._last
+
+
+def _number_of(variable: tf.Variable) -> int:
+    # TensorFlow numbers its variables as they are made.
+    return int(variable._unique_id.rpartition("_")[2])
+
+
+def is_autocast(variable: keras.Variable) -> bool:
+    """Whether a layer reads a variable in its own compute dtype."""
+    return variable._autocast
+
+
+def loss_tracker(model: keras.Model) -> keras.metrics.Metric:
+    """Returns the metric in which a training adds up its loss."""
+    return model._loss_tracker
+
+
+def compiled_with(model: keras.Model) -> dict[str, Any]:
+    """Returns the losses, metrics and weights that `model.compile` was given."""
+    losses, metrics = model._compile_loss, model._compile_metrics
+    return {
+        "loss": getattr(losses, "_user_loss", None),
+        "loss_weights": getattr(losses, "_user_loss_weights", None),
+        "metrics": getattr(metrics, "_user_metrics", None),
+        "weighted_metrics": getattr(metrics, "_user_weighted_metrics", None),
+    }
+
+
+def called(model: keras.Model, x: Any, training: bool) -> Any:
+    """Returns the outputs of `model` as `Trainer.train_step` asks for them."""
+    if model._call_has_training_arg:
+        return model(x, training=training)
+    return model(x)
+
+
+@contextlib.contextmanager
+def names_begin_anew() -> Iterator[None]:
+    """Has Keras name what is made inside as it would in a new session.
+
+    Where metrics, outputs and weights have names that Keras made up, these are the
+    same in every trial, without `clear_session`, which empties much else.
+    """
+    with _names(collections.defaultdict(int)):
+        yield
+
+
+@contextlib.contextmanager
+def names_put_back() -> Iterator[None]:
+    """Has Keras name what is made afterwards as if nothing had been made inside."""
+    known = global_state.get_global_attribute(_NAMES)
+    with _names(collections.defaultdict(int, known or {})):
+        yield
+
+
+@contextlib.contextmanager
+def _names(counters: Any) -> Iterator[None]:
+    original = global_state.get_global_attribute(_NAMES)
+    global_state.set_global_attribute(_NAMES, counters)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(_NAMES, original)
+
+
+def is_stateful(op: str) -> bool:
+    """Whether an operation of TensorFlow's has a state or an effect of its own."""
+    from tensorflow.python.framework import op_def_registry
+
+    definition = op_def_registry.get(op)
+    return definition is None or definition.is_stateful
 
 
 def gpu_memory() -> int | None:

@@ -91,10 +91,19 @@ class Joined:
         ]
 
 
-def layout_of(model: keras.Model) -> Separate | Joined:
-    """Returns how the steps of a compiled model are to carry its weights."""
+def layout_of(model: keras.Model, may_join: bool = True) -> Separate | Joined:
+    """Returns how the steps of a compiled model are to carry its weights.
+
+    Args:
+        model: The model.
+        may_join: Whether they may be one vector.
+    """
     variables = model.trainable_variables
-    if _updates_by_number(model.optimizer) and _may_be_joined(model, variables):
+    if (
+        may_join
+        and _updates_by_number(model.optimizer)
+        and _may_be_joined(model, variables)
+    ):
         return Joined(variables)
     return Separate(variables)
 

@@ -1,19 +1,24 @@
 """How much memory a pack will take, from counts of parameters."""
 
-import os
+import pathlib
+from collections.abc import Iterator
 
+import psutil
 import tensorflow as tf
 
 from keras_tricks.training import keras_hooks
-from keras_tricks.training.steps import FunctionalModel
+from keras_tricks.training.steps import Steps
 
 # Of what is free; the rest is for activations, which counts do not tell.
 USABLE_SHARE = 0.5
+# Where Linux tells the control groups of this process, and what they may use.
+OWN_GROUPS = pathlib.Path("/proc/self/cgroup")
+ALL_GROUPS = pathlib.Path("/sys/fs/cgroup")
 # Bytes of a trial's weights and slots, about what a core's own cache holds.
 LARGEST_VECTORIZED = 2**20
 
 
-def bytes_per_trial(functional: FunctionalModel) -> int:
+def bytes_per_trial(functional: Steps) -> int:
     """Returns the bytes that one trial's weights and what goes with them take.
 
     Weights, their gradients, the optimizer's slots, the new values beside the old ones
@@ -25,22 +30,76 @@ def bytes_per_trial(functional: FunctionalModel) -> int:
     return 2 * state + trainable + kept
 
 
-def bytes_of_weights(functional: FunctionalModel) -> int:
+def bytes_of_weights(functional: Steps) -> int:
     """Returns the bytes of one trial's weights: what it holds before it trains."""
     return _num_bytes([functional.start.trainable, functional.start.non_trainable])
 
 
 def available_bytes() -> int:
-    """Returns the bytes of memory that are free: the first GPU's, or the computer's."""
+    """Returns the bytes of memory that are free: the first GPU's, or the computer's.
+
+    In a container, and wherever else Linux limits a process, these are the bytes below
+    its limit if they are fewer. What the system keeps of files counts as free, as it
+    is given up for whoever needs memory.
+    """
     devices = tf.config.list_logical_devices("GPU")
     if devices:
         limit = keras_hooks.gpu_memory()
         if limit is not None:
             return limit - tf.config.experimental.get_memory_info("GPU:0")["current"]
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(0, min([psutil.virtual_memory().available, *_free_in_groups()]))
 
 
-def largest_pack(functional: FunctionalModel, memory_limit: int | None = None) -> int:
+def _free_in_groups() -> Iterator[int]:
+    """Yields the bytes below the limit of each control group of this process."""
+    try:
+        lines = OWN_GROUPS.read_text().splitlines()
+    except OSError:
+        return  # It is not Linux.
+    for line in lines:
+        _, controllers, path = line.split(":", maxsplit=2)
+        if controllers == "":  # Version 2.
+            root, names = ALL_GROUPS, ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            root = ALL_GROUPS / "memory"
+            names = (
+                "memory.limit_in_bytes",
+                "memory.usage_in_bytes",
+                "total_inactive_file",
+            )
+        else:
+            continue
+        # A group has no more than those that it is in. A container may see its own
+        # files at the root, under which the path leads nowhere.
+        own = root if ".." in path.split("/") else root / path.strip("/")
+        for group in (own, *own.parents):
+            if group.is_relative_to(root):
+                yield from _free_in_group(group, *names)
+
+
+def _free_in_group(
+    group: pathlib.Path, limit: str, current: str, reclaimable: str
+) -> Iterator[int]:
+    """Yields the bytes below the limit of a control group, if it has one.
+
+    Args:
+        group: Its folder.
+        limit: The file that tells the limit.
+        current: The file that tells what is in use, what is kept of files included.
+        reclaimable: The entry of `memory.stat` that tells the part of it that nobody
+            has asked for of late.
+    """
+    try:
+        numbers = [(group / name).read_text() for name in (limit, current)]
+        free = int(numbers[0]) - int(numbers[1])
+        lines = (group / "memory.stat").read_text().splitlines()
+        entries = dict(line.split(maxsplit=1) for line in lines)
+        yield free + int(entries.get(reclaimable, 0))
+    except (OSError, ValueError):
+        return  # It has none, "max", or is not to be read.
+
+
+def largest_pack(functional: Steps, memory_limit: int | None = None) -> int:
     """Returns how many trials fit together, at least 1.
 
     Args:
@@ -52,7 +111,7 @@ def largest_pack(functional: FunctionalModel, memory_limit: int | None = None) -
     return max(1, memory_limit // max(1, bytes_per_trial(functional)))
 
 
-def is_worth_vectorizing(functional: FunctionalModel) -> bool:
+def is_worth_vectorizing(functional: Steps) -> bool:
     """Whether a step of several trials is quicker than a step of each.
 
     It is on a GPU, and where a step's operations take less time than it takes to begin

@@ -7,16 +7,25 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_tricks._runtime_scalars import RuntimeScalars
 from keras_tricks.training import fed_numbers
 from keras_tricks.training import keras_hooks
+from keras_tricks.training import python_state
 from keras_tricks.training import structure
+from keras_tricks.training.captured import CapturedModel
 from keras_tricks.training.data import Data
 from keras_tricks.training.initial_weights import InitialWeights
 from keras_tricks.training.programs import ProgramCache
 from keras_tricks.training.programs import numbers_of
+from keras_tricks.training.signature import Signature
+from keras_tricks.training.signature import compiled_signature
+from keras_tricks.training.signature import signature
 from keras_tricks.training.steps import FunctionalModel
 from keras_tricks.training.steps import NotUnderstood
+from keras_tricks.training.steps import Steps
+from keras_tricks.training.steps import first_step
 from keras_tricks.training.steps import rate_curve
+from keras_tricks.training.trials import Holder
 from keras_tricks.training.trials import Trial
 from keras_tricks.training.trials import optimizer_start
 from keras_tricks.training.trials import seeded
@@ -37,21 +46,25 @@ class Network:
         build: Function from a setting to a compiled model.
         compile_arguments: Function from a setting to `optimizer`, `loss`, `metrics`
             and `rate`; None has all settings built.
+        joins_weights: Whether a step may carry all weights in one vector.
     """
 
     def __init__(
         self,
         build: Callable[[Any], keras.Model],
         compile_arguments: Callable[[Any], dict[str, Any]] | None = None,
+        *,
+        joins_weights: bool = True,
     ):
         self._build = build
         self._compile_arguments = compile_arguments
+        self._joins_weights = joins_weights
         self._num_built = 0
         self._model: keras.Model | None = None
 
     def trial(
         self, cache: ProgramCache, setting: Any, seed: int, data: Data, num_steps: int
-    ) -> tuple[FunctionalModel, Trial]:
+    ) -> tuple[Steps, Trial]:
         """Returns a setting's trial and the model whose program trains it.
 
         Args:
@@ -78,43 +91,72 @@ class Network:
         return built
 
     def _built(self, cache, setting, seed, data, num_steps):
-        with seeded(seed):
+        before, settings = keras_hooks.VariablesBefore(), keras_hooks.settings()
+        with seeded(seed), keras_hooks.names_put_back():
             model = self._build(setting)
-        reason = structure.why_not_compiled_once(model)
+        self._num_built += 1
+        reason = structure.why_not_compiled_once(model) or (
+            structure.why_not_of_one_trial(model, before)
+        )
+        if keras_hooks.settings()[0] != settings[0]:
+            reason = "the build sets Keras's `floatx`"
         if reason is not None:
             raise NotUnderstood(reason)
-        self._num_built += 1
-        signature, numbers = structure.signature(model), numbers_of(model)
+        is_alone = not any(variable in before for variable in model.variables)
+        try:
+            return self._understood(cache, model, is_alone, seed, data, num_steps)
+        except NotUnderstood:
+            raise
+        except Exception as error:
+            # Whether the model trains is for `fit` to find out.
+            raise NotUnderstood(
+                f"its step cannot be traced ({type(error).__name__}: {error})"
+            ) from error
+
+    def _understood(self, cache, model, is_alone, seed, data, num_steps):
+        """Returns the steps that are proven to be the model's, and its trial.
+
+        What other models have in common with it may change before a program is traced,
+        so that its steps are traced now.
+        """
+        optimizer = model.optimizer
+        before = [tf.convert_to_tensor(v) for v in optimizer.variables]
+        rates = rate_curve(optimizer, num_steps, first_step(optimizer))
+        proven = signature(model, data.specs) if is_alone else None
+        if proven is None:
+            # What is compared by tracing has to be built.
+            self._compile_arguments = None
+            return _compared(cache, model, data, before, rates)
         if self._compile_arguments is not None and self._num_built == 1:
             self._model = model
+            self._network_signature = proven.network
             self._order = [*model.trainable_variables, *model.non_trainable_variables]
-            self._signature = signature.network
             self._penalties = [p.get() for p in fed_numbers.penalty_places(model)]
             self._weights = InitialWeights(model, seed)
-        functional = cache.find(signature, numbers)
-        if functional is None:
-            optimizer = model.optimizer
-            before = [tf.convert_to_tensor(v) for v in optimizer.variables]
-            rates = rate_curve(optimizer, num_steps)
-            # The model is changed from here on; what the trial needs was read.
-            functional = cache.add(signature, model, *data.examples())
-            start = functional.start._replace(
-                optimizer=optimizer_start(functional, before)
-            )
-            return functional, Trial(start, fed_numbers.as_fed(numbers), rates)
-        return functional, trial_of(functional, model, num_steps)
+        key = proven, self._joins_weights
+        numbers = numbers_of(model)
+        steps = cache.find(key, numbers)
+        if steps is not None:
+            return steps, trial_of(steps, model, rates)
+        # The model is changed from here on; what the trial needs was read.
+        steps = FunctionalModel(
+            model, data.first_examples, joins_weights=self._joins_weights
+        )
+        cache.add(key, steps)
+        start = steps.start._replace(optimizer=optimizer_start(steps, before))
+        return steps, Trial(start, fed_numbers.as_fed(numbers), rates)
 
     def _copy(self, cache, arguments, seed, num_steps):
         optimizer, loss = arguments["optimizer"], arguments["loss"]
-        signature = structure.Signature(
-            self._signature,
-            structure.compiled_signature(optimizer, loss, arguments.get("metrics")),
-        )
+        compiled = compiled_signature(self._model, arguments)
+        if compiled is None:
+            return None
+        proven = Signature(self._network_signature, compiled)
         numbers = [
             *(place.get() for place in fed_numbers.places(optimizer, loss)),
             *self._penalties,
         ]
-        functional = cache.find(signature, numbers)
+        functional = cache.find((proven, self._joins_weights), numbers)
         if functional is None:
             return None
         values = self._weights(seed)
@@ -133,16 +175,36 @@ class Network:
             return
         index = {id(variable): place for place, variable in enumerate(self._order)}
         for layer in keras_hooks.all_layers(self._model):
-            if "rate" in getattr(layer, "fed_by_variables", ()):
+            if isinstance(layer, RuntimeScalars) and "rate" in layer.fed_by_variables:
                 for variable, value in layer.fed_variables(rate=rate):
                     values[index[id(variable)]] = np.asarray(value, variable.dtype)
+
+
+def _compared(cache, model, data, before, rates) -> tuple[Steps, Trial]:
+    """Returns the steps that were traced of a model, or of one before it."""
+    with python_state.unchanged(model):
+        functional = FunctionalModel(
+            model, data.first_examples, feeds_numbers=False, joins_weights=False
+        )
+        own = CapturedModel(
+            functional,
+            data.specs,
+            # XLA wants to know some numbers beforehand, and which ones is not told.
+            feeds=not model.jit_compile,
+        )
+    start = own.start._replace(optimizer=optimizer_start(own, before))
+    steps = cache.find(own.key, own.numbers)
+    if steps is None:
+        cache.add(own.key, own)
+        steps = own
+    return steps, Trial(start, own.numbers, rates, Holder(model, own.variables))
 
 
 def _equal(one: tuple, other: tuple) -> bool:
     """Whether two trials are the same, bit for bit."""
     if one[0] is not other[0]:
         return False
-    parts = (tf.nest.flatten(trial) for _, trial in (one, other))
+    parts = (tf.nest.flatten(trial[:3]) for _, trial in (one, other))
     return all(
         np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True)
         for a, b in zip(*parts, strict=True)

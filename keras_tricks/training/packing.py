@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -11,8 +13,9 @@ from keras_tricks.training.programs import Program
 from keras_tricks.training.progress import Outcome
 from keras_tricks.training.progress import Progress
 from keras_tricks.training.progress import Run
-from keras_tricks.training.steps import FunctionalModel
+from keras_tricks.training.steps import NotUnderstood
 from keras_tricks.training.steps import State
+from keras_tricks.training.steps import Steps
 from keras_tricks.training.trials import Trial
 
 
@@ -39,41 +42,107 @@ def run(
     ]
 
 
+class _Pack:
+    """The trials of one run, which a program trains together, or the only one."""
+
+    def __init__(self, program: Program, trials: Sequence[Trial]):
+        self.is_packed = program.packed
+        stacked = _stacked if self.is_packed else lambda states: states[0]
+        self.state: State = stacked([trial.start for trial in trials])
+        self.numbers = tf.constant(stacked([trial.numbers for trial in trials]))
+        self.rates = np.array(stacked([trial.rates for trial in trials]))
+        self.num_steps = 0
+
+    def next_rates(self, count: int) -> tf.Tensor:
+        """Returns the rates of the next steps."""
+        return tf.constant(self.rates[..., self.num_steps : self.num_steps + count])
+
+
+class _View:
+    """One trial of a pack; see `progress.TrialView`."""
+
+    def __init__(self, pack: _Pack, number: int):
+        self._pack = pack
+        self._number = number
+
+    @property
+    def state(self) -> State:
+        return tf.nest.map_structure(
+            lambda tensor: np.asarray(self._own(tensor)), self._pack.state
+        )
+
+    @property
+    def rates(self) -> np.ndarray:
+        return self._own(self._pack.rates)[self._pack.num_steps :].copy()
+
+    def set_state(self, state: State) -> None:
+        def with_own(tensor: Any, own: Any) -> Any:
+            if not self._pack.is_packed:
+                return tf.constant(own)
+            array = np.array(tensor)
+            array[self._number] = own
+            return tf.constant(array)
+
+        self._pack.state = tf.nest.map_structure(with_own, self._pack.state, state)
+
+    def set_rates(self, rates: np.ndarray) -> None:
+        self._own(self._pack.rates)[self._pack.num_steps :] = rates
+
+    def _own(self, array: Any) -> Any:
+        return array[self._number] if self._pack.is_packed else array
+
+
 def _run(program, trials, data, run) -> list[Outcome]:
-    stacked = _stacked if program.packed else lambda states: states[0]
-    state: State = stacked([trial.start for trial in trials])
-    numbers = tf.constant(stacked([trial.numbers for trial in trials]))
-    rates = stacked([trial.rates for trial in trials])
+    pack = _Pack(program, trials)
     progress = [Progress(run) for _ in trials]
-    best = state.trainable, state.non_trainable
+    followed = [
+        (follower, _View(pack, number))
+        for number, follower in enumerate(run.followers or ())
+    ]
+    best = pack.state[:3]
     seconds: list[float] = []
+    for follower, view in followed:
+        follower.on_train_begin(view)
     for epoch in range(run.initial_epoch, run.epochs):
+        for each, (follower, view) in zip(progress, followed, strict=False):
+            if each.active:
+                follower.on_epoch_begin(epoch, view)
         began = time.perf_counter()
-        first = (epoch - run.initial_epoch) * data.steps_per_epoch
-        now = tf.constant(rates[..., first : first + data.steps_per_epoch])
-        state, results = data.train_epoch(program, state, numbers, now, epoch)
-        validated = data.evaluate(program, state, numbers)
+        rates = pack.next_rates(data.steps_per_epoch)
+        pack.state, results = data.train_epoch(
+            program, pack.state, pack.numbers, rates, epoch
+        )
+        pack.num_steps += data.steps_per_epoch
+        pack.state, validated = data.evaluate(program, pack.state, pack.numbers)
         results |= {f"val_{name}": value for name, value in validated.items()}
         logs = {name: np.atleast_1d(value.numpy()) for name, value in results.items()}
         seconds.append(time.perf_counter() - began)
-        improved = _record(progress, epoch, logs)
+        improved = _record(progress, followed, epoch, logs)
         if any(improved):
             mask = tf.constant(improved if program.packed else improved[0])
-            best = _select(mask, (state.trainable, state.non_trainable), best)
+            best = _select(mask, pack.state[:3], best)
         if not any(each.active for each in progress):
             break
+    for each, (follower, view) in zip(progress, followed, strict=False):
+        if each.active:
+            follower.on_train_end(view)
     return _outcomes(program, progress, best, seconds)
 
 
-def _record(progress, epoch, logs) -> list[bool]:
+def _record(progress, followed, epoch, logs) -> list[bool]:
     """Returns, for each trial, whether this epoch is its best one until now."""
-    return [
-        each.active
-        and each.add(
-            number, epoch, {name: float(v[number]) for name, v in logs.items()}
-        )
-        for number, each in enumerate(progress)
-    ]
+    improved = [False] * len(progress)
+    for number, each in enumerate(progress):
+        if not each.active:
+            continue
+        own = {name: float(values[number]) for name, values in logs.items()}
+        follower, view = followed[number] if followed else (None, None)
+        ends = follower is not None and follower.on_epoch_end(epoch, own, view)
+        improved[number] = each.add(number, epoch, own)
+        each.active &= not ends
+        if follower is not None and not each.active:
+            follower.on_train_end(view)
+    return improved
 
 
 @tf.function(autograph=False, reduce_retracing=False)
@@ -90,18 +159,45 @@ def _select(mask, new, old):
 
 
 def _outcomes(program, progress, best, seconds) -> list[Outcome]:
-    trainable, non_trainable = tf.nest.map_structure(lambda t: np.asarray(t), best)
+    best = tf.nest.map_structure(lambda t: np.asarray(t), best)
 
     def own(arrays: list, number: int) -> list:
         return [a[number] for a in arrays] if program.packed else arrays
 
     return [
-        each.outcome(own(trainable, number), own(non_trainable, number), seconds)
+        each.outcome(*(own(arrays, number) for arrays in best), seconds)
         for number, each in enumerate(progress)
     ]
 
 
-def weights_of(functional: FunctionalModel, outcome: Outcome) -> list[np.ndarray]:
+def reason_of(error: Exception) -> str:
+    """Returns why `fit` trains what a program was to train."""
+    if isinstance(error, NotUnderstood):
+        return str(error)
+    first_line = str(error).strip().partition("\n")[0]
+    return f"a program raised {type(error).__name__}: {first_line}"
+
+
+def put_into_model(steps: Steps, trial: Trial, outcome: Outcome) -> keras.Model:
+    """Returns a Keras model with the weights of a trial and its optimizer's state.
+
+    Args:
+        steps: The steps that trained the trial.
+        trial: The trial.
+        outcome: How the trial went.
+    """
+    holder = trial.holder or steps
+    variables = holder.variables
+    for variable, value in zip(
+        [*variables.trainable, *variables.non_trainable, *variables.optimizer],
+        [*outcome.trainable, *outcome.non_trainable, *outcome.optimizer],
+        strict=True,
+    ):
+        variable.assign(value)
+    return holder.model
+
+
+def weights_of(functional: Steps, outcome: Outcome) -> list[np.ndarray]:
     """Returns the weights of a trial in the order of `keras.Model.set_weights`.
 
     Args:

@@ -9,8 +9,10 @@ import tensorflow as tf
 
 from keras_tricks.training import fed_numbers
 from keras_tricks.training import memory
-from keras_tricks.training.steps import FunctionalModel
+from keras_tricks.training.steps import NotUnderstood
 from keras_tricks.training.steps import State
+from keras_tricks.training.steps import Steps
+from keras_tricks.training.vectorizing import NotVectorizedError
 from keras_tricks.training.vectorizing import vectorized
 
 # Trials of which each step is their own, on as many cores.
@@ -30,22 +32,41 @@ class Program:
         jit_compile: Whether XLA compiles the steps.
     """
 
-    def __init__(
-        self, functional: FunctionalModel, *, packed: bool, jit_compile: bool = False
-    ):
+    def __init__(self, functional: Steps, *, packed: bool, jit_compile: bool = False):
         self.functional = functional
         self.packed = packed
-        self.vectorized = packed and memory.is_worth_vectorizing(functional)
+        self.vectorized = (
+            packed and functional.vectorizes and memory.is_worth_vectorizing(functional)
+        )
         self.jit_compile = jit_compile
         # XLA's own random numbers are slow on a CPU.
         self._draws_before = jit_compile and functional.can_draw_before()
         self._train_step = self._compiled(self._one_train_step)
         # Seldom run, and as long in XLA's compiler as the other.
         self._test_step = self._one_test_step
-        self.train_epoch = tf.function(self._train_epoch, autograph=False)
-        self.evaluate = tf.function(self._evaluate, autograph=False)
-        self.train_stream = tf.function(self._train_stream, autograph=False)
-        self.evaluate_stream = tf.function(self._evaluate_stream, autograph=False)
+        self.train_epoch = self._function(self._train_epoch)
+        self.evaluate = self._function(self._evaluate)
+        self.train_stream = self._function(self._train_stream)
+        self.evaluate_stream = self._function(self._evaluate_stream)
+
+    def _function(self, method: Callable) -> Any:
+        """Returns a method as a function of TensorFlow's.
+
+        It is one of its own for each program: of methods of one class TensorFlow thinks
+        that they are one function, and warns that it is traced again and again.
+        """
+
+        def run(*arguments: Any) -> Any:
+            self.functional.check()
+            try:
+                return method(*arguments)
+            except NotVectorizedError:
+                # What was traced up to there is not run. The trials of a pack then run
+                # beside each other.
+                self.vectorized = False
+                return method(*arguments)
+
+        return tf.function(run, autograph=False)
 
     def _compiled(self, step: Callable) -> Callable:
         if not self.jit_compile:
@@ -53,16 +74,15 @@ class Program:
         return tf.function(step, jit_compile=True, autograph=False)
 
     def _train_epoch(
-        self, state: State, numbers, rates, x, y, order, batch_size: int
+        self, state: State, numbers, rates, examples, order, batch_size: int
     ) -> tuple[State, dict[str, Any]]:
         """Trains for an epoch, the partial last batch included.
 
         Args:
             state: The state at its start.
-            numbers: The fed numbers, of shape ([trials,] n, 2).
+            numbers: The fed numbers, of shape ([trials,] n, ...).
             rates: The learning rate of each step, of shape ([trials,] steps).
-            x: All examples.
-            y: Their labels.
+            examples: All examples, `(x, y)` or `(x, y, weights)`.
             order: The epoch's order, int32.
             batch_size: Examples a step.
 
@@ -72,25 +92,25 @@ class Program:
         state = self._cleared(state)
         state = self._over_trials(
             lambda state, numbers, rates: self._train_steps(
-                state, numbers, rates, x, y, order, batch_size
+                state, numbers, rates, examples, order, batch_size
             ),
             state,
             numbers,
             rates,
         )
-        return state, self._results(state)
+        return state, self._results(state, numbers)
 
     def _train_steps(
-        self, state: State, numbers, rates, x, y, order, batch_size: int
+        self, state: State, numbers, rates, examples, order, batch_size: int
     ) -> State:
         def step(number, state, rows):
             rate = tf.gather(rates, number, axis=-1)
-            batch = tf.gather(x, rows), tf.gather(y, rows)
+            batch = _rows(examples, rows)
             if rows.shape[0] != batch_size:
                 # Too seldom for a compilation of its own, where there is one.
-                return self._one_train_step(state, numbers, rate, *batch, None)
+                return self._one_train_step(state, numbers, rate, batch, None)
             draws = self._draw(state, batch_size)
-            return self._train_step(state, numbers, rate, *batch, draws)
+            return self._train_step(state, numbers, rate, batch, draws)
 
         layout, num_axes = self.functional.layout, int(self.vectorized)
         state = state._replace(trainable=layout.join(state.trainable, num_axes))
@@ -110,18 +130,25 @@ class Program:
             parallel_iterations=SIDE_BY_SIDE,
         )
 
-    def _evaluate(self, state: State, numbers, x, y, batch_size: int) -> dict[str, Any]:
-        """Returns the loss and the metrics of `state` on all examples, by name."""
-        order = tf.range(x.shape[0], dtype=tf.int32)
+    def _evaluate(
+        self, state: State, numbers, examples, batch_size: int
+    ) -> tuple[State, dict[str, Any]]:
+        """Returns the loss and the metrics of `state` on all examples, by name.
+
+        Before them comes the state with what layers changed when they were called.
+        """
+        number_of_examples = tf.nest.flatten(examples)[0].shape[0]
+        order = tf.range(number_of_examples, dtype=tf.int32)
 
         def run(state, numbers):
             def step(number, state, rows):
-                batch = tf.gather(x, rows), tf.gather(y, rows)
-                return self._test_step(state, numbers, *batch)
+                return self._test_step(state, numbers, _rows(examples, rows))
 
-            return self._over_batches(step, state, order, batch_size)
+            # Not compiled, so that the length of a batch may be open, as in `evaluate`.
+            return self._over_open_batches(step, state, order, batch_size)
 
-        return self._results(self._over_trials(run, self._cleared(state), numbers))
+        state = self._over_trials(run, self._cleared(state), numbers)
+        return state, self._results(state, numbers)
 
     def _train_stream(
         self, state: State, numbers, rates, dataset: tf.data.Dataset, num_steps
@@ -132,18 +159,18 @@ class Program:
             state: The state at its start.
             numbers: See `_train_epoch`.
             rates: See there.
-            dataset: Batches `(x, y)`.
+            dataset: Batches `(x, y)` or `(x, y, weights)`.
             num_steps: Number of the batches.
 
         Returns:
             See `_train_epoch`.
         """
 
-        def step(number, state, x, y):
+        def step(number, state, batch):
             def run(state, numbers, rates):
                 rate = tf.gather(rates, number, axis=-1)
-                draws = self._draw(state, tf.shape(x)[0])
-                return self._train_step(state, numbers, rate, x, y, draws)
+                draws = self._draw(state, tf.shape(tf.nest.flatten(batch)[0])[0])
+                return self._train_step(state, numbers, rate, batch, draws)
 
             return self._over_trials(run, state, numbers, rates)
 
@@ -152,42 +179,35 @@ class Program:
         state = state._replace(trainable=layout.join(state.trainable, num_axes))
         state = self._over_stream(step, state, dataset, num_steps)
         state = state._replace(trainable=layout.part(state.trainable, num_axes))
-        return state, self._results(state)
+        return state, self._results(state, numbers)
 
     def _evaluate_stream(
         self, state: State, numbers, dataset: tf.data.Dataset, num_steps
-    ) -> dict[str, Any]:
-        """Returns the loss and the metrics of `state` on a dataset, by name."""
+    ) -> tuple[State, dict[str, Any]]:
+        """Returns the loss and the metrics of `state` on a dataset; see `_evaluate`."""
 
-        def step(number, state, x, y):
+        def step(number, state, batch):
             def run(state, numbers):
-                return self._test_step(state, numbers, x, y)
+                return self._test_step(state, numbers, batch)
 
             return self._over_trials(run, state, numbers)
 
         state = self._over_stream(step, self._cleared(state), dataset, num_steps)
-        return self._results(state)
+        return state, self._results(state, numbers)
 
     def _over_stream(self, step, state: State, dataset, num_steps) -> State:
         # Not `dataset.reduce`, which computes on the host.
         batches = iter(dataset)
 
         def body(number, state):
-            return number + 1, step(number, state, *next(batches))
+            return number + 1, step(number, state, next(batches))
 
         return self._loop(body, state, num_steps)
 
     def _over_batches(self, step, state: State, order, batch_size: int) -> State:
         num_examples = order.shape[0]
         if not self.jit_compile:
-            # The last batch has its own length, so that the step is traced once.
-            def body(number, state):
-                start = number * batch_size
-                stop = tf.minimum(start + batch_size, num_examples)
-                return number + 1, step(number, state, order[start:stop])
-
-            num_steps = -(-num_examples // batch_size)
-            return self._loop(body, state, num_steps)
+            return self._over_open_batches(step, state, order, batch_size)
 
         def whole(number, state):
             rows = tf.slice(order, [number * batch_size], [batch_size])
@@ -200,6 +220,17 @@ class Program:
             state = step(tf.constant(num_whole), state, rows)
         return state
 
+    def _over_open_batches(self, step, state: State, order, batch_size: int) -> State:
+        """Goes through batches of open length: the step is traced once for all."""
+        num_examples = order.shape[0]
+
+        def body(number, state):
+            start = number * batch_size
+            stop = tf.minimum(start + batch_size, num_examples)
+            return number + 1, step(number, state, order[start:stop])
+
+        return self._loop(body, state, -(-num_examples // batch_size))
+
     @staticmethod
     def _loop(body, state: State, num_steps: int) -> State:
         return tf.while_loop(
@@ -209,22 +240,22 @@ class Program:
             maximum_iterations=num_steps,
         )[1]
 
-    def _one_train_step(self, state, numbers, rate, x, y, draws) -> State:
+    def _one_train_step(self, state, numbers, rate, batch, draws) -> State:
         train_step = self.functional.train_step
         if not self.vectorized:
-            return train_step(state, numbers, rate, x, y, draws)
+            return train_step(state, numbers, rate, batch, draws)
         given = draws is not None
         return vectorized(
             lambda each: train_step(
-                each[0], each[1], each[2], x, y, each[3] if given else None
+                each[0], each[1], each[2], batch, each[3] if given else None
             ),
             (state, numbers, rate, *([draws] if given else [])),
         )
 
-    def _one_test_step(self, state, numbers, x, y) -> State:
+    def _one_test_step(self, state, numbers, batch) -> State:
         test_step = self.functional.test_step
         if not self.vectorized:
-            return test_step(state, numbers, x, y)
+            return test_step(state, numbers, batch)
         needed = state.trainable, state.non_trainable, state.metrics
 
         def one(each):
@@ -232,9 +263,11 @@ class Program:
             full = State(
                 trainable, non_trainable, self.functional.start.optimizer, metrics
             )
-            return test_step(full, numbers, x, y).metrics
+            after = test_step(full, numbers, batch)
+            return after.non_trainable, after.metrics
 
-        return state._replace(metrics=vectorized(one, (needed, numbers)))
+        non_trainable, metrics = vectorized(one, (needed, numbers))
+        return state._replace(non_trainable=non_trainable, metrics=metrics)
 
     def _draw(self, state: State, batch_size) -> list | None:
         if not self._draws_before:
@@ -251,11 +284,32 @@ class Program:
             metrics = [tf.stack([value] * num_trials) for value in metrics]
         return state._replace(metrics=metrics)
 
-    def _results(self, state: State) -> dict[str, Any]:
-        results = self.functional.results
+    def _results(self, state: State, numbers) -> dict[str, Any]:
+        def results(each):
+            found = self.functional.results(*each)
+            several = [
+                n for n, v in found.items() if tf.convert_to_tensor(v).shape.rank
+            ]
+            if several:
+                raise NotUnderstood(
+                    f"the metric {several[0]!r} is more than one number"
+                )
+            return found
+
+        each = state.metrics, numbers
         if not self.packed:
-            return results(state.metrics)
-        return vectorized(results, state.metrics)
+            return results(each)
+        if self.vectorized:
+            return vectorized(results, each)
+        found = [
+            results(tf.nest.map_structure(lambda t, number=number: t[number], each))
+            for number in range(state.metrics[0].shape[0])
+        ]
+        return tf.nest.map_structure(lambda *values: tf.stack(values), *found)
+
+
+def _rows(examples: Any, rows: Any) -> Any:
+    return tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), examples)
 
 
 class ProgramCache:
@@ -274,7 +328,7 @@ class ProgramCache:
     def __init__(self, max_models: int = 16) -> None:
         self.max_models = max_models
         # The structure that was used last is the last one.
-        self._models: dict[Any, list[FunctionalModel]] = {}
+        self._models: dict[Any, list[Steps]] = {}
         self._lock = threading.Lock()
 
     def programs(self) -> list[Program]:
@@ -282,31 +336,27 @@ class ProgramCache:
         models = [model for models in self._models.values() for model in models]
         return [program for model in models for program in model.programs.values()]
 
-    def find(self, signature: Any, numbers: list[float]) -> FunctionalModel | None:
-        """Returns the model of a structure that takes these numbers, if there is one.
+    def find(self, key: Any, numbers: Any) -> Steps | None:
+        """Returns the steps that are known by `key` and take these numbers, if any.
 
         Args:
-            signature: What the structure is known by.
+            key: What all models have in common that train by the same program.
             numbers: The numbers that would be fed.
         """
-        for functional in self._models.get(signature, ()):
-            if functional.accepts(numbers):
-                self._models[signature] = self._models.pop(signature)
-                return functional
+        for steps in self._models.get(key, ()):
+            if steps.accepts(numbers):
+                self._models[key] = self._models.pop(key)
+                return steps
         return None
 
-    def add(
-        self, signature: Any, model: keras.Model, x: Any, y: Any
-    ) -> FunctionalModel:
-        """Makes `model` the one of its structure, and returns its functional form."""
-        functional = FunctionalModel(model, x, y)
-        self._models[signature] = [*self._models.pop(signature, ()), functional]
+    def add(self, key: Any, steps: Steps) -> None:
+        """Makes `steps` those that are known by `key`."""
+        self._models[key] = [*self._models.pop(key, ()), steps]
         while len(self._models) > self.max_models:
             del self._models[next(iter(self._models))]
-        return functional
 
     def program(
-        self, functional: FunctionalModel, *, packed: bool, jit_compile: bool = False
+        self, functional: Steps, *, packed: bool, jit_compile: bool = False
     ) -> Program:
         """Returns the program of a model, made at the first call."""
         key = packed, jit_compile

@@ -30,4 +30,4 @@ def run(model: keras.Model, data: Data, run: Run) -> tuple[Outcome, list[np.ndar
             weights = model.get_weights()
         if not progress.active:
             break
-    return progress.outcome([], [], []), weights
+    return progress.outcome([], [], [], []), weights

@@ -1,21 +1,27 @@
-"""Which models can share one compiled program, and which cannot be understood."""
-
-import hashlib
-import json
-import re
-from typing import Any
-from typing import NamedTuple
+"""Which models a program can train, and why others need their own `fit`."""
 
 import keras
+import tensorflow as tf
 
 from keras_tricks.optimizers import ClippedOptimizer
-from keras_tricks.optimizers import clipped
 from keras_tricks.optimizers.keras_hooks import leaf_optimizers
-from keras_tricks.training import fed_numbers
 from keras_tricks.training import keras_hooks
 
-# Names as Keras makes them: `dense`, `dense_3`. Only their places count.
-_MADE_UP = re.compile(r"[a-z][a-z0-9]*(_[a-z][a-z0-9]*)*(_[0-9]+)?")
+# What `fit` consists of, and a program does in its own way. `call` and `compute_loss`
+# are the model's own in a program, too.
+_PARTS_OF_FIT = (
+    "fit",
+    "evaluate",
+    "train_step",
+    "test_step",
+    "make_train_function",
+    "make_test_function",
+    "compute_metrics",
+    "get_metrics_result",
+    "reset_metrics",
+    "metrics",
+    "losses",
+)
 # Known to update by nothing but `update_step` and their variables.
 _LIBRARIES = ("keras.", "keras_tricks.")
 _RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional)
@@ -31,23 +37,58 @@ def why_not_compiled_once(model: keras.Model) -> str | None:
         return "the model is not compiled"
     if not model.built:
         return "the model is not built: give it an `Input`"
-    for method in ("train_step", "test_step", "fit", "evaluate"):
+    for method in _PARTS_OF_FIT:
         if _is_overridden(model, method):
             return f"the model has its own `{method}`"
-    if model.run_eagerly:
+    if model.run_eagerly or tf.config.functions_run_eagerly():
         return "the model runs eagerly"
-    if len(model.outputs if _is_functional(model) else [0]) != 1:
-        return "the model has several outputs"
-    if _is_functional(model) and len(model.inputs) != 1:
-        return "the model has several inputs"
-    if model.loss is None or isinstance(model.loss, list | tuple | dict):
-        return "the model must have exactly one loss"
+    if tf.distribute.has_strategy() or keras_hooks.is_distributed(model):
+        return "the model is distributed"
+    if keras.config.max_epochs() or keras.config.max_steps_per_epoch():
+        return "Keras's configuration limits epochs or steps"
+    if keras_hooks.compiled_with(model)["loss"] is None:
+        return "the model was compiled without a loss"
     if not model.trainable_variables:
         return "the model has nothing to train"
     for layer in keras_hooks.all_layers(model):
         if getattr(layer, "activity_regularizer", None) is not None:
             return f"the layer {layer.name!r} has an activity regularizer"
+        if keras_hooks.has_added_losses(layer):
+            return f"the layer {layer.name!r} has a loss of its own (`add_loss`)"
     return _why_not_optimizer(model.optimizer)
+
+
+def why_not_of_one_trial(
+    model: keras.Model, before: keras_hooks.VariablesBefore
+) -> str | None:
+    """Returns why `model` is not of one trial alone, or None if it is.
+
+    What one trial's training changes in weights that all trials have in common, the
+    next begins with. In a program each trial has its own.
+
+    Args:
+        model: A model that was just built.
+        before: The variables that were there before.
+    """
+    if any(variable in before for variable in model.optimizer.variables):
+        return "the optimizer was there before the model was built"
+    compiled = keras_hooks.compiled_with(model)
+    for metric in keras.tree.flatten(
+        [compiled["metrics"], compiled["weighted_metrics"]]
+    ):
+        if isinstance(metric, keras.metrics.Metric):
+            if any(variable in before for variable in metric.variables):
+                return f"the metric {metric.name!r} is used by several models"
+    frozen = {
+        id(weight)
+        for layer in keras_hooks.all_layers(model)
+        if not layer.trainable
+        for weight in keras_hooks.weights_that_stay(layer)
+    }
+    for variable in model.variables:
+        if variable in before and id(variable) not in frozen:
+            return f"{variable.path!r} was there before the model was built"
+    return None
 
 
 def why_not_vectorized(model: keras.Model) -> str | None:
@@ -88,136 +129,10 @@ def _why_not_optimizer(optimizer: keras.optimizers.Optimizer) -> str | None:
     return None
 
 
-class Signature(NamedTuple):
-    """What two models must have in common to share a program: two digests.
-
-    That is all of their configurations but the numbers that are fed, the seeds, and
-    the names that Keras made up.
-    """
-
-    network: str
-    compiled: str
-
-
-def signature(model: keras.Model) -> Signature:
-    """Returns the signature of a built and compiled model."""
-    metrics = model.get_compile_config().get("metrics")
-    return Signature(
-        network_signature(model),
-        compiled_signature(model.optimizer, model.loss, metrics),
-    )
-
-
-def network_signature(model: keras.Model) -> str:
-    """Returns the part of `signature` that does not depend on `compile`."""
-    variables = [*model.trainable_variables, *model.non_trainable_variables]
-    config = [
-        type(model).__module__,
-        type(model).__name__,
-        model.get_config(),
-        [(list(v.shape), v.dtype, v.trainable) for v in variables],
-        [place.name for place in fed_numbers.penalty_places(model)],
-    ]
-    return _digest(_plain(config, _Names()))
-
-
-def compiled_signature(optimizer: Any, loss: Any, metrics: Any) -> str:
-    """Returns the part of `signature` that concerns what a model is compiled with."""
-    places = fed_numbers.places(optimizer, loss)
-    fed = [(id(place.owner), place.key) for place in places]
-    config = [
-        _optimizer_config(optimizer, fed),
-        _without_numbers(keras.saving.serialize_keras_object(loss), _keys(loss, fed)),
-        keras.saving.serialize_keras_object(metrics),
-        [place.name for place in places],
-    ]
-    return _digest(_plain(config, None))
-
-
-def _digest(plain: Any) -> str:
-    text = json.dumps(plain, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-class _Names(dict):
-    """Numbers the made-up names in the order in which they come."""
-
-    def __missing__(self, name: str) -> str:
-        self[name] = f"{re.sub(r'_[0-9]+$', '', name)}#{len(self)}"
-        return self[name]
-
-
-def _plain(config: Any, names: _Names | None) -> Any:
-    if isinstance(config, dict):
-        if isinstance(config.get("config"), dict):
-            config = {**config, "config": _layer_config(config)}
-        return {
-            str(key): _plain(value, names)
-            for key, value in config.items()
-            if key != "seed"
-        }
-    if isinstance(config, list | tuple):
-        return [_plain(value, names) for value in config]
-    if isinstance(config, str):
-        if names is not None and _MADE_UP.fullmatch(config):
-            return names[config]
-        return config
-    if isinstance(config, bool | int | float | type(None)):
-        return config
-    return repr(config)
-
-
-def _layer_config(serialized: dict) -> dict:
-    """Returns a configuration without what variables hold, or what is fed."""
-    name = serialized.get("registered_name")
-    held = getattr(
-        keras.saving.get_registered_object(name) if name else None,
-        "fed_by_variables",
-        (),
-    )
-    config = {k: v for k, v in serialized["config"].items() if k not in held}
-    if serialized.get("module") in ("keras.regularizers", "keras.constraints"):
-        config = _without_numbers(config, set(config))
-    return config
-
-
-def _optimizer_config(optimizer: keras.optimizers.Optimizer, fed: list) -> Any:
-    config = optimizer.get_config()
-    own = [type(optimizer).__module__, type(optimizer).__name__]
-    if isinstance(optimizer, ClippedOptimizer):
-        # A limit that is a number is a variable.
-        config = _without_numbers(config, set(clipped.KINDS))
-        inner = _optimizer_config(optimizer.inner_optimizer, fed)
-        config = {**config, "inner_optimizer": inner}
-    else:
-        config = _without_numbers(config, _keys(optimizer, fed))
-    kept = {k: v for k, v in config.items() if k not in ("name", "learning_rate")}
-    return [*own, kept, keras_hooks.excluded_from_decay(optimizer)]
-
-
-def _keys(owner: Any, fed: list) -> set[str]:
-    owners = (id(owner), id(keras_hooks.keyword_arguments(owner)))
-    return {key for owner_id, key in fed if owner_id in owners}
-
-
-def _without_numbers(config: Any, keys: set[str]) -> Any:
-    """Returns a configuration with the floats under `keys` reduced to their kind."""
-    if isinstance(config, dict):
-        return {
-            key: "a number"
-            if key in keys and fed_numbers.is_number(value)
-            else _without_numbers(value, keys)
-            for key, value in config.items()
-        }
-    if isinstance(config, list | tuple):
-        return [_without_numbers(value, keys) for value in config]
-    return config
-
-
-def _is_functional(model: keras.Model) -> bool:
-    return getattr(model, "inputs", None) is not None
-
-
 def _is_overridden(model: keras.Model, method: str) -> bool:
+    own = vars(model).get(method)
+    # A search replaces `fit` by one that goes through the examples in its order.
+    if own is not None and not type(own).__module__.startswith("keras_tricks."):
+        return True
     owner = next(c for c in type(model).__mro__ if method in vars(c))
     return not owner.__module__.startswith("keras.")

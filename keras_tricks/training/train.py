@@ -21,8 +21,8 @@ from keras_tricks.training import stock
 from keras_tricks.training.data import Data
 from keras_tricks.training.data import is_stream
 from keras_tricks.training.networks import Network
-from keras_tricks.training.steps import FunctionalModel
 from keras_tricks.training.steps import NotUnderstood
+from keras_tricks.training.steps import Steps
 from keras_tricks.training.trials import Trial
 from keras_tricks.training.trials import seeded
 
@@ -72,6 +72,7 @@ def train(
     x: Any,
     y: Any = None,
     *,
+    sample_weight: Any = None,
     validation_data: Any = None,
     epochs: int,
     batch_size: int = 32,
@@ -101,13 +102,15 @@ def train(
     Args:
         settings: Anything that `build` takes.
         build: Function from a setting to a compiled Keras model, not trained yet.
-        x: Examples, an array, which is kept on the device; or a `tf.data.Dataset` of
-            batches `(x, y)`. All settings of a step see a batch of it together, so that
-            it is read once an epoch for each pack; where it shuffles anew at each
-            reading, settings that are not in one pack see other batches.
-        y: Labels, an array; None with a dataset.
-        validation_data: `(x, y)` that decides on the best epoch, or a dataset of
-            batches.
+        x: Examples, an array or a list, tuple or dict of arrays, which are kept on the
+            device; or a `tf.data.Dataset` of batches `(x, y)`, or `(x, y, weights)`.
+            All settings of a step see a batch of it together, so that it is read once
+            an epoch for each pack; where it shuffles anew at each reading, settings
+            that are not in one pack see other batches.
+        y: Labels, an array or one for each output; None with a dataset.
+        sample_weight: A weight for each example, if they have any.
+        validation_data: `(x, y)` or `(x, y, weights)` that decides on the best epoch,
+            or a dataset of batches.
         epochs: Epochs of a run, unless it ends early.
         batch_size: Examples a step; the last batch of an epoch may have fewer. A
             dataset has batches of its own.
@@ -157,7 +160,7 @@ def train(
         settings,
         seeds,
         Data(
-            *_on_device(x, y),
+            _on_device(x, y, sample_weight),
             _on_device(*validation_data)
             if isinstance(validation_data, tuple | list)
             else validation_data,
@@ -169,7 +172,7 @@ def train(
     num_steps = epochs * sweep.data.steps_per_epoch
     cache = programs.ProgramCache() if cache is None else cache
     networks: dict[Hashable, Network] = {}
-    groups: dict[int, list[tuple[int, FunctionalModel, Trial]]] = {}
+    groups: dict[int, list[tuple[int, Steps, Trial]]] = {}
     for number, (setting, seed) in enumerate(zip(settings, seeds, strict=True)):
         key = same_network(setting) if same_network is not None else None
         network = networks.setdefault(key, Network(build, compile_arguments))
@@ -195,9 +198,12 @@ def train(
         )
         try:
             outcomes = [outcome for pack in packs for outcome in pack]
-        except NotUnderstood as error:
+        except (tf.errors.ResourceExhaustedError, MemoryError):
+            raise
+        except Exception as error:
+            # Whether it is the model's own error shows where `fit` trains it.
             for number in numbers:
-                sweep.train_alone(number, build, str(error))
+                sweep.train_alone(number, build, packing.reason_of(error))
             continue
         for number, outcome in zip(numbers, outcomes, strict=True):
             sweep.add(number, outcome, packing.weights_of(functionals[0], outcome))
@@ -249,16 +255,30 @@ class _Sweep:
         return [self._trained[number] for number in range(len(self._settings))]
 
 
-def _on_device(x: Any, y: Any) -> tuple[Any, Any]:
-    """Returns examples and labels as tensors, or a dataset as it is."""
+def _on_device(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    """Returns `(x, y)`, with weights if there are any, as tensors; or a dataset."""
     if is_stream(x):
-        if y is not None:
+        if y is not None or sample_weight is not None:
             raise ValueError(
-                "`y` must be left out where `x` is a dataset, whose elements are "
-                f"`(x, y)`. Received: y={y!r}"
+                "`y` and `sample_weight` must be left out where `x` is a dataset, "
+                "whose elements are `(x, y)` or `(x, y, weights)`. Received: "
+                f"y={y!r}, sample_weight={sample_weight!r}"
             )
-        return x, None
-    return tf.convert_to_tensor(x), tf.convert_to_tensor(y)
+        return x
+    if y is None:
+        raise ValueError("`y` must be given where `x` is no dataset. Received: y=None")
+    parts = (x, y) if sample_weight is None else (x, y, sample_weight)
+    return tuple(_tensors(part) for part in parts)
+
+
+def _tensors(nest: Any) -> Any:
+    """Returns nested tensors, tuples in the place of lists as `fit` hands them on."""
+    if isinstance(nest, dict):
+        return {key: _tensors(value) for key, value in nest.items()}
+    holds_arrays = any(hasattr(leaf, "shape") for leaf in tf.nest.flatten(nest))
+    if isinstance(nest, list | tuple) and holds_arrays:
+        return tuple(map(_tensors, nest))
+    return tf.convert_to_tensor(nest)
 
 
 def _checked_seeds(seeds: Sequence[int] | int, number: int) -> list[int]:

@@ -11,9 +11,15 @@ import tensorflow as tf
 
 from keras_tricks.training import fed_numbers
 from keras_tricks.training import programs
-from keras_tricks.training.steps import FunctionalModel
 from keras_tricks.training.steps import State
-from keras_tricks.training.steps import rate_curve
+from keras_tricks.training.steps import Steps
+
+
+class Holder(NamedTuple):
+    """A Keras model, and its variables in the places of their values in a state."""
+
+    model: keras.Model
+    variables: State
 
 
 class Trial(NamedTuple):
@@ -21,22 +27,26 @@ class Trial(NamedTuple):
 
     Attributes:
         start: The state before the first step.
-        numbers: The fed numbers and their complements, float32 of shape (n, 2).
+        numbers: The fed numbers: with their complements, float32 of shape (n, 2); or,
+            where they are constants of a traced step, float64 of shape (n,).
         rates: The learning rate of each step, float32 of shape (steps,).
+        holder: The trial's own model, where that of the steps may differ from it in
+            what a file holds besides weights; None where it does not.
     """
 
     start: State
     numbers: np.ndarray
     rates: np.ndarray
+    holder: Holder | None = None
 
 
-def trial_of(functional: FunctionalModel, model: keras.Model, num_steps: int) -> Trial:
+def trial_of(functional: Steps, model: keras.Model, rates: np.ndarray) -> Trial:
     """Returns the trial that a compiled model is the beginning of.
 
     Args:
         functional: The model whose program trains it, of the same structure.
         model: The model, not trained yet; it is only read.
-        num_steps: Steps of the whole run.
+        rates: The learning rate of each step.
     """
     return Trial(
         start=functional.start._replace(
@@ -45,7 +55,7 @@ def trial_of(functional: FunctionalModel, model: keras.Model, num_steps: int) ->
             optimizer=optimizer_start(functional, model.optimizer.variables),
         ),
         numbers=fed_numbers.as_fed(programs.numbers_of(model)),
-        rates=rate_curve(model.optimizer, num_steps),
+        rates=rates,
     )
 
 
@@ -53,7 +63,7 @@ def _values(variables: list) -> list:
     return [tf.convert_to_tensor(variable) for variable in variables]
 
 
-def optimizer_start(functional: FunctionalModel, own_values: list) -> list:
+def optimizer_start(functional: Steps, own_values: list) -> list:
     """Returns the slots as the structure has them, with the trial's own other numbers.
 
     Args:

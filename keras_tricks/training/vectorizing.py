@@ -13,12 +13,19 @@ import tensorflow as tf
 from keras_tricks.training import keras_hooks
 
 
+class NotVectorizedError(Exception):
+    """TensorFlow cannot compute a function for several trials at once."""
+
+
 def vectorized(function: Callable[[Any], Any], stacked: Any) -> Any:
     """Returns `function` of each trial, as `tf.vectorized_map` does.
 
     Args:
         function: Of one trial's tensors, in any nest.
         stacked: The nest, with a first axis of trials.
+
+    Raises:
+        NotVectorizedError: If TensorFlow cannot.
 
     Example:
 
@@ -29,7 +36,14 @@ def vectorized(function: Callable[[Any], Any], stacked: Any) -> Any:
     [2.0, 4.0]
     """
     with keras_hooks.both_branches(), keras_hooks.conversions(_CONVERSIONS):
-        return tf.vectorized_map(function, stacked, warn=False)
+        try:
+            return tf.vectorized_map(function, stacked, warn=False)
+        except Exception as error:
+            # TensorFlow's own words get lost on the way, where it wants to tell where
+            # an operation was made that has come with a graph.
+            raise NotVectorizedError(
+                f"TensorFlow cannot vectorise an operation ({type(error).__name__})"
+            ) from error
 
 
 def _l2_loss(operation: Any, inputs: list) -> list:

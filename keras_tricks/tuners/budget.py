@@ -9,7 +9,9 @@ import keras
 import keras_tuner
 
 from keras_tricks import parameters
+from keras_tricks._fit_call import FitCall
 from keras_tricks.parameters import budget
+from keras_tricks.tuners import arrays
 
 if TYPE_CHECKING:
     from keras_tricks.tuners.searches import HyperModelLike
@@ -93,7 +95,7 @@ class WithinBudget(keras_tuner.HyperModel):
         *,
         input_shape: Any = None,
     ):
-        if not callable(getattr(hypermodel, "build", hypermodel)):
+        if not (callable(hypermodel) or callable(getattr(hypermodel, "build", None))):
             raise TypeError(
                 "`hypermodel` must be a keras_tuner.HyperModel, or a function from "
                 f"`hp` to a model. Received: hypermodel={hypermodel!r}"
@@ -106,14 +108,17 @@ class WithinBudget(keras_tuner.HyperModel):
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Returns the model of `hp`, or an `OverBudget` in its place."""
-        build = getattr(self.hypermodel, "build", self.hypermodel)
-        found = parameters.check_parameter_budget(
-            lambda: build(hp),
-            self.num_samples,
-            self.limit,
-            recommended=min(0.1, self.limit),
-            input_shape=self.input_shape,
-        )
+        build = self.hypermodel.build if self._has_methods else self.hypermodel
+        try:
+            found = parameters.check_parameter_budget(
+                lambda: _checked_model(build(hp)),
+                self.num_samples,
+                self.limit,
+                recommended=min(0.1, self.limit),
+                input_shape=self.input_shape,
+            )
+        except _NoModelError as error:
+            return error.received  # The tuner says what it should have been.
         # Not raised here: tuners also build when they only want to see the space.
         return OverBudget(found) if found.verdict == "over budget" else build(hp)
 
@@ -125,9 +130,30 @@ class WithinBudget(keras_tuner.HyperModel):
         """Trains `model` as the hypermodel does, or raises `InfeasibleTrialError`."""
         if isinstance(model, OverBudget):
             raise InfeasibleTrialError(str(model.budget), model.budget.parameters)
-        if isinstance(self.hypermodel, keras_tuner.HyperModel):
+        if self._has_methods and hasattr(self.hypermodel, "fit"):
             return self.hypermodel.fit(hp, model, *args, **kwargs)
         return model.fit(*args, **kwargs)
+
+    @property
+    def _has_methods(self) -> bool:
+        """Whether it is an object with methods; KerasTuner calls what it can call."""
+        return isinstance(self.hypermodel, keras_tuner.HyperModel) or not callable(
+            self.hypermodel
+        )
+
+
+class _NoModelError(Exception):
+    """What `build` returned is no model."""
+
+    def __init__(self, received: Any):
+        super().__init__()
+        self.received = received
+
+
+def _checked_model(model: Any) -> keras.Model:
+    if not isinstance(model, keras.Model):
+        raise _NoModelError(model)
+    return model
 
 
 def checked_limit(name: str, limit: Any) -> float:
@@ -141,14 +167,14 @@ def checked_limit(name: str, limit: Any) -> float:
 
 
 def within_budget_of(
-    hypermodel: HyperModelLike, limit: float, fit_args: tuple, fit_kwargs: dict
+    hypermodel: HyperModelLike, limit: float, call: FitCall
 ) -> WithinBudget:
     """Returns `hypermodel` within `limit` parameters for each sample of the data.
 
     Raises:
         ValueError: If there are no data among the arguments.
     """
-    data = fit_args[0] if fit_args else fit_kwargs.get("x")
+    data = call["x"]
     if data is None:
         raise ValueError(
             "`parameter_budget` needs the training data as the first argument of "
@@ -156,10 +182,9 @@ def within_budget_of(
             "it in WithinBudget(hypermodel, num_samples=...)."
         )
     num_samples = budget.number_of_samples(data)
-    split = fit_kwargs.get("validation_split") or 0.0
     return WithinBudget(
         hypermodel,
-        int(num_samples * (1 - split)),
+        call.num_training_examples(num_samples),
         limit,
         input_shape=_input_shape_of(data),
     )
@@ -167,15 +192,20 @@ def within_budget_of(
 
 def _input_shape_of(data: Any) -> Any:
     """Returns the shape, or structure of shapes, of a batch of inputs."""
-    batch = data
+    found = arrays.as_arrays(data)
+    batch = data if found is None else found[0]
     if hasattr(data, "element_spec"):
         batch = data.element_spec
     elif isinstance(data, keras.utils.PyDataset):
         batch = data[0]
-    if batch is not data and isinstance(batch, tuple):
+    if found is None and batch is not data and isinstance(batch, tuple):
         batch = batch[0]
+    return _shapes(batch)
+
+
+def _shapes(batch: Any) -> Any:
     if isinstance(batch, dict):
-        return {name: (None, *inner.shape[1:]) for name, inner in batch.items()}
+        return {name: _shapes(inner) for name, inner in batch.items()}
     if isinstance(batch, tuple | list):
-        return [(None, *inner.shape[1:]) for inner in batch]
+        return [_shapes(inner) for inner in batch]
     return (None, *batch.shape[1:])

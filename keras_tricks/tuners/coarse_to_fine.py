@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
+import keras
 import keras_tuner
+import numpy as np
 
+from keras_tricks._fit_call import FitCall
 from keras_tricks.schedules import arguments
 from keras_tricks.tuners import confirmation
+from keras_tricks.tuners import cross_validation
 from keras_tricks.tuners import narrowing
 from keras_tricks.tuners import records
 from keras_tricks.tuners import reruns as rerunning
@@ -177,15 +181,16 @@ class CoarseToFine:
 
     def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         """Runs the rounds that are left; arguments as of a tuner's `search`."""
-        verbose = fit_kwargs.get("verbose", "auto")
         self.rounds_run = []
         space = self.hyperparameters
         for number in range(1, self.rounds + 1):
             is_cheap = number == 1 and bool(self.subset or self.first_round)
             current = Round(number, self._tuner_of(number, space), is_cheap)
             self.rounds_run.append(current)
+            call, rest = current.tuner.search_call(fit_args, fit_kwargs)
             if is_cheap:
-                cheap_args, cheap_kwargs = self._cheap(fit_args, fit_kwargs)
+                cheap = self._cheap(call)
+                cheap_args, cheap_kwargs = (*cheap.args, *rest), cheap.kwargs
                 current.tuner.search(*cheap_args, **cheap_kwargs)
                 self._check_agreement(current, fit_args, fit_kwargs)
             else:
@@ -193,7 +198,7 @@ class CoarseToFine:
             stopped = self._is_settled(current, fit_args, fit_kwargs)
             if not stopped and number < self.rounds:
                 space = self._next_space(current)
-            if verbose != 0:
+            if call["verbose"] != 0:
                 print(current)
             if stopped:
                 break
@@ -269,33 +274,28 @@ class CoarseToFine:
             **self.tuner_arguments,
         )
 
-    def _cheap(
-        self, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Returns the arguments of the first round."""
-        cheap_kwargs = {**fit_kwargs, **self.first_round}
+    def _cheap(self, call: FitCall) -> FitCall:
+        """Returns what the first round is given."""
         if self.subset is None:
-            return fit_args, cheap_kwargs
+            return call.replace(**self.first_round)
         from sklearn.model_selection import train_test_split
 
-        names = ("x", "y")
-        data = [*fit_args[:2], *(fit_kwargs.get(n) for n in names[len(fit_args) :])]
-        if any(not hasattr(part, "shape") for part in data):
-            raise TypeError(
-                "`subset` needs arrays `x` and `y` as the first two arguments of "
-                "`search`; for other data give `first_round={'steps_per_epoch': ...}`. "
-                f"Received: {', '.join(type(part).__name__ for part in data)}"
-            )
-        x, _, y, _ = train_test_split(
-            *data,
+        several_outputs = keras.tree.is_nested(call["y"])
+        for name in ("x", "y"):
+            if not cross_validation.has_rows(call[name]) or several_outputs:
+                raise TypeError(
+                    "`subset` needs arrays `x` and `y` as the first two arguments of "
+                    "`search`; for other data give "
+                    "`first_round={'steps_per_epoch': ...}`. "
+                    f"Received: {name} of type {type(call[name]).__name__}"
+                )
+        rows, _ = train_test_split(
+            np.arange(len(call["y"])),
             train_size=self.subset,
-            stratify=data[1],
+            stratify=np.asarray(call["y"]),
             random_state=self._seed_for("subset"),
         )
-        given = dict(zip(names, (x, y), strict=True))
-        cheap_kwargs.update({n: given[n] for n in names[len(fit_args) :]})
-        positional = [given[name] for name, _ in zip(names, fit_args, strict=False)]
-        return (*positional, *fit_args[2:]), cheap_kwargs
+        return call.replace(**{**cross_validation.part(call, rows), **self.first_round})
 
     def _check_agreement(
         self, current: Round, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]

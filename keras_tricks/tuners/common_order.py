@@ -7,10 +7,9 @@ in the order in which shared programs do: a function of the search's seed and th
 
 from __future__ import annotations
 
-import functools
-import inspect
 import itertools
 import math
+from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,8 +17,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_tricks._fit_call import FitCall
 from keras_tricks.training.data_order import epoch_order
-from keras_tricks.tuners import fit_plan
+from keras_tricks.tuners import arrays
 
 # More than any one call trains for.
 EPOCHS_A_CALL = 2**20
@@ -28,39 +28,81 @@ EPOCHS_A_CALL = 2**20
 def use_common_order(model: keras.Model, order_seed: int) -> None:
     """Has `model.fit` shuffle arrays by the common order.
 
-    Data of other kinds, and arrays with `shuffle=False`, are left to Keras.
+    Data of other kinds, arrays with `shuffle=False`, and what Keras refuses are left to
+    it, as is a model with a `fit` of its own.
 
     Args:
         model: The model of a trial; its own `fit` is replaced.
         order_seed: The seed of the search.
     """
-    fit = functools.partial(_fit, model.fit, order_seed, itertools.count())
-    object.__setattr__(model, "fit", fit)
+    original = vars(model).get("fit", model.fit)
+    if isinstance(original, _FitInOrder):
+        original = original.original  # A hypermodel may return a model again.
+    elif "fit" in vars(model) or type(model).fit is not keras.Model.fit:
+        return
+    object.__setattr__(model, "fit", _FitInOrder(original, order_seed))
+
+
+class _FitInOrder:
+    """A model's `fit` that goes through arrays in the common order."""
+
+    def __init__(self, original: Callable[..., Any], order_seed: int):
+        self.original = original
+        self._order_seed = order_seed
+        self._calls = itertools.count()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return _fit(self.original, self._order_seed, self._calls, *args, **kwargs)
 
 
 def _fit(
     original: Any, order_seed: int, calls: Iterator[int], *args: Any, **kwargs: Any
 ) -> Any:
-    given = inspect.signature(original).bind(*args, **kwargs).arguments
-    data = given.get("x"), given.get("y"), given.get("sample_weight")
-    if given.get("shuffle", True) is not True or not _are_arrays(data):
+    try:
+        call = FitCall.of(args, kwargs)
+    except TypeError:
+        return original(*args, **kwargs)  # Whose message it is.
+    data = arrays.training_and_validation(call) if _is_shuffled(call) else None
+    if data is None:
         return original(*args, **kwargs)
-    if given.get("steps_per_epoch") is not None:
-        return original(*args, **kwargs)
-    batch_size = given.pop("batch_size", None) or 32
-    split = given.pop("validation_split", None) or 0.0
-    if split and given.get("validation_data") is None:
-        data, given["validation_data"] = _split(data, split)
-    given.setdefault("validation_batch_size", batch_size)
-    for name in ("x", "y", "sample_weight"):
-        given.pop(name, None)
-    given["shuffle"] = False
+    training, validation = data
+    rest = call.without(*_DATA_ARGUMENTS).kwargs
+    if validation is not None:
+        rest["validation_data"] = _without_none(validation)
+    batch_size = call["batch_size"]
     # A training in several calls goes on to other orders in each.
     epoch = _CurrentEpoch(first=next(calls) * EPOCHS_A_CALL)
-    # Before the others, which may themselves train or stop.
-    given["callbacks"] = [epoch, *(given.get("callbacks") or ())]
-    dataset = _dataset(_without_none(data), batch_size, order_seed, epoch)
-    return original(dataset, **given)
+    examples = _without_none(training)
+    dataset = _dataset(examples, batch_size or 32, order_seed, epoch)
+    rest |= {
+        "shuffle": False,
+        "validation_batch_size": call["validation_batch_size"] or batch_size,
+        # Before the others, which may themselves train or stop.
+        "callbacks": [epoch, *call.callbacks],
+    }
+    return original(dataset, **rest)
+
+
+# What is in the dataset that `fit` is given.
+_DATA_ARGUMENTS = (
+    "x",
+    "y",
+    "sample_weight",
+    "class_weight",
+    "batch_size",
+    "validation_split",
+)
+
+
+def _is_shuffled(call: FitCall) -> bool:
+    """Whether `fit` would shuffle all examples, so that it may be done here."""
+    shuffle = call["shuffle"]
+    return (
+        not isinstance(shuffle, str)  # "batch"
+        and bool(shuffle)
+        and call["steps_per_epoch"] is None
+        and not isinstance(call["callbacks"], keras.callbacks.CallbackList)
+    )
 
 
 class _CurrentEpoch(keras.callbacks.Callback):
@@ -74,9 +116,11 @@ class _CurrentEpoch(keras.callbacks.Callback):
         self.number = self.first + epoch
 
 
-def _dataset(arrays: Any, batch_size: int, order_seed: int, epoch: _CurrentEpoch):
-    tensors = keras.tree.map_structure(fit_plan.as_tensor, arrays)
-    num_examples = len(keras.tree.flatten(arrays)[0])
+def _dataset(data: Any, batch_size: int, order_seed: int, epoch: _CurrentEpoch):
+    tensors = keras.tree.map_structure(
+        lambda leaf: None if leaf is None else keras.ops.convert_to_tensor(leaf), data
+    )
+    num_examples = arrays.num_examples(data)
 
     def order(_: Any) -> Any:
         def current() -> np.ndarray:
@@ -89,34 +133,14 @@ def _dataset(arrays: Any, batch_size: int, order_seed: int, epoch: _CurrentEpoch
         return tf.data.Dataset.from_tensor_slices(rows).batch(batch_size)
 
     def examples(rows: Any) -> Any:
-        return tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), tensors)
+        return keras.tree.map_structure(
+            lambda tensor: None if tensor is None else tf.gather(tensor, rows), tensors
+        )
 
     dataset = tf.data.Dataset.range(1).map(order).flat_map(batches)
     dataset = dataset.map(examples, num_parallel_calls=tf.data.AUTOTUNE)
     size = tf.data.experimental.assert_cardinality(math.ceil(num_examples / batch_size))
     return dataset.apply(size).prefetch(tf.data.AUTOTUNE)
-
-
-def _are_arrays(data: Any) -> bool:
-    leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
-    return (
-        len(leaves) > 0
-        and all(fit_plan.is_array_of_numbers(leaf) and leaf.ndim for leaf in leaves)
-        and len({len(leaf) for leaf in leaves}) == 1
-        and len(leaves[0]) > 0
-    )
-
-
-def _split(data: Any, share: float) -> tuple[Any, Any]:
-    """Returns training and validation data, as `fit` splits arrays."""
-    first = math.floor(len(keras.tree.flatten(data)[0]) * (1 - share))
-
-    def part(rows: slice) -> Any:
-        return keras.tree.map_structure(
-            lambda leaf: None if leaf is None else leaf[rows], data
-        )
-
-    return part(slice(first)), _without_none(part(slice(first, None)))
 
 
 def _without_none(data: tuple[Any, ...]) -> tuple[Any, ...]:

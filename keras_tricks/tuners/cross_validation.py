@@ -2,13 +2,85 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
 
+import keras
 import numpy as np
 
+from keras_tricks._fit_call import FitCall
+from keras_tricks.tuners import seeds
+
 Preprocess = Callable[[Any], Callable[[Any], Any]]
+# Indices of a fold's training examples, and of those for its validation.
+Fold = tuple[np.ndarray, np.ndarray]
+
+
+def check_splits(splits: Any, groups: Any = None) -> None:
+    """Checks what a tuner is given, as far as that is possible without data.
+
+    Raises:
+        TypeError: If `splits` is no splitter, no list of pairs and no number.
+        ValueError: If it is a number below 2, or one with `groups`.
+    """
+    if isinstance(splits, numbers.Integral) and not isinstance(splits, bool):
+        if splits < 2:
+            raise ValueError(
+                f"`splits` must be at least 2 folds. Received: splits={splits!r}"
+            )
+        if groups is not None:
+            raise ValueError(
+                "`groups` need a splitter that keeps them together, such as "
+                f"GroupKFold({splits}). Received: splits={splits!r}"
+            )
+    elif not hasattr(splits, "split") and not isinstance(splits, list | tuple):
+        raise TypeError(
+            "`splits` must be a scikit-learn splitter such as StratifiedKFold(5), a "
+            "number of folds, or a list of (train, test) index arrays. "
+            f"Received: splits={splits!r}"
+        )
+
+
+def check(
+    splits: Any, call: FitCall, groups: Any = None, seed: int | None = None
+) -> list[Fold]:
+    """Returns the folds of all trials of a search, before the first of them.
+
+    Args:
+        splits: A scikit-learn splitter, a list of `(train, test)` index pairs, or a
+            number of folds: shuffled, and stratified where `y` are classes, as
+            scikit-learn tells them.
+        call: What `search` was given.
+        groups: The group of each example, for a splitter that keeps groups together.
+        seed: Of the search. A splitter without a seed of its own draws by it.
+
+    Raises:
+        TypeError: If the data have no rows to choose from.
+        ValueError: If there are validation data besides, or the examples are not as
+            many as the folds need.
+    """
+    for name in ("validation_data", "validation_split"):
+        # A split of 0 is none. Data may be arrays, which have no truth value.
+        given = call[name]
+        if given is not None and not (name == "validation_split" and given == 0):
+            raise ValueError(
+                f"`splits` makes the validation data of each fold: leave out `{name}`. "
+                f"Received: {name} of type {type(given).__name__}"
+            )
+    size = _number_of_examples(call)
+    if groups is not None and len(groups) != size:
+        raise ValueError(
+            f"`groups` must be as many as the examples, {size}. "
+            f"Received: {len(groups)} groups"
+        )
+    pairs = _pairs(splits, call["y"], size, groups, seed)
+    if not pairs:
+        raise ValueError(
+            f"`splits` must make at least one fold. Received: splits={splits!r}"
+        )
+    return [_checked_fold(pair, size) for pair in pairs]
 
 
 def folds(
@@ -21,62 +93,165 @@ def folds(
     """Yields the arguments of `fit` for each fold, its test part as validation data.
 
     Args:
-        splits: A scikit-learn splitter, or a list of `(train, test)` index pairs.
-        fit_args: What `search` was given: arrays `x` and `y` first.
-        fit_kwargs: The same.
-        groups: The group of each example, for a splitter that keeps groups together.
+        splits: See `check`.
+        fit_args: Arrays `x` and `y`, as far as they are given by their places, and what
+            a hypermodel's own `fit` has behind them.
+        fit_kwargs: The other arguments by name. Weights of examples go with them.
+        groups: See `check`.
         preprocess: Function from the training examples of a fold to a function that
             is applied to its training and its test examples, so that nothing of the
             test part is in a vocabulary or a mean.
 
     Raises:
-        TypeError: If the data are not arrays.
-        ValueError: If there are validation data besides.
+        TypeError: See `check`.
+        ValueError: See `check`.
     """
-    named = dict(zip(("x", "y"), fit_args, strict=False)) | {
-        name: fit_kwargs[name] for name in ("x", "y") if name in fit_kwargs
-    }
-    for name in ("x", "y"):
-        if not hasattr(named.get(name), "shape"):
-            raise TypeError(
-                f"`splits` needs the arrays `x` and `y`. Received: {name} of type "
-                f"{type(named.get(name)).__name__}"
-            )
-    for name in ("validation_data", "validation_split"):
-        if fit_kwargs.get(name) is not None:
-            raise ValueError(
-                f"`splits` makes the validation data of each fold: leave out `{name}`. "
-                f"Received: {name}={type(fit_kwargs[name]).__name__}"
-            )
-    rest = {key: value for key, value in fit_kwargs.items() if key not in named}
-    x, y = named["x"], named["y"]
-    for train, test in _index_pairs(splits, x, y, groups):
-        x_train, x_test = _rows(x, train), _rows(x, test)
+    call, others = FitCall(tuple(fit_args[:2]), dict(fit_kwargs)), tuple(fit_args[2:])
+    for train, test in check(splits, call, groups):
+        training, validation = part(call, train), part(call, test)
         if preprocess is not None:
-            apply = preprocess(x_train)
-            x_train, x_test = apply(x_train), apply(x_test)
-        validation = (x_test, _rows(y, test))
-        yield (
-            (x_train, _rows(y, train), *fit_args[2:]),
-            {**rest, "validation_data": validation},
-        )
+            apply = preprocess(training["x"])
+            training["x"] = apply(training["x"])
+            validation["x"] = apply(validation["x"])
+        data = [validation.get(name) for name in _ROWS]
+        while data[-1] is None:
+            data.pop()
+        fold = call.replace(**training, validation_data=tuple(data))
+        fold = fold.without("validation_split")
+        yield (*fold.args, *others), fold.kwargs
 
 
-def _index_pairs(splits: Any, x: Any, y: Any, groups: Any) -> Any:
-    if hasattr(splits, "split"):
-        return splits.split(np.zeros(len(x)), np.asarray(y), groups)
-    return splits
+# The arguments of `fit` that have a row for each example.
+_ROWS = ("x", "y", "sample_weight")
 
 
-def _rows(array: Any, indices: Any) -> Any:
-    return array.iloc[indices] if hasattr(array, "iloc") else array[indices]
+def part(call: FitCall, indices: Any) -> dict[str, Any]:
+    """Returns rows of those arguments of `fit` that have one for each example."""
+    return {
+        name: keras.tree.map_structure(lambda leaf: _rows(leaf, indices), call[name])
+        for name in _ROWS
+        if call[name] is not None
+    }
 
 
-def check_splits(splits: Any) -> None:
-    """Raises `TypeError` if `splits` is neither a splitter nor a list of pairs."""
-    if hasattr(splits, "split") or isinstance(splits, list | tuple):
-        return
-    raise TypeError(
-        "`splits` must be a scikit-learn splitter such as StratifiedKFold(5), or a "
-        f"list of (train, test) index arrays. Received: splits={splits!r}"
+def has_rows(data: Any) -> bool:
+    """Whether `data` are arrays, or a structure of them, of which rows can be taken."""
+    leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
+    return len(leaves) > 0 and all(
+        len(getattr(leaf, "shape", None) or ()) > 0
+        and type(leaf).__name__ != "SparseTensor"
+        for leaf in leaves
     )
+
+
+def _number_of_examples(call: FitCall) -> int:
+    sizes = {}
+    for name in _ROWS:
+        data = call[name]
+        if data is None and name != "x":
+            continue
+        if not has_rows(data):
+            raise TypeError(
+                "`splits` needs arrays, of which it takes rows, as `x` and `y`. "
+                f"Received: {name} of type {type(data).__name__}"
+            )
+        for leaf in keras.tree.flatten(data):
+            if leaf is not None:
+                sizes[name] = int(leaf.shape[0])
+                if sizes[name] != sizes["x"]:
+                    raise ValueError(
+                        "`splits` needs as many rows in all arrays. Received: "
+                        f"{sizes['x']} in x and {sizes[name]} in {name}"
+                    )
+    return sizes["x"]
+
+
+def _pairs(splits: Any, y: Any, size: int, groups: Any, seed: int | None) -> list[Any]:
+    if isinstance(splits, numbers.Integral):
+        splits = _splitter(int(splits), _classes(y), size, seed)
+    if not hasattr(splits, "split"):
+        return list(splits)
+    labels = _only_array(y)
+    if type(splits).__module__.startswith("sklearn."):
+        labels = _classes(y)
+    with seeds.global_generators_restored():
+        if seed is not None:
+            np.random.seed(seeds.derived_seed(seed, "folds") % 2**32)
+        return list(splits.split(np.zeros(size), labels, groups))
+
+
+def _splitter(number: int, labels: Any, size: int, seed: int | None) -> Any:
+    """Returns what scikit-learn takes for a number of folds, but shuffled."""
+    from sklearn import model_selection
+    from sklearn.utils import multiclass
+
+    try:
+        kind = multiclass.type_of_target(labels)
+    except ValueError:
+        kind = "unknown"
+    are_classes = kind in ("binary", "multiclass")
+    if are_classes:
+        counts = np.unique(labels, return_counts=True)[1]
+        # Whole numbers of another kind, years for instance, are hardly ever equal.
+        are_classes = len(counts) * number <= size and counts.max() >= number
+    splitter = model_selection.check_cv(number, labels, classifier=are_classes)
+    random_state = None if seed is None else seeds.derived_seed(seed, "folds") % 2**32
+    return type(splitter)(number, shuffle=True, random_state=random_state)
+
+
+def _only_array(y: Any) -> np.ndarray | None:
+    """Returns the labels, or None where there are none or several outputs have some."""
+    leaves = [leaf for leaf in keras.tree.flatten(y) if leaf is not None]
+    return np.asarray(leaves[0]) if len(leaves) == 1 else None
+
+
+def _classes(y: Any) -> np.ndarray | None:
+    """Returns the labels as one column, also where they are one-hot."""
+    labels = _only_array(y)
+    if labels is None or labels.ndim != 2:
+        return labels
+    if labels.shape[1] == 1:
+        return labels[:, 0]
+    is_one_hot = labels.dtype.kind in "fiub" and (
+        np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()
+    )
+    return labels.argmax(axis=1) if is_one_hot else labels
+
+
+def _checked_fold(pair: Any, size: int) -> Fold:
+    if isinstance(pair, str | dict) or not hasattr(pair, "__len__") or len(pair) != 2:
+        raise ValueError(
+            "`splits` must be pairs (train, test) of index arrays. "
+            f"Received: {pair!r} among them"
+        )
+    train, test = (_checked_indices(indices, size) for indices in pair)
+    return train, test
+
+
+def _checked_indices(indices: Any, size: int) -> np.ndarray:
+    found = np.asarray(indices)
+    if found.dtype == bool and found.shape == (size,):
+        found = np.flatnonzero(found)
+    is_right = found.ndim == 1 and len(found) > 0 and found.dtype.kind in "iu"
+    if not is_right or found.min() < -size or found.max() >= size:
+        raise ValueError(
+            f"`splits` must be pairs of arrays of indices below {size}, the number of "
+            f"examples, none of them empty. Received: {indices!r} among them"
+        )
+    return np.where(found < 0, found + size, found)
+
+
+def _rows(leaf: Any, indices: np.ndarray) -> Any:
+    if leaf is None:
+        return None
+    if hasattr(leaf, "iloc"):
+        return leaf.iloc[indices]
+    if hasattr(leaf, "tocsr"):  # A sparse matrix of scipy, of whatever form.
+        return leaf.tocsr()[indices]
+    if type(leaf).__module__.startswith("tensorflow."):
+        import tensorflow as tf
+
+        return tf.gather(leaf, indices)
+    if isinstance(leaf, np.ndarray) or keras.ops.is_tensor(leaf):
+        return leaf[indices]
+    return np.asarray(leaf)[indices]

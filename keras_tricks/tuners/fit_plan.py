@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 from typing import NamedTuple
 
 import keras
 import numpy as np
 
+from keras_tricks._fit_call import FitCall
 from keras_tricks.training import memory
 from keras_tricks.training.data import Data
 from keras_tricks.training.data import is_stream
 from keras_tricks.training.steps import NotUnderstood
-from keras_tricks.tuners import judgement
-from keras_tricks.tuners import progress
+from keras_tricks.tuners import arrays
+from keras_tricks.tuners import epoch_callbacks
 
-# What `fit` may be given, and what it counts as if it is left out. An argument that is
-# not here must be left out, or have the default that stands below.
-_UNDERSTOOD = {
-    "x": None,
-    "y": None,
-    "batch_size": 32,
-    "epochs": 1,
-    "verbose": "auto",
-    "callbacks": None,
-    "validation_split": 0.0,
-    "validation_data": None,
-    "shuffle": True,
-    "initial_epoch": 0,
+# What only `fit` itself does: these must be left out, or have Keras's default.
+_ONLY_DEFAULT = {
+    "steps_per_epoch": None,
+    "validation_steps": None,
+    "validation_freq": 1,
 }
-_ONLY_DEFAULT = {"validation_freq": 1}
 
 
 class FitPlan(NamedTuple):
@@ -40,13 +31,13 @@ class FitPlan(NamedTuple):
         data: What it trains on.
         initial_epoch: The number of the first epoch.
         epochs: The number of the epoch after the last one.
-        stopping: Callbacks of type `keras.callbacks.EarlyStopping`.
+        callbacks: What follows it.
     """
 
     data: Data
     initial_epoch: int
     epochs: int
-    stopping: list[keras.callbacks.EarlyStopping]
+    callbacks: list[keras.callbacks.Callback]
 
     @property
     def num_steps(self) -> int:
@@ -66,101 +57,113 @@ class Plans:
         # The arrays are kept, too, so that no others get their identity.
         self._data: dict[Any, tuple[Any, Data]] = {}
 
-    def plan(self, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> FitPlan:
+    def plan(self, call: FitCall) -> FitPlan:
         """Returns what a call of `fit` asks for.
 
         Raises:
             NotUnderstood: If only `fit` itself can do it.
         """
-        given = dict(zip(judgement.FIT_ARGUMENTS, fit_args, strict=False)) | fit_kwargs
-        for name, value in given.items():
-            if name not in _UNDERSTOOD and value != _ONLY_DEFAULT.get(name):
+        for name in call.unknown():
+            raise NotUnderstood(f"`fit` is given `{name}`")
+        for name, default in _ONLY_DEFAULT.items():
+            given = call[name]
+            if given is not default and not (type(given) is int and given == default):
                 raise NotUnderstood(f"`fit` is given `{name}`")
-        given = {**_UNDERSTOOD, **given}
+        if call["shuffle"] not in (True, False, None):
+            raise NotUnderstood(f"`fit` is given `shuffle={call['shuffle']!r}`")
+        callbacks = keras.tree.flatten(call.callbacks)
+        for callback in callbacks:
+            reason = epoch_callbacks.why_not_by_epoch(callback)
+            if reason is not None:
+                raise NotUnderstood(reason)
         return FitPlan(
-            self._data_of(given),
-            int(given["initial_epoch"]),
-            int(given["epochs"]),
-            _stopping(given["callbacks"]),
+            self._data_of(call),
+            int(call["initial_epoch"]),
+            int(call["epochs"]),
+            callbacks,
         )
 
-    def _data_of(self, given: dict[str, Any]) -> Data:
-        x, y, validation = given["x"], given["y"], given["validation_data"]
-        split, shuffle = given["validation_split"] or 0.0, bool(given["shuffle"])
-        if validation is not None and not is_stream(validation):
-            if not isinstance(validation, tuple | list) or len(validation) != 2:
-                raise NotUnderstood("`validation_data` are not a pair of arrays")
-            validation = tuple(validation)
-        parts = [x] if is_stream(x) and y is None and not split else [x, y]
-        parts += validation if isinstance(validation, tuple) else [validation]
-        for part in parts:
-            if not (is_array_of_numbers(part) or is_stream(part) or part is None):
-                raise NotUnderstood(f"the data are {type(part).__name__}")
-        if parts[0] is None or is_stream(x) != (y is None):
-            raise NotUnderstood("the data are neither `x` and `y` nor a dataset")
-        batch_size = given["batch_size"] or 32
-        key = (*map(id, parts), batch_size, split, shuffle)
+    def _data_of(self, call: FitCall) -> Data:
+        names = ("x", "y", "sample_weight", "validation_data")
+        given = [call[name] for name in names]
+        class_weight = call["class_weight"]
+        key = (
+            *(id(leaf) for leaf in keras.tree.flatten(given)),
+            repr([keras.tree.map_structure(lambda _: 0, part) for part in given]),
+            repr(class_weight),
+            call.array_batch_size,
+            call["validation_batch_size"],
+            call.validation_share,
+            bool(call["shuffle"]),
+        )
         if key not in self._data:
-            if validation is None and split:
-                x, y, validation = _split(x, y, split)
-            self._data[key] = parts, self._made(x, y, validation, batch_size, shuffle)
+            self._data[key] = given, self._made(call)
         return self._data[key][1]
 
-    def _made(
-        self, x: Any, y: Any, validation: Any, batch_size: int, shuffle: bool
-    ) -> Data:
-        pairs = [(x, y)] + ([validation] if isinstance(validation, tuple) else [])
-        arrays = [part for pair in pairs for part in pair if not is_stream(part)]
-        if any(len(array) == 0 for array in arrays if array is not None):
-            raise NotUnderstood("there are no examples")
-        size = sum(array.nbytes for array in arrays if array is not None)
+    def _made(self, call: FitCall) -> Data:
+        training, validation = _training(call)
+        size = sum(
+            leaf.nbytes
+            for leaf in keras.tree.flatten((training, validation))
+            if isinstance(leaf, np.ndarray)
+        )
         if size > memory.USABLE_SHARE * memory.available_bytes():
             raise NotUnderstood("the arrays would take more memory than is free")
         try:
-            return Data(
-                as_tensor(x),
-                as_tensor(y),
-                tuple(map(as_tensor, validation))
-                if isinstance(validation, tuple)
-                else validation,
-                batch_size,
-                self._order_seed if shuffle else None,
+            data = Data(
+                _on_device(training),
+                _on_device(validation),
+                call.array_batch_size,
+                self._order_seed if call["shuffle"] else None,
+                call["validation_batch_size"],
             )
         except ValueError as error:
             raise NotUnderstood(str(error)) from error
+        if data.is_empty():
+            raise NotUnderstood("there are no examples to train on, or to validate on")
+        return data
 
 
-def _split(x: np.ndarray, y: np.ndarray, share: float) -> tuple[Any, Any, Any]:
-    """Returns `x`, `y` and the validation as `fit` does: the last examples."""
-    first = math.floor(len(x) * (1 - share))
-    return x[:first], y[:first], (x[first:], y[first:])
-
-
-def is_array_of_numbers(data: Any) -> bool:
-    """Whether `data` is a NumPy array that a tensor can be made of."""
-    return isinstance(data, np.ndarray) and data.dtype.kind in "fiub"
-
-
-def as_tensor(array: Any) -> Any:
-    """Returns an array on the device, its floats as `fit` would make them.
-
-    A dataset, or None, is returned as it is.
-    """
-    if not isinstance(array, np.ndarray):
-        return array
-    if array.dtype.kind == "f":
-        array = array.astype(keras.config.floatx(), copy=False)
-    return keras.ops.convert_to_tensor(array)
-
-
-def _stopping(callbacks: Any) -> list[keras.callbacks.EarlyStopping]:
-    found = []
-    for callback in callbacks or ():
-        if type(callback) is keras.callbacks.EarlyStopping:
-            found.append(callback)
-        # Diverged trials end by themselves.
-        elif type(callback) not in (progress.QuietFit, keras.callbacks.TerminateOnNaN):
+def _training(call: FitCall) -> tuple[Any, Any]:
+    """Returns the examples of the training and of the validation, without None."""
+    x, validation = call["x"], call["validation_data"]
+    if is_stream(x):
+        rest = ("y", "sample_weight", "class_weight", "validation_split")
+        if any(call[name] is not None and call[name] != 0 for name in rest):
+            raise NotUnderstood("a dataset is given with arguments of arrays")
+        training: Any = x
+        split = None
+    else:
+        found = arrays.training_and_validation(call)
+        if found is None:
             raise NotUnderstood(
-                f"the callback {type(callback).__name__} may need the model"
+                "`x`, `y` and their weights are no dataset, and no arrays of numbers "
+                f"with one length. Received: x of type {type(x).__name__}"
             )
-    return found
+        training, split = found
+        training = _whole(training)
+    if validation is None:
+        return training, None if split is None else _whole(split)
+    if is_stream(validation):
+        return training, validation
+    if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
+        raise NotUnderstood("`validation_data` are not `(x, y)` or `(x, y, weights)`")
+    validation = arrays.as_arrays(*validation)
+    if validation is None:
+        raise NotUnderstood("`validation_data` are not arrays of numbers")
+    return training, _whole(validation)
+
+
+def _whole(examples: Any) -> Any:
+    """Returns `(x, y)` or `(x, y, weights)`, or raises if there is a gap."""
+    if examples[2] is None:
+        examples = examples[:2]
+    if any(leaf is None for leaf in keras.tree.flatten(examples)):
+        raise NotUnderstood("there are no labels, or no weights, for some outputs")
+    return examples
+
+
+def _on_device(examples: Any) -> Any:
+    if examples is None or is_stream(examples):
+        return examples
+    return keras.tree.map_structure(keras.ops.convert_to_tensor, examples)

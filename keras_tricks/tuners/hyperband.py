@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+import keras
 import keras_tuner
 
+from keras_tricks.tuners import judgement
 from keras_tricks.tuners import oracles
 from keras_tricks.tuners import points
 from keras_tricks.tuners.searches import HyperModelLike
@@ -282,14 +285,27 @@ class Hyperband(TunerMixin, keras_tuner.Hyperband):
         oracle.max_trials = max_trials
         TunerMixin.__init__(self, oracle, hypermodel, **kwargs)
 
+    def load_model(self, trial: Any) -> keras.Model:
+        """Returns the model of a trial; see `Results.load_model`.
+
+        Its own weights are those that count, also where those that it began with were
+        not kept.
+        """
+        alone = copy.copy(trial)
+        alone.hyperparameters = trial.hyperparameters.copy()
+        alone.hyperparameters.values.pop("tuner/trial_id", None)
+        return super().load_model(alone)
+
     def fit_arguments_of(
         self, trial: Any, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Returns what `fit` is given: the rung's epochs for those of `search`."""
         values = trial.hyperparameters.values
-        epochs = values["tuner/epochs"], values["tuner/initial_epoch"]
-        rung = dict(zip(("epochs", "initial_epoch"), epochs, strict=True))
-        return fit_args, {**fit_kwargs, **rung}
+        call, rest = judgement.fit_call(self.hypermodel, fit_args, fit_kwargs)
+        call = call.replace(
+            epochs=values["tuner/epochs"], initial_epoch=values["tuner/initial_epoch"]
+        )
+        return (*call.args, *rest), call.kwargs
 
 
 def _check_integer(name: str, value: Any, at_least: int) -> None:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from typing import Any
 
 import keras
 
+from keras_tricks._fit_call import FitCall
+from keras_tricks.training.captured import CapturedModel
+from keras_tricks.training.live_model import LiveModel
 from keras_tricks.training.networks import Network
 from keras_tricks.training.programs import ProgramCache
 from keras_tricks.training.progress import Outcome
-from keras_tricks.training.steps import FunctionalModel
+from keras_tricks.training.steps import NotUnderstood
+from keras_tricks.training.steps import Steps
 from keras_tricks.training.trials import Trial
+from keras_tricks.training.trials import seeded
 from keras_tricks.tuners import budget
 from keras_tricks.tuners import cross_validation
+from keras_tricks.tuners import epoch_callbacks
 from keras_tricks.tuners import fit_plan
+from keras_tricks.tuners import judgement
 from keras_tricks.tuners import one_trial
 from keras_tricks.tuners.running_trial import RunningTrial
 
@@ -28,26 +34,25 @@ class Job:
         taken: The trial.
         execution: Which of its trainings it is.
         plan: What `fit` would be asked for.
-        functional: The model whose program trains it.
+        steps: The steps that its program consists of.
         start: Where it begins.
-        history: Its epochs.
-        model: Stands for the model before callbacks.
+        follower: What is told of its epochs.
+        outcome: How it went.
     """
 
     taken: Taken
     execution: int
     plan: fit_plan.FitPlan
-    functional: FunctionalModel
+    steps: Steps
     start: Trial
-    history: keras.callbacks.History
-    model: Followed
+    follower: epoch_callbacks.CallbackFollower
     outcome: Outcome | None = None
 
     @property
     def group(self) -> tuple[int, ...]:
         """What the jobs of a pack have in common."""
         plan = self.plan
-        return id(self.functional), id(plan.data), plan.initial_epoch, plan.epochs
+        return id(self.steps), id(plan.data), plan.initial_epoch, plan.epochs
 
 
 @dataclasses.dataclass(eq=False)
@@ -72,20 +77,6 @@ class Taken:
         return all(job.outcome is not None for job in self.jobs)
 
 
-class Followed:
-    """Stands for a model in training before callbacks that follow its metrics."""
-
-    def __init__(self, metrics: list[keras.metrics.Metric]):
-        self.metrics = metrics
-        self.stop_training = False
-
-    def get_weights(self) -> None:
-        """The best epoch's are kept anyway."""
-
-    def set_weights(self, weights: None) -> None:
-        """The best epoch's are kept anyway."""
-
-
 class Jobs:
     """Makes the jobs of the trials of a search.
 
@@ -104,7 +95,7 @@ class Jobs:
         fit_kwargs: dict[str, Any],
     ):
         self._tuner = tuner
-        self._hypermodel = innermost(tuner.hypermodel)
+        self._hypermodel = judgement.innermost(tuner.hypermodel)
         self._cache = cache
         self._fit_args = fit_args
         self._fit_kwargs = fit_kwargs
@@ -123,11 +114,11 @@ class Jobs:
         tuner, jobs = self._tuner, []
         for fold_args, fold_kwargs in self._data_of_folds():
             args, kwargs = tuner.fit_arguments_of(taken.trial, fold_args, fold_kwargs)
-            if prepares_fit(self._hypermodel):
+            if judgement.prepares_fit(self._hypermodel):
                 args, kwargs = self._hypermodel.fit_arguments(
                     taken.trial.hyperparameters, *args, **kwargs
                 )
-            plan = self._plans.plan(args, kwargs)
+            plan = self._plans.plan(FitCall.of(args, kwargs))
             for _ in range(tuner.executions_per_trial):
                 jobs.append(self._job(taken, plan))
         return jobs
@@ -149,34 +140,76 @@ class Jobs:
     def _job(self, taken: Taken, plan: fit_plan.FitPlan) -> Job:
         running = taken.running
         execution = len(running.executions)
-        functional, start = self._started(taken.trial, plan, running.seed_of(execution))
+        seed = running.seed_of(execution)
+        steps, start = self._started(taken.trial, plan, seed)
         if len(running.executions) == execution:  # Nothing had to be built.
             running.begin_execution()
-        running.set_parameters(sum(map(_size, functional.start.trainable)))
-        model = Followed(functional.model.metrics)
-        history = keras.callbacks.History()
-        history.history, history.epoch = {}, []
-        stopping = copy.deepcopy(plan.stopping)
-        for callback in stopping:
-            callback.set_model(model)
-            callback.on_train_begin()
-        plan = plan._replace(stopping=stopping)
-        return Job(taken, execution, plan, functional, start, history, model)
+        running.set_parameters(sum(map(_size, steps.start.trainable)))
+        follower = self._follower(taken, execution, plan, steps, seed)
+        return Job(taken, execution, plan, steps, start, follower)
+
+    def _follower(
+        self,
+        taken: Taken,
+        execution: int,
+        plan: fit_plan.FitPlan,
+        steps: Steps,
+        seed: int,
+    ) -> epoch_callbacks.CallbackFollower:
+        tuner, trial, running = self._tuner, taken.trial, taken.running
+        callbacks = tuner.callbacks_of(trial, execution, plan.callbacks)
+        model: Any = epoch_callbacks.ModelStub(steps.model.metrics)
+        live = None
+        early_hook = epoch_callbacks.early_hook(callbacks)
+        if early_hook is not None and isinstance(steps, CapturedModel):
+            # Where all code is known, the model tells whether it was changed.
+            raise NotUnderstood(early_hook)
+        if epoch_callbacks.needs_model(callbacks):
+            try:
+                with seeded(seed):
+                    model = tuner.spare_model(trial.hyperparameters)
+                live = LiveModel(model, steps, plan.data.first_examples, plan.num_steps)
+            except Exception as error:
+                raise NotUnderstood(
+                    f"callbacks want a model ({type(error).__name__}: {error})"
+                ) from error
+
+        def on_begin() -> None:
+            running.executions[execution].curves.clear()
+
+        def on_epoch(epoch: int, logs: dict[str, Any]) -> None:
+            running.execution = execution
+            tuner.running_trial = running
+            tuner.on_epoch_end(trial, model, epoch, logs)
+
+        return epoch_callbacks.CallbackFollower(
+            callbacks,
+            model,
+            live,
+            epochs=plan.epochs,
+            steps=plan.data.steps_per_epoch,
+            is_early=early_hook is not None,
+            on_begin=on_begin,
+            on_epoch=on_epoch,
+        )
 
     def _started(
         self, trial: Any, plan: fit_plan.FitPlan, seed: int
-    ) -> tuple[FunctionalModel, Trial]:
-        """Returns the model whose program trains a trial, and where the trial starts.
+    ) -> tuple[Steps, Trial]:
+        """Returns the steps that train a trial, and where the trial starts.
 
         A trial that goes on from another's weights is built in any case.
         """
         hp = trial.hyperparameters
         arguments = self._cache, trial, seed, plan.data, plan.num_steps
-        if not prepares_fit(self._hypermodel) or "tuner/trial_id" in hp.values:
-            return Network(self._build).trial(*arguments)
+        # A model that callbacks look at has the same weights as the steps.
+        joins = not epoch_callbacks.needs_model(plan.callbacks)
+        is_copied = judgement.prepares_fit(self._hypermodel)
+        if not is_copied or "tuner/trial_id" in hp.values:
+            return Network(self._build, joins_weights=joins).trial(*arguments)
         network = self._networks.pop(self._hypermodel.same_network(hp), None)
         if network is None:
-            network = Network(self._build, self._compile_arguments)
+            network = Network(self._build, self._compile_arguments, joins_weights=joins)
         try:
             return network.trial(*arguments)
         finally:
@@ -211,20 +244,3 @@ def best_job(jobs: list[Job]) -> Job | None:
     """Returns the first of the trainings with the best epoch of all."""
     finite = [job for job in jobs if job.outcome and job.outcome.best_epoch is not None]
     return min(finite, key=lambda job: job.outcome.score, default=None)  # type: ignore[union-attr]
-
-
-def innermost(hypermodel: Any) -> Any:
-    """Returns the hypermodel inside of `WithinBudget`."""
-    while isinstance(hypermodel, budget.WithinBudget):
-        hypermodel = hypermodel.hypermodel
-    return hypermodel
-
-
-def prepares_fit(hypermodel: Any) -> bool:
-    """Whether `fit` is no more than its `fit_arguments`, `compile` and the model's."""
-    owners = [
-        next((c for c in type(hypermodel).__mro__ if name in vars(c)), None)
-        for name in ("fit", "fit_arguments")
-    ]
-    # Whoever overrides `fit` alone means something else by it.
-    return None not in owners and issubclass(owners[1], owners[0])  # type: ignore[arg-type]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import math
 from typing import Any
 
 import keras
 import keras_tuner
 
-FIT_ARGUMENTS = [*inspect.signature(keras.Model.fit).parameters][1:]
+from keras_tricks._fit_call import FitCall
+from keras_tricks.tuners import budget
+
+# Of `fit_plan`, until it asks a `FitCall`.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,13 +20,7 @@ class FitArguments:
     """What `fit` was asked for, as far as its logs depend on it."""
 
     validated: bool
-    validation_freq: Any
-
-
-def argument(name: str, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> Any:
-    """Returns an argument of `fit`, given by its place or by its name, or None."""
-    place = FIT_ARGUMENTS.index(name)
-    return fit_args[place] if place < len(fit_args) else fit_kwargs.get(name)
+    validated_each_epoch: bool
 
 
 def objective_names(objective: Any) -> list[str]:
@@ -33,30 +29,67 @@ def objective_names(objective: Any) -> list[str]:
     return [objective.name] if several is None else list(several)
 
 
+def innermost(hypermodel: Any) -> Any:
+    """Returns the hypermodel inside of `WithinBudget`, which trains as that does."""
+    while isinstance(hypermodel, budget.WithinBudget) and not _overrides(
+        hypermodel, "fit", budget.WithinBudget
+    ):
+        hypermodel = hypermodel.hypermodel
+    return hypermodel
+
+
 def trains_by_fit(hypermodel: Any) -> bool:
     """Whether the hypermodel leaves training to `model.fit`, whose logs are known."""
-    while hasattr(hypermodel, "hypermodel"):  # A wrapper such as WithinBudget.
-        hypermodel = hypermodel.hypermodel
-    if not isinstance(hypermodel, keras_tuner.HyperModel):
-        return callable(hypermodel)
-    return type(hypermodel).fit is keras_tuner.HyperModel.fit
+    inner = innermost(hypermodel)
+    if isinstance(inner, keras_tuner.HyperModel):
+        return not _overrides(inner, "fit", keras_tuner.HyperModel)
+    return callable(inner)
 
 
-def logs_are_keras_own(fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> bool:
-    """Whether no callback of the user's could add to what `fit` logs."""
-    callbacks = argument("callbacks", fit_args, fit_kwargs) or ()
-    return all(
-        type(c).__module__.startswith("keras.") for c in _as_list(callbacks)
-    ) and not any(
-        isinstance(c, keras.callbacks.LambdaCallback) for c in _as_list(callbacks)
+def prepares_fit(hypermodel: Any) -> bool:
+    """Whether `fit` is no more than its `fit_arguments`, `compile` and the model's."""
+    inner = innermost(hypermodel)
+    owners = [
+        next((c for c in type(inner).__mro__ if name in vars(c)), None)
+        for name in ("fit", "fit_arguments")
+    ]
+    # Whoever overrides `fit` alone means something else by it.
+    return (
+        None not in owners
+        and issubclass(owners[1], owners[0])  # type: ignore[arg-type]
+        and "fit" not in getattr(inner, "__dict__", {})
     )
 
 
-def has_validation(fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> bool:
-    """Whether `fit` was given data to validate on."""
-    return (
-        argument("validation_data", fit_args, fit_kwargs) is not None
-        or (argument("validation_split", fit_args, fit_kwargs) or 0) > 0
+def fit_call(
+    hypermodel: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[FitCall, tuple[Any, ...]]:
+    """Returns what Keras's `fit` is given, and what only the hypermodel's own can read.
+
+    A `fit` of one's own may call its arguments otherwise, from the third place on; what
+    it is given by name means what it does in Keras, as far as Keras has the name.
+
+    Raises:
+        TypeError: If an argument of Keras's `fit` is given twice.
+    """
+    if trains_by_fit(hypermodel) or prepares_fit(hypermodel):
+        return FitCall.of(args, kwargs), ()
+    return FitCall(tuple(args[:2]), dict(kwargs)), tuple(args[2:])
+
+
+def _overrides(hypermodel: Any, name: str, base: type) -> bool:
+    """Whether a class below `base`, or the object alone, has a method of its own."""
+    is_its_own = name in getattr(hypermodel, "__dict__", {})
+    return is_its_own or getattr(type(hypermodel), name) is not getattr(base, name)
+
+
+def logs_are_keras_own(call: FitCall) -> bool:
+    """Whether no callback of the user's could add to what `fit` logs."""
+    callbacks = keras.tree.flatten(call.callbacks)
+    return all(
+        type(callback).__module__.startswith("keras.")
+        and not isinstance(callback, keras.callbacks.LambdaCallback)
+        for callback in callbacks
     )
 
 
@@ -157,15 +190,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def out_of_memory_message(
-    error: BaseException,
-    hyperparameters: Any,
-    fit_args: tuple[Any, ...],
-    fit_kwargs: dict[str, Any],
+    error: BaseException, hyperparameters: Any, call: FitCall
 ) -> str:
     """Returns the reason of a trial that was too large for the memory."""
     size = hyperparameters.values.get("batch_size")
     if size is None:
-        size = argument("batch_size", fit_args, fit_kwargs)
+        size = call["batch_size"]
     known = f"a batch size of {size}" if size is not None else "the default batch size"
     first_line = str(error).strip().partition("\n")[0]
     return f"Out of memory with {known}: {type(error).__name__}: {first_line}"
@@ -187,7 +217,3 @@ def _names_of(metric: Any) -> set[str] | None:
         return names
     name = getattr(metric, "name", None) or getattr(metric, "__name__", None)
     return {name} if isinstance(name, str) else None
-
-
-def _as_list(callbacks: Any) -> list[Any]:
-    return list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]

@@ -6,6 +6,7 @@ of its own, so that a KerasTuner release that moves one of them fails there, by 
 | private name | seen in KerasTuner | why no public one serves |
 |---|---|---|
 | `Tuner._build_hypermodel` | 1.4.7, 1.4.8 | the only place between `clear_session`, which drops Keras's global seed, and the build of the model, which draws from it |
+| `Tuner._override_compile_args` | 1.4.7, 1.4.8 | compiles a model again with the tuner's `optimizer`, `loss` or `metrics`, and with metrics that are built already, of which nothing can be serialized; a model that is not compiled has no optimizer to be replaced |
 | `Tuner._configure_tensorboard_dir` | 1.4.7, 1.4.8 | imports tensorboard for every trial, whether or not there is a TensorBoard callback; TensorFlow no longer brings tensorboard from 2.21 on |
 | `Oracle._check_consecutive_failures` | 1.4.7, 1.4.8 | raises before the failed trial is saved, with the last message only, and counts a diverged trial as a fault of the program |
 | `Oracle._seed_state` | 1.4.7, 1.4.8 | the seed of the next random setting, which grows by one with each: searches with seeds 0 and 1 would share nearly all their settings |
@@ -51,6 +52,7 @@ import keras
 import keras_tuner
 import numpy as np
 
+from keras_tricks.tuners import keras_hooks
 from keras_tricks.tuners import seeds
 from keras_tricks.tuners import store
 
@@ -150,10 +152,13 @@ class TunerHooks:
     """Goes before `keras_tuner.Tuner` and calls methods where it has none."""
 
     oracle: Any
+    optimizer: Any
     # Whether the oracle, and all that is saved, belong to the process that searches.
     is_leased: bool = False
     # A trial's ID, and where its `build_config.json` is while it is not whole.
     unfinished_build_config: tuple[str, Path] | None = None
+    # What is in force when a build begins.
+    keras_settings: Any = None
 
     def on_build_begin(self) -> None:
         """Called when Keras's state is clear, just before a model is built."""
@@ -185,7 +190,25 @@ class TunerHooks:
 
     def built_model(self, hp: keras_tuner.HyperParameters) -> Any:
         """Builds a model as a trial does, among those that are there already."""
-        return self._build_hypermodel(hp)
+        from keras_tricks.training import keras_hooks  # It needs TensorFlow.
+
+        with keras_hooks.names_begin_anew():
+            return self._build_hypermodel(hp)
+
+    def spare_model(self, hp: keras_tuner.HyperParameters) -> Any:
+        """Builds a trial's model once more, of which nobody takes note."""
+        from keras_tricks.training import keras_hooks
+
+        if self.keras_settings is not None:
+            self.keras_settings.apply()
+        with keras_hooks.names_begin_anew():
+            return super()._build_hypermodel(hp)  # type: ignore[misc]
+
+    def callbacks_of(self, trial: Any, execution: int, callbacks: list[Any]) -> list:
+        """Returns a trial's own copies of callbacks, as `run_trial` makes them."""
+        copies = self._deepcopy_callbacks(callbacks)  # type: ignore[attr-defined]
+        self._configure_tensorboard_dir(copies, trial, execution)
+        return copies
 
     def next_trial(self, number: int) -> Any:
         """Asks the oracle for one more trial, beside the `number` that run here."""
@@ -269,8 +292,33 @@ class TunerHooks:
     def _build_hypermodel(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         self.on_build_begin()
         model = super()._build_hypermodel(hp)  # type: ignore[misc]
+        if not isinstance(model, keras.Model):
+            # As KerasTuner says it, before anything looks at the model.
+            raise keras_tuner.errors.FatalTypeError(
+                "Expected the model-building function, or HyperModel.build() to return "
+                f"a valid Keras Model instance. Received: {model} of type {type(model)}"
+            )
         self.on_build_end(model)
         return model
+
+    def _override_compile_args(self, model: Any) -> None:
+        wanted = {
+            name: getattr(self, name)
+            for name in ("optimizer", "loss", "metrics")
+            if getattr(self, name)
+        }
+        if not wanted or not isinstance(model, keras.Model):
+            return
+        if not isinstance(wanted.get("optimizer", ""), str):
+            # Each model has one of its own.
+            config = keras.optimizers.serialize(self.optimizer)
+            wanted["optimizer"] = keras.optimizers.deserialize(config)
+        given = keras_hooks.compile_arguments(model)
+        if type(model).compile is not keras.Model.compile:
+            # It may not know the other names.
+            names = ("optimizer", "loss", "metrics")
+            given = {name: given[name] for name in names if name in given}
+        model.compile(**{**given, **wanted})
 
     def _configure_tensorboard_dir(self, callbacks, trial, execution=0):
         if has_tensorboard(callbacks):

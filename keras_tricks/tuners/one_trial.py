@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import keras_tuner
 
+from keras_tricks._fit_call import FitCall
 from keras_tricks.tuners import budget
 from keras_tricks.tuners import chief
 from keras_tricks.tuners import cross_validation
@@ -20,6 +21,7 @@ from keras_tricks.tuners import records
 from keras_tricks.tuners import scores
 from keras_tricks.tuners import store
 from keras_tricks.tuners import tensorflow_hooks
+from keras_tricks.tuners.keras_settings import KerasSettings
 from keras_tricks.tuners.running_trial import RunningTrial
 
 
@@ -45,6 +47,7 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
     preprocess: cross_validation.Preprocess | None
     ended_records: Any
     running_trial: RunningTrial | None
+    keras_settings: KerasSettings | None
     _progress: progress.SearchProgress
     _provenance: tuple[dict[str, str], str | None]
     _checked_names: judgement.FitArguments | None
@@ -69,6 +72,8 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
 
     def on_build_begin(self) -> None:
         """Seeds Keras, NumPy and Python for one execution of the trial."""
+        if self.keras_settings is not None:
+            self.keras_settings.apply()
         if self.running_trial is not None:
             keras.utils.set_random_seed(self.running_trial.begin_execution())
 
@@ -100,7 +105,7 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
             return
         self.running_trial.append_epoch(logs or {})
         fit_arguments = self._checked_names
-        if fit_arguments is not None and fit_arguments.validation_freq == 1:
+        if fit_arguments is not None and fit_arguments.validated_each_epoch:
             self._refuse_objective(
                 judgement.missing_objective(
                     self.oracle.objective, set(logs or {}), False
@@ -149,7 +154,7 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
                 raise
             infeasible = budget.InfeasibleTrialError(
                 judgement.out_of_memory_message(
-                    error, trial.hyperparameters, args, kwargs
+                    error, trial.hyperparameters, self._fit_call(args, kwargs)[0]
                 )
             )
             if running is not None:
@@ -165,10 +170,13 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
 
     def _fitted(self, trial: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Trains by `fit`, alone."""
-        callbacks = list(kwargs.pop("callbacks", None) or ())
+        call, rest = self._fit_call(args, kwargs)
+        callbacks = call.callbacks
         if not self.shows_fit:
             callbacks.append(progress.QuietFit())
-        args, kwargs = with_data(args, kwargs)
+        # By their name, to which KerasTuner adds its own.
+        call = call.replace(callbacks=callbacks)
+        args, kwargs = with_data((*call.args, *rest), call.kwargs)
         if self.running_trial is not None:
             # For a `fit` that draws before a model is built; each build seeds again.
             keras.utils.set_random_seed(self.running_trial.seed_of(execution=0))
@@ -176,7 +184,17 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
             stack.enter_context(tensorflow_hooks.custom_gradients_forgotten())
             if self.is_worker:
                 stack.enter_context(chief.signs_of_life(self.oracle, trial.trial_id))
-            return self._run_folds(trial, args, {**kwargs, "callbacks": callbacks})
+            return self._run_folds(trial, args, kwargs)
+
+    def _fit_call(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[FitCall, tuple[Any, ...]]:
+        """Returns what `fit` is given; see `judgement.fit_call`."""
+        return judgement.fit_call(
+            self.hypermodel,  # type: ignore[attr-defined]
+            args,
+            kwargs,
+        )
 
     def _run_folds(
         self, trial: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -257,20 +275,15 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
         return record
 
 
-def _project_name(project_name: str | None) -> str:
-    return project_name or "untitled_project"
-
-
 def with_data(
     args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Calls the functions that stand for data."""
-    if args and _is_function(args[0]):
-        args = (args[0](), *args[1:])
+    call, rest = FitCall(tuple(args[:2]), dict(kwargs)), args[2:]
     for name in ("x", "validation_data"):
-        if _is_function(kwargs.get(name)):
-            kwargs = {**kwargs, name: kwargs[name]()}
-    return args, kwargs
+        if _is_function(call[name]):
+            call = call.replace(**{name: call[name]()})
+    return (*call.args, *rest), call.kwargs
 
 
 def _is_function(value: Any) -> bool:

@@ -9,6 +9,10 @@ from typing import Any
 
 import keras_tuner
 
+from keras_tricks._fit_call import FitCall
+from keras_tricks.tuners import cross_validation
+from keras_tricks.tuners import judgement
+from keras_tricks.tuners import one_trial
 from keras_tricks.tuners import records
 from keras_tricks.tuners import seeds
 
@@ -62,6 +66,13 @@ def rerun(
     """
     from keras_tricks.tuners.searches import RandomSearch  # It imports this one.
 
+    call, rest = judgement.fit_call(tuner.hypermodel, fit_args, fit_kwargs or {})
+    call = call.replace(verbose=0)
+    splits = tuner.splits
+    if splits is not None:
+        # The folds are those of the search, so that scores can be compared.
+        data = FitCall(*one_trial.with_data(call.args, call.kwargs))
+        splits = cross_validation.check(splits, data, tuner.groups, tuner.oracle.seed)
     executions = RandomSearch(
         tuner.hypermodel,
         tuner.oracle.objective,
@@ -73,7 +84,7 @@ def rerun(
         keep_checkpoints=1,
         reuse_programs=tuner.reuse_programs,
         packed_trials=tuner.packed_trials,
-        splits=tuner.splits,
+        splits=splits,
         groups=tuner.groups,
         preprocess=tuner.preprocess,
         directory=Path(tuner.project_dir) / "reruns",
@@ -82,18 +93,28 @@ def rerun(
     # What was compiled for the search serves its best settings, too.
     executions.programs = tuner.programs
     try:
-        executions.search(*fit_args, **{**(fit_kwargs or {}), "verbose": 0})
+        executions.search(*call.args, *rest, **call.kwargs)
     except RuntimeError:
         # All of them diverged or failed, which is a result.
         pass
     scores = [
-        execution.score
+        score
         for record in executions.ended_records()
         if record.status == records.COMPLETED
-        for execution in record.executions
-        if execution.score is not None
+        for score in _scores_of(record, reruns)
     ]
     return Reruns(settings, tuple(scores), failed=reruns - len(scores))
+
+
+def _scores_of(record: records.TrialRecord, reruns: int) -> list[float]:
+    """Returns the score of each rerun that has one: the mean of its folds."""
+    found = []
+    for number in range(reruns):
+        # Each fold is trained on that often before the next.
+        scores = [each.score for each in record.executions[number::reruns]]
+        if scores and None not in scores:
+            found.append(statistics.fmean(scores))  # type: ignore[arg-type]
+    return found
 
 
 def fixed(

@@ -51,10 +51,12 @@ class RandomSearch(TunerMixin, keras_tuner.RandomSearch):
             rule of thumb for small data). A trial whose model has more is infeasible;
             its model is neither built nor trained. None, the default, admits any. See
             `WithinBudget`. `keep_checkpoints` (3 by default) is how many of the best
-            trials keep their weights. With `splits`, a scikit-learn splitter or a list
-            of index pairs, a trial is trained once for each fold of the arrays `x` and
-            `y`; `groups` are the splitter's, and `preprocess` is a function from a
-            fold's training examples to one that is applied to all of the fold's.
+            trials keep their weights. With `splits`, a scikit-learn splitter, a number
+            of folds (shuffled by `seed`, stratified where `y` are classes) or a list of
+            index pairs, a trial is trained once for each fold of the arrays `x`, `y`
+            and `sample_weight`; all trials have the same folds. `groups` are the
+            splitter's, and `preprocess` is a function from a fold's training examples
+            to one that is applied to all of the fold's.
             With `reuse_programs` (True by default) trials whose models differ in
             numbers only share one compiled program; `packed_trials` is how many of
             them train in one step: None for one, a number, or `"auto"`, which measures

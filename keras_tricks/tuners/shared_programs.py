@@ -59,8 +59,8 @@ def why_not(tuner: Any) -> str | None:
             return f"the tuner has a `{name}`"
     if tuner.shows_fit:
         return "verbose=2 shows the lines of `fit`"
-    hypermodel = trial_jobs.innermost(tuner.hypermodel)
-    if not (judgement.trains_by_fit(hypermodel) or trial_jobs.prepares_fit(hypermodel)):
+    hypermodel = tuner.hypermodel
+    if not (judgement.trains_by_fit(hypermodel) or judgement.prepares_fit(hypermodel)):
         return "the hypermodel has its own `fit`"
     return None
 
@@ -119,7 +119,7 @@ class SharedPrograms:
             with tensorflow_hooks.custom_gradients_forgotten():
                 taken.jobs = self._jobs.of(taken)
             taken.num_bytes = sum(
-                memory.bytes_of_weights(job.functional) for job in taken.jobs
+                memory.bytes_of_weights(job.steps) for job in taken.jobs
             )
         except NotUnderstood as error:
             self._fall_back([taken], str(error))
@@ -152,31 +152,23 @@ class SharedPrograms:
             return
         packs = choice.train_group(
             self._cache,
-            jobs[0].functional,
+            jobs[0].steps,
             [job.start for job in jobs],
             jobs[0].plan.data,
             self._run_of(jobs),
             packed=self.tuner.packed_trials,
-            jit_compile=bool(jobs[0].functional.model.jit_compile),
+            jit_compile=bool(jobs[0].steps.model.jit_compile),
+            told=self._logged,
         )
         while jobs:
             began = time.perf_counter()
             try:
                 with self._training(jobs):
                     outcomes = next(packs)
-            except NotUnderstood as error:
-                trials = list(dict.fromkeys(job.taken for job in jobs))
-                self._fall_back(trials, str(error))
-                self._end(trials)
-                return
             except keras_tuner.errors.FatalError:
                 raise
             except Exception as error:
-                # The others may be spared it: memory that ran out, for instance.
-                failed = jobs[0].taken
-                failed.running.failure, failed.jobs = error, []
-                self._end([failed])
-                self._train_group([job for job in jobs if job.taken.jobs])
+                self._end_failed(jobs, error)
                 return
             ended, jobs = jobs[: len(outcomes)], jobs[len(outcomes) :]
             seconds = (time.perf_counter() - began) / len(ended)
@@ -184,6 +176,25 @@ class SharedPrograms:
                 job.outcome = outcome
                 job.taken.running.add_seconds(seconds)
             self._end_trained([job.taken for job in ended])
+
+    def _end_failed(self, jobs: list[Job], error: Exception) -> None:
+        """Ends the trials of a group whose program raised an error."""
+        if judgement.is_out_of_memory(error):
+            # It was alone, and the others may be spared it.
+            failed = jobs[0].taken
+            failed.running.failure, failed.jobs = error, []
+            self._end([failed])
+            self._train_group([job for job in jobs if job.taken.jobs])
+            return
+        for job in jobs:
+            if job.follower.error is not None and job.taken.jobs:
+                job.taken.running.failure, job.taken.jobs = job.follower.error, []
+        trials = list(dict.fromkeys(job.taken for job in jobs))
+        others = [each for each in trials if each.running.failure is None]
+        if others:
+            # Whether it is their own error shows where each is trained by itself.
+            self._fall_back(others, packing.reason_of(error))
+        self._end(trials)
 
     @contextlib.contextmanager
     def _training(self, jobs: list[Job]) -> Iterator[None]:
@@ -201,21 +212,9 @@ class SharedPrograms:
         return Run(
             plan.epochs,
             plan.initial_epoch,
-            on_epoch=lambda number, *epoch: self._on_epoch(jobs[number], *epoch),
             score_of=lambda logs: sign * float(objective.get_value(logs)),
+            followers=[job.follower for job in jobs],
         )
-
-    def _on_epoch(self, job: Job, epoch: int, logs: dict[str, float]) -> bool:
-        """Tells the tuner and the callbacks; returns whether the training is to end."""
-        job.history.epoch.append(epoch)
-        for name, value in logs.items():
-            job.history.history.setdefault(name, []).append(value)
-        job.taken.running.execution = job.execution
-        self.tuner.running_trial = job.taken.running
-        self.tuner.on_epoch_end(job.taken.trial, job.model, epoch, logs)
-        for callback in job.plan.stopping:
-            callback.on_epoch_end(epoch, logs)
-        return job.model.stop_training
 
     def _end_trained(self, trials: list[Taken]) -> None:
         trained = [each for each in dict.fromkeys(trials) if each.is_trained]
@@ -237,15 +236,14 @@ class SharedPrograms:
         )
         for name in kept:
             job = found[name]
-            model = job.functional.model
             assert job.outcome is not None
-            model.set_weights(packing.weights_of(job.functional, job.outcome))
+            model = packing.put_into_model(job.steps, job.start, job.outcome)
             self.tuner.save_checkpoint(name, model)
 
     def _end(self, trials: list[Taken]) -> None:
         for each in trials:
             if each.jobs:
-                each.running.results = [job.history for job in each.jobs]
+                each.running.results = [job.follower.history for job in each.jobs]
             self.tuner.running_trial = each.running
             each.running.start_clock()
             self.tuner.run_and_update(each.trial, self.fit_args, self.fit_kwargs)

@@ -8,12 +8,13 @@ import importlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 from typing import Any
 
 import keras
 import keras_tuner
+import numpy as np
 
+from keras_tricks._fit_call import FitCall
 from keras_tricks.schedules import arguments
 from keras_tricks.tuners import budget
 from keras_tricks.tuners import chief
@@ -26,13 +27,12 @@ from keras_tricks.tuners import records
 from keras_tricks.tuners import seeds
 from keras_tricks.tuners import store
 from keras_tricks.tuners import workers as worker_processes
+from keras_tricks.tuners.keras_settings import KerasSettings
 from keras_tricks.tuners.one_trial import OneTrial
+from keras_tricks.tuners.one_trial import with_data
 from keras_tricks.tuners.results import Results
 from keras_tricks.tuners.resuming import Resuming
 from keras_tricks.tuners.running_trial import RunningTrial
-
-if TYPE_CHECKING:
-    pass
 
 
 class TunerMixin(Results, Resuming, OneTrial):
@@ -86,7 +86,7 @@ class TunerMixin(Results, Resuming, OneTrial):
                 f"all. Received: keep_checkpoints={keep_checkpoints!r}"
             )
         if splits is not None:
-            cross_validation.check_splits(splits)
+            cross_validation.check_splits(splits, groups)
         self.reuse_programs = arguments.flag("reuse_programs", reuse_programs)
         self.packed_trials = _checked_packed(packed_trials, reuse_programs)
         self.splits, self.groups, self.preprocess = splits, groups, preprocess
@@ -98,6 +98,7 @@ class TunerMixin(Results, Resuming, OneTrial):
         # In a worker process KerasTuner puts a proxy in its place, without the seed.
         self.own_oracle = oracle
         self.running_trial: RunningTrial | None = None
+        self.keras_settings: KerasSettings | None = None
         self.programs: Any = None
         self._progress = progress.SearchProgress("", oracle.objective.better_than, None)
         self.shows_fit = False
@@ -150,8 +151,10 @@ class TunerMixin(Results, Resuming, OneTrial):
                 holds the errors of the trials. Trials that diverged do not count as
                 failed ones.
         """
-        verbose = fit_kwargs.get("verbose", "auto")
-        if verbose not in ("auto", 0, 1, 2):
+        self._searched_with = fit_args, dict(fit_kwargs)
+        call, rest = self.search_call(fit_args, fit_kwargs)
+        verbose = call["verbose"]
+        if np.ndim(verbose) or verbose not in ("auto", 0, 1, 2):
             raise ValueError(
                 f'`verbose` must be "auto", 0, 1 or 2. Received: verbose={verbose!r}'
             )
@@ -164,15 +167,20 @@ class TunerMixin(Results, Resuming, OneTrial):
                 "`workers` must be 1 in a process of KerasTuner's chief and workers: "
                 f"start more of those instead. Received: workers={workers}"
             )
-        self._searched_with = fit_args, dict(fit_kwargs)
-        if "verbose" in fit_kwargs:
-            fit_kwargs["verbose"] = 2 if verbose == 2 else 0
+        if call.is_given("verbose"):
+            call = call.replace(verbose=2 if verbose == 2 else 0)
         self.shows_fit = verbose == 2
-        if keras_tuner_hooks.has_tensorboard(fit_kwargs.get("callbacks") or ()):
+        if keras_tuner_hooks.has_tensorboard(keras.tree.flatten(call.callbacks)):
             _require_tensorboard()
-        self._check_objective(fit_args, fit_kwargs)
-
-        hypermodel = self.hypermodel
+        self._check_objective(call)
+        fit_args, fit_kwargs = (*call.args, *rest), call.kwargs
+        hypermodel, splits = self.hypermodel, self.splits
+        folds = None
+        if splits is not None:
+            data = FitCall(*with_data(call.args, call.kwargs))
+            folds = cross_validation.check(
+                splits, data, self.groups, self.own_oracle.seed
+            )
         with contextlib.ExitStack() as stack:
             stack.enter_context(seeds.global_generators_restored())
             if not self.is_worker:
@@ -180,11 +188,13 @@ class TunerMixin(Results, Resuming, OneTrial):
                 self._begin_project()
             if self.parameter_budget is not None:
                 self.hypermodel = budget.within_budget_of(
-                    hypermodel, self.parameter_budget, fit_args, fit_kwargs
+                    hypermodel, self.parameter_budget, call
                 )
             self._provenance = records.versions(), records.git_commit()
             self._progress = self._new_progress(verbose)
             self._progress.start()
+            # Each trial, whoever runs it, has the same.
+            self.splits = folds
             try:
                 if workers == 1:
                     self.run_search(fit_args, fit_kwargs)
@@ -192,7 +202,7 @@ class TunerMixin(Results, Resuming, OneTrial):
                     worker_processes.search(self, workers, fit_args, fit_kwargs)
             finally:
                 self._progress.stop()
-                self.hypermodel = hypermodel
+                self.hypermodel, self.splits = hypermodel, splits
                 # An interrupted trial must not claim a model built after it.
                 self.running_trial = None
                 if not self.is_worker:
@@ -213,7 +223,10 @@ class TunerMixin(Results, Resuming, OneTrial):
             self.save()
             chief.serve(self.own_oracle)
             return
-        with _old_objects_not_collected():
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_old_objects_not_collected())
+            self.keras_settings = KerasSettings.now()
+            stack.callback(self.keras_settings.apply)
             if self.reuse_programs and keras.config.backend() == "tensorflow":
                 from keras_tricks.tuners import shared_programs  # It needs TensorFlow.
 
@@ -221,18 +234,34 @@ class TunerMixin(Results, Resuming, OneTrial):
             else:
                 super().search(*fit_args, **fit_kwargs)  # type: ignore[misc]
 
-    def _check_objective(self, fit_args: Any, fit_kwargs: Any) -> None:
+    def search_call(
+        self, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
+    ) -> tuple[FitCall, tuple[Any, ...]]:
+        """Returns what `search` was given; see `judgement.fit_call`.
+
+        Names that a subclass's `run_trial` has for its arguments are not known either.
+        """
+        if type(self).run_trial in _KNOWN_RUN_TRIALS:
+            return self._fit_call(fit_args, fit_kwargs)
+        return FitCall(tuple(fit_args[:2]), dict(fit_kwargs)), tuple(fit_args[2:])
+
+    def _check_objective(self, call: FitCall) -> None:
         """Refuses an objective that needs validation data where there are none."""
         self._checked_names = None
-        if not self.logs_are_known() or not judgement.logs_are_keras_own(
-            fit_args, fit_kwargs
-        ):
+        if not self.logs_are_known() or not judgement.logs_are_keras_own(call):
             return
+        frequency = call["validation_freq"]
         self._checked_names = judgement.FitArguments(
-            self.splits is not None or judgement.has_validation(fit_args, fit_kwargs),
-            judgement.argument("validation_freq", fit_args, fit_kwargs) or 1,
+            self.splits is not None or call.has_validation,
+            isinstance(frequency, int) and frequency == 1,
         )
         names = judgement.objective_names(self.oracle.objective)
+        validated = [name for name in names if name.startswith("val_")]
+        if validated and not self._checked_names.validated_each_epoch:
+            raise ValueError(
+                f"The objective {validated[0]!r} needs a validation after each epoch. "
+                f"Received: validation_freq={frequency!r}"
+            )
         if not self._checked_names.validated and names[0].startswith("val_"):
             raise ValueError(
                 f"The objective {names[0]!r} needs `validation_data` or "

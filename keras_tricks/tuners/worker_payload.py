@@ -14,6 +14,7 @@ _OWN = (
     "own_oracle",
     "_progress",
     "running_trial",
+    "keras_settings",
     "programs",
     "_searched_with",
 )

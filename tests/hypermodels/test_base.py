@@ -97,6 +97,91 @@ def test_the_updates_of_a_run_over_a_dataset_are_its_batches():
     assert int(model.optimizer.iterations) == hypermodel.total_steps == 2 * 7
 
 
+def counted(*args, **fit):
+    """Returns the hypermodel, and the model that it has trained."""
+    hypermodel = MLP.make(plain=True, epochs=5, batch_size=16)
+    hp = keras_tuner.HyperParameters()
+    model = hypermodel.build(hp)
+    hypermodel.fit(hp, model, *args, verbose=0, **fit)
+    return hypermodel, model
+
+
+@pytest.mark.parametrize("by_name", [0, 1, 2])
+def test_arguments_by_their_places_count_as_those_by_their_names(by_name):
+    x, y = MLP.data(50)
+    arguments = {"x": x, "y": y, "batch_size": 10, "epochs": 3}
+    placed = [*arguments.values()][: 4 - by_name]
+    named = dict([*arguments.items()][4 - by_name :])
+    hypermodel, model = counted(*placed, **named)
+    assert hypermodel.total_steps == int(model.optimizer.iterations) == 3 * 5
+
+
+@pytest.mark.parametrize(
+    ("fit", "updates"),
+    [
+        ({"validation_split": None}, 5 * 4),
+        ({"batch_size": None}, 5 * 4),  # As if it were left out.
+        ({"validation_split": 0.3, "validation_data": MLP.data(9)}, 5 * 4),
+        ({"validation_data": tuple(map(tf.constant, MLP.data(9)))}, 5 * 4),
+    ],
+    ids=["no split", "no size", "data win over a split", "tensors"],
+)
+def test_the_updates_are_those_that_keras_makes(fit, updates):
+    hypermodel, model = counted(*MLP.data(50), **fit)
+    assert hypermodel.total_steps == int(model.optimizer.iterations) == updates
+
+
+def test_a_run_that_goes_on_has_the_schedule_of_the_whole_run():
+    hypermodel, model = counted(*MLP.data(50), initial_epoch=3)
+    assert hypermodel.total_steps == 5 * 4
+    assert int(model.optimizer.iterations) == 2 * 4
+
+
+def test_patience_begins_after_the_warmup_of_a_run_that_goes_on():
+    """That of 2 epochs of 20, which begin with epoch 5."""
+    hypermodel = MLP.make(patience=1, epochs=20)
+    hp = cases.fixed(warmup_fraction=0.1)
+    data = MLP.data(48)
+    fit = {"validation_data": data, "initial_epoch": 5}
+    _, arguments = hypermodel.fit_arguments(hp, *data, **fit)
+    assert arguments["callbacks"][-1].start_from_epoch == 7
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_patience_adds_to_callbacks_given_in_any_way(several):
+    own = keras.callbacks.TerminateOnNaN()
+    hypermodel, hp = MLP.make(patience=1), keras_tuner.HyperParameters()
+    given = [own] if several else own
+    x, y = MLP.data(48)
+    call = hypermodel.fit_arguments(hp, x, y, None, 2, 0, given, 0.5)
+    assert call[1]["callbacks"][0] is own
+    assert type(call[1]["callbacks"][1]) is keras.callbacks.EarlyStopping
+
+
+@pytest.mark.parametrize("reuse_programs", [False, True])
+def test_a_search_trains_for_the_epochs_that_have_their_place(reuse_programs, tmp_path):
+    tuner = tuners.RandomSearch(
+        hypermodel := MLP.make(plain=True),
+        "val_loss",
+        max_trials=1,
+        directory=tmp_path,
+        reuse_programs=reuse_programs,
+    )
+    data = MLP.data(48)
+    tuner.search(*data, 16, 3, verbose=0, validation_data=data)
+    assert hypermodel.total_steps == 3 * 3
+    (trial,) = tuner.oracle.trials.values()
+    assert trial.best_step < 3
+
+
+def test_a_generator_is_refused_with_the_remedy():
+    batches = (MLP.data(8) for _ in range(9))
+    with pytest.raises(ValueError, match="pass `steps_per_epoch`"):
+        counted(batches)
+    hypermodel, model = counted(batches, steps_per_epoch=3, epochs=2)
+    assert hypermodel.total_steps == int(model.optimizer.iterations) == 6
+
+
 def test_a_dataset_of_unknown_length_is_refused_with_the_remedy():
     hypermodel, hp = MLP.make(plain=True), keras_tuner.HyperParameters()
     endless = tf.data.Dataset.from_tensor_slices(MLP.data(48)).batch(8).repeat()

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
+from keras_tricks._runtime_scalars import RuntimeScalars
 from keras_tricks.hypermodels.layers import ScalarDropout
 from keras_tricks.hypermodels.layers import SequencePooling
 from keras_tricks.hypermodels.layers import ZeroPadding
@@ -237,3 +238,42 @@ def test_masked_positions_are_zero_to_a_convolution(policy):
 def test_without_a_mask_no_position_is_set_to_zero():
     x = normal(4, 4, 5)
     np.testing.assert_array_equal(ZeroPadding()(x), x)
+
+
+def test_a_dropout_says_what_its_variables_hold():
+    """Its class is the sign, and no attribute of a name that others use, too."""
+    assert issubclass(ScalarDropout, RuntimeScalars)
+    layer = ScalarDropout(0.5)
+    assert set(ScalarDropout.fed_by_variables) <= set(layer.get_config())
+    ((variable, value),) = layer.fed_variables(rate=0.75)
+    assert variable is layer.rate_and_scale
+    assert value == [0.75, 4.0]
+    layer.rate = 0.75
+    np.testing.assert_array_equal(variable.numpy(), np.float32(value))
+
+
+def test_a_layer_that_draws_is_none_of_them_by_the_name_of_a_method():
+    class Board(keras.layers.Layer):
+        fed_by_variables = ("width",)
+
+        def draw(self, shape):
+            return shape
+
+    assert not isinstance(Board(), RuntimeScalars)
+
+
+def test_a_layer_that_leaves_something_open_cannot_be_made():
+    class Half(keras.layers.Layer, RuntimeScalars):
+        fed_by_variables = ("rate",)
+
+    with pytest.raises(TypeError, match="draw"):
+        Half()
+
+
+def test_the_hypermodels_need_no_tensorflow_on_another_backend(run_python):
+    code = """
+    import sys
+    import keras_tricks.hypermodels
+    print("tensorflow" in sys.modules)
+    """
+    assert run_python(code, env={"KERAS_BACKEND": "jax"}).split() == ["False"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_tricks.losses
 from keras_tricks.hypermodels.losses import ClassificationLoss
 from keras_tricks.hypermodels.losses import hyper_loss
 from tests.hypermodels import cases
@@ -172,3 +173,37 @@ def test_the_loss_is_not_searched_by_default():
     hyper_loss(hp)
     assert {parameter.name for parameter in hp.space} >= {"loss", "label_smoothing"}
     assert {type(p) for p in hp.space} == {type(cases.fixed(loss="x").space[0])}
+
+
+OLD_CONFIG = {
+    "module": "keras_tricks.hypermodels.losses",
+    "class_name": "ClassificationLoss",
+    "config": {
+        "name": "classification_loss",
+        "reduction": "sum_over_batch_size",
+        "label_smoothing": 0.1,
+        "focal_gamma": 2.0,
+    },
+    "registered_name": "keras_tricks>ClassificationLoss",
+}
+
+
+def test_a_loss_that_was_saved_before_it_moved_is_loaded(run_python):
+    """Also where nothing but `keras_tricks` was imported."""
+    loss = keras.losses.deserialize(OLD_CONFIG)
+    assert (loss.label_smoothing, loss.focal_gamma) == (0.1, 2.0)
+    registered = keras.saving.get_registered_name(ClassificationLoss)
+    assert registered == OLD_CONFIG["registered_name"]
+    printed = run_python(
+        f"""
+        import keras, sys
+        import keras_tricks
+        loss = keras.losses.deserialize({OLD_CONFIG!r})
+        print(loss.label_smoothing, "keras_tuner" in sys.modules)
+        """
+    )
+    assert printed.split() == ["0.1", "False"]
+
+
+def test_the_old_place_offers_the_same_class():
+    assert ClassificationLoss is keras_tricks.losses.ClassificationLoss

@@ -81,7 +81,7 @@ def _with_shape(tensor, spec):
 def test_a_dataset_of_unknown_length_is_counted():
     training, _ = sweeps.digits()
     dataset = batches(*training).filter(lambda x, y: True)
-    data = Data(dataset, None, None, batch_size=1, order_seed=None)
+    data = Data(dataset, None, batch_size=1, order_seed=None)
     assert data.steps_per_epoch == -(-sweeps.NUM_TRAINING // sweeps.BATCH_SIZE)
 
 
@@ -117,7 +117,8 @@ def test_fit_takes_a_dataset_where_nothing_is_compiled_once():
     ("change", "message"),
     [
         (lambda dataset: dataset.repeat(), "must end"),
-        (lambda dataset: dataset.map(lambda x, y: (x, y, y)), "weights"),
+        (lambda dataset: dataset.map(lambda x, y: (x, y, y, y)), "weights"),
+        (lambda dataset: dataset.map(lambda x, y: x), "weights"),
     ],
 )
 def test_datasets_that_are_no_epochs_are_refused(change, message):

@@ -24,8 +24,8 @@ BY_NUMBER = ("sgd", "momentum", "nesterov", "adam", "nadam", "rmsprop", "lion")
 def test_joined_weights_are_those_of_separate_ones(name, monkeypatch):
     made = []
 
-    def noted(model, choose=layout.layout_of):
-        made.append(choose(model))
+    def noted(model, may_join, choose=layout.layout_of):
+        made.append(choose(model, may_join))
         return made[-1]
 
     def build(rate):
@@ -34,7 +34,7 @@ def test_joined_weights_are_those_of_separate_ones(name, monkeypatch):
     monkeypatch.setattr(steps, "layout_of", noted)
     joined = train_digits(build, packed=None)
     monkeypatch.setattr(
-        steps, "layout_of", lambda model: layout.Separate(model.trainable_variables)
+        steps, "layout_of", lambda model, _: layout.Separate(model.trainable_variables)
     )
     separate = train_digits(build, packed=None)
     assert [type(each) for each in made] == [layout.Joined]

@@ -1,72 +1,20 @@
 import keras
 import pytest
+import tensorflow as tf
 
-from keras_tricks.optimizers import AdamWeightDecay
 from keras_tricks.optimizers import ClippedOptimizer
-from keras_tricks.schedules import NoamSchedule
+from keras_tricks.training import fed_numbers
+from keras_tricks.training import keras_hooks
 from keras_tricks.training import structure
 from keras_tricks.training.fed_numbers import FedNumber
 from keras_tricks.training.fed_numbers import Place
+from keras_tricks.training.programs import numbers_of
+from keras_tricks.training.steps import FunctionalModel
 from tests.training import sweeps
 
 
 def adam(**kwargs):
     return keras.optimizers.Adam(**{"learning_rate": 0.1, **kwargs})
-
-
-def signature(optimizer, **kwargs):
-    return structure.signature(sweeps.mlp(optimizer, **kwargs))
-
-
-def test_trials_that_differ_in_fed_numbers_have_one_structure():
-    some = signature(
-        ClippedOptimizer(adam(beta_2=0.99, weight_decay=0.1), global_clipnorm=1.0),
-        dropout=0.1,
-    )
-    others = signature(
-        ClippedOptimizer(
-            adam(learning_rate=NoamSchedule(16), beta_2=0.9, weight_decay=0.2),
-            global_clipnorm=2.0,
-        ),
-        dropout=0.7,
-    )
-    assert some == others
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        lambda: signature(adam(), units=8),
-        lambda: signature(adam(), norm=True),
-        lambda: signature(adam(), dropout=0.5),
-        lambda: signature(adam(amsgrad=True)),
-        lambda: signature(adam(weight_decay=0.1)),
-        lambda: signature(keras.optimizers.Nadam(0.1)),
-        lambda: signature(ClippedOptimizer(adam(), global_clipnorm=1.0)),
-        lambda: signature(ClippedOptimizer(adam(), clipnorm=1.0)),
-    ],
-)
-def test_what_changes_the_computation_changes_the_structure(other):
-    assert other() != signature(adam())
-
-
-def test_names_that_are_excluded_from_decay_are_structure():
-    def excluding(*names):
-        optimizer = keras.optimizers.AdamW(0.1)
-        optimizer.exclude_from_weight_decay(var_names=list(names))
-        return signature(optimizer)
-
-    assert excluding("bias") == excluding("bias")
-    assert excluding("bias") != excluding("kernel")
-
-
-def test_rate_multipliers_of_layers_are_structure():
-    def times(factor):
-        multipliers = {"dense": factor}
-        return signature(AdamWeightDecay(0.1, learning_rate_multipliers=multipliers))
-
-    assert times(0.5) == times(0.5)
-    assert times(0.5) != times(0.25)
 
 
 class OwnStep(keras.Sequential):
@@ -123,8 +71,41 @@ def test_recurrent_layers_cannot_be_vectorized():
 def test_a_fed_number_remembers_decisions():
     owner = {"momentum": 0.5}
     number = FedNumber(Place("momentum", owner, "momentum"))
-    assert owner["momentum"] is number
+    with fed_numbers.installed([number]):
+        assert owner["momentum"] is number
+    assert owner["momentum"] == 0.5
     assert number.accepts(0.0)
     assert number != 0
     assert number.accepts(0.7)
     assert not number.accepts(0.0)
+
+
+def test_what_training_changes_must_have_been_made_by_the_build():
+    backbone = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    optimizer = keras.optimizers.SGD(0.1)
+    before = keras_hooks.VariablesBefore()
+
+    def reason(model):
+        return structure.why_not_of_one_trial(model, before)
+
+    def on_top(optimizer=None):
+        return compiled(keras.Sequential([backbone, keras.layers.Dense(1)]), optimizer)
+
+    assert "kernel" in reason(on_top())
+    backbone.trainable = False
+    assert reason(on_top()) is None
+    assert "optimizer" in reason(on_top(optimizer))
+    own = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    assert reason(compiled(own)) is None
+
+
+def test_what_numbers_decide_is_known_before_a_program_is_traced():
+    """Else trials that decide otherwise would wait for one program."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, "softmax")])
+    model.compile("sgd", keras.losses.CategoricalCrossentropy(label_smoothing=0.0))
+    names = [place.name for place in fed_numbers.places(model.optimizer, model.loss)]
+    numbers = numbers_of(model)
+    steps = FunctionalModel(model, (tf.zeros((2, 2)), tf.one_hot([0, 1], 3)))
+    assert steps.accepts(numbers)
+    numbers[names.index("loss.label_smoothing")] = 0.1
+    assert not steps.accepts(numbers)

@@ -12,6 +12,7 @@ from keras_tricks.training import packing
 from keras_tricks.training import train
 from keras_tricks.training.data_order import epoch_order
 from keras_tricks.training.initial_weights import InitialWeights
+from keras_tricks.training.steps import FunctionalModel
 from keras_tricks.training.steps import rate_curve
 from tests.training import sweeps
 
@@ -279,7 +280,7 @@ def test_the_curve_of_rates_is_the_schedule_step_by_step(schedule):
 def test_memory_of_a_trial_counts_each_copy():
     model = build(0.1)
     training, _ = sweeps.digits()
-    functional = ProgramCache().add("mlp", model, training[0][:2], training[1][:2])
+    functional = FunctionalModel(model, (training[0][:2], training[1][:2]))
     weights = 4 * sum(int(np.prod(w.shape)) for w in model.get_weights())
     counters = 8 + 4  # The optimizer's iterations, and its rate.
     metrics = 4 * (2 + 2)  # Sum and count of the loss and of the accuracy.

@@ -1,0 +1,432 @@
+"""Callbacks that work by the epoch see the trial's own model, though programs train it.
+
+The right curves are those of the same search with `reuse_programs=False`; what a
+callback sees is known from the files that it writes and from Keras's `evaluate`.
+"""
+
+import csv
+import functools
+import importlib.util
+import logging
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+from keras_tricks import tuners
+from tests.tuners import differences
+from tests.tuners.differences import dense
+
+RATES = [0.02, 0.1]
+X, Y = differences.regression()
+VALIDATION = X[48:], Y[48:]
+# Callbacks are copied for each trial: what they see is kept here.
+SEEN: list[Any] = []
+
+
+@pytest.fixture(autouse=True)
+def _nothing_seen():
+    SEEN.clear()
+
+
+def build(hp, *others):
+    rate = hp.Choice("rate", RATES)
+    layers = [
+        keras.Input((3,)),
+        dense(4, "tanh"),
+        keras.layers.BatchNormalization(),
+        *others,
+        keras.layers.Dense(1),
+    ]
+    model = keras.Sequential(layers)
+    model.compile(keras.optimizers.SGD(rate, 0.5), "mse", metrics=["mae"])
+    return model
+
+
+def build_with_a_chosen_number(hp):
+    """A model whose steps are traced to be compared."""
+    return build(hp, keras.layers.Dropout(0.2))
+
+
+def searched(
+    directory,
+    callbacks,
+    objective="val_loss",
+    hypermodel=build_with_a_chosen_number,
+    **arguments,
+):
+    tuner = tuners.GridSearch(
+        hypermodel,
+        keras_tuner.Objective(objective, "min"),
+        seed=0,
+        directory=directory,
+        **arguments,
+    )
+    data = {"x": X[:48], "y": Y[:48], "validation_data": VALIDATION}
+    tuner.search(**data, epochs=3, batch_size=16, callbacks=callbacks, verbose=0)
+    return tuner
+
+
+def assert_same(tuner, other):
+    curves, others = map(differences.curves_of, (tuner, other))
+    assert len(curves) == len(others) == len(RATES)
+    for one, right in zip(curves, others, strict=True):
+        assert set(one) == set(right)
+        for name, curve in one.items():
+            np.testing.assert_allclose(curve, right[name], 1e-4, 1e-6, err_msg=name)
+
+
+def reasons(caplog):
+    """Returns the lines that say why `fit` trains."""
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name.startswith("keras_tricks") and "`fit`" in record.getMessage()
+    ]
+
+
+# Callbacks of one's own.
+
+
+class Adds(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        logs["own"] = 2 * logs["val_loss"] + epoch
+
+
+class Looks(keras.callbacks.Callback):
+    """Keeps what the model tells of itself, beside what is logged."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        x, y = VALIDATION
+        error = np.mean((self.model.predict(x, batch_size=16, verbose=0) - y) ** 2)
+        evaluated = self.model.evaluate(x, y, batch_size=16, verbose=0)[0]
+        total = sum(float(np.abs(w).sum()) for w in self.model.get_weights())
+        steps = int(self.model.optimizer.iterations)
+        SEEN.append((logs["val_loss"], error, evaluated, total, steps))
+
+
+class Stops(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            self.model.stop_training = True
+
+
+class Halves(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.set_weights([w / 2 for w in self.model.get_weights()])
+
+
+class HalvesAtFirst(keras.callbacks.Callback):
+    def on_train_begin(self, logs=None):
+        self.model.set_weights([w / 2 for w in self.model.get_weights()])
+
+
+class HalvesOneVariable(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        kernel = self.model.layers[0].kernel
+        kernel.assign(kernel / 2)
+
+
+class HalvesRate(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.optimizer.learning_rate = self.model.optimizer.learning_rate / 2
+
+
+class HalvesMomentum(keras.callbacks.Callback):
+    """What a program may have been traced with."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.optimizer.momentum = self.model.optimizer.momentum / 2
+
+
+class Course(keras.callbacks.Callback):
+    """Keeps which of its methods are called, in their order."""
+
+    def on_train_begin(self, logs=None):
+        SEEN.append(("train begins", dict(self.params), sorted(logs or {})))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        SEEN.append(("epoch begins", epoch, sorted(logs or {})))
+
+    def on_epoch_end(self, epoch, logs=None):
+        SEEN.append(("epoch ends", epoch, sorted(logs)))
+
+    def on_train_end(self, logs=None):
+        SEEN.append(("train ends", len(self.model.history.epoch), sorted(logs or {})))
+
+
+class ByTheBatch(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        SEEN.append(batch)
+
+
+class ByTheTestedBatch(keras.callbacks.Callback):
+    def on_test_batch_end(self, batch, logs=None):
+        SEEN.append(batch)
+
+
+class Inherits(ByTheBatch):
+    def on_epoch_end(self, epoch, logs=None):
+        pass
+
+
+def stops_early(**arguments):
+    return keras.callbacks.EarlyStopping("val_loss", patience=1, **arguments)
+
+
+CALLBACKS = {
+    "Adds": lambda folder: Adds(),
+    "Looks": lambda folder: Looks(),
+    "Stops": lambda folder: Stops(),
+    "Halves": lambda folder: Halves(),
+    "HalvesAtFirst": lambda folder: HalvesAtFirst(),
+    "HalvesOneVariable": lambda folder: HalvesOneVariable(),
+    "HalvesRate": lambda folder: HalvesRate(),
+    "Course": lambda folder: Course(),
+    "CSVLogger": lambda folder: keras.callbacks.CSVLogger(folder / "log.csv"),
+    "ReduceLROnPlateau": lambda folder: keras.callbacks.ReduceLROnPlateau(
+        "val_loss", factor=0.01, patience=1, min_delta=100.0
+    ),
+    "LearningRateScheduler": lambda folder: keras.callbacks.LearningRateScheduler(
+        lambda epoch, rate: rate * 0.1**epoch
+    ),
+    "LambdaCallback": lambda folder: keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: SEEN.append(dict(logs))
+    ),
+    "EarlyStopping": lambda folder: stops_early(min_delta=0.5),
+    "EarlyStopping with weights": lambda folder: stops_early(
+        min_delta=0.5, restore_best_weights=True
+    ),
+    "TerminateOnNaN": lambda folder: keras.callbacks.TerminateOnNaN(),
+    "weights": lambda folder: keras.callbacks.ModelCheckpoint(
+        str(folder / "{epoch}_{val_loss:.7f}.weights.h5"), save_weights_only=True
+    ),
+    "whole model": lambda folder: keras.callbacks.ModelCheckpoint(
+        str(folder / "{epoch}_{val_loss:.7f}.keras")
+    ),
+}
+OBJECTIVES = {"Adds": "own"}
+# What these do before the first step a model tells only if all of its code is known.
+EARLY = ("HalvesAtFirst", "HalvesOneVariable", "HalvesRate", "Course")
+PACKED = ("Adds", "Looks", "Stops", "Halves", "HalvesRate", "LearningRateScheduler")
+
+
+def hypermodel_for(name):
+    return build if name in EARLY else build_with_a_chosen_number
+
+
+@pytest.fixture(scope="module", name="fitted_with")
+def fitted_with_fixture(tmp_path_factory):
+    """Returns a function from a callback's name to a search that shares nothing."""
+
+    @functools.cache
+    def fitted_with(name):
+        folder = tmp_path_factory.mktemp("fitted")
+        objective = OBJECTIVES.get(name, "val_loss")
+        callbacks = [CALLBACKS[name](folder)]
+        return searched(
+            folder, callbacks, objective, hypermodel_for(name), reuse_programs=False
+        )
+
+    return fitted_with
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_trials_are_what_fit_makes_of_them(name, fitted_with, tmp_path, caplog):
+    """And `fit` need not train them."""
+    objective = OBJECTIVES.get(name, "val_loss")
+    fitted = fitted_with(name)
+    with caplog.at_level(logging.INFO, "keras_tricks"):
+        tuner = searched(
+            tmp_path / "shared",
+            [CALLBACKS[name](tmp_path)],
+            objective,
+            hypermodel_for(name),
+        )
+    assert_same(tuner, fitted)
+    assert not reasons(caplog)
+    assert differences.number_of_programs(tuner) == 1
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_trials_of_a_pack_are_what_fit_makes_of_them(
+    name, fitted_with, tmp_path, caplog
+):
+    objective = OBJECTIVES.get(name, "val_loss")
+    callbacks = [CALLBACKS[name](tmp_path)]
+    fitted = fitted_with(name)
+    with caplog.at_level(logging.INFO, "keras_tricks"):
+        tuner = searched(
+            tmp_path / "packed",
+            callbacks,
+            objective,
+            hypermodel_for(name),
+            packed_trials=2,
+        )
+    assert_same(tuner, fitted)
+    assert not reasons(caplog)
+
+
+def test_a_rate_is_really_lowered(tmp_path):
+    plain = searched(tmp_path / "plain", [])
+    lowered = searched(tmp_path / "low", [CALLBACKS["ReduceLROnPlateau"](tmp_path)])
+    for one, other in zip(
+        differences.curves_of(plain), differences.curves_of(lowered), strict=True
+    ):
+        # From the third epoch on.
+        differences_of = np.abs(np.subtract(one["loss"], other["loss"]))
+        assert (differences_of[:2] < 1e-5).all()
+        assert differences_of[2] > 1e-3
+
+
+@pytest.mark.parametrize("arguments", [{}, {"packed_trials": 2}], ids=str)
+def test_the_model_has_the_weights_of_the_epoch(arguments, tmp_path):
+    """Of its own trial: what it predicts has the loss that is logged."""
+    searched(tmp_path, [Looks()], **arguments)
+    assert len(SEEN) == 3 * len(RATES)
+    for logged, error, evaluated, _, _ in SEEN:
+        assert error == pytest.approx(logged, 1e-4)
+        assert evaluated == pytest.approx(logged, 1e-4)
+    # Two trials, three epochs of three steps.
+    assert len({total for *_, total, _ in SEEN}) == 3 * len(RATES)
+    assert sorted(steps for *_, steps in SEEN) == [3, 3, 6, 6, 9, 9]
+
+
+@pytest.mark.parametrize("arguments", [{}, {"packed_trials": 2}], ids=str)
+@pytest.mark.parametrize("name", ["weights", "whole model"])
+def test_files_hold_what_was_logged(name, arguments, tmp_path):
+    """Of each epoch of each trial: their names have the validation losses."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    tuner = searched(tmp_path, [CALLBACKS[name](folder)], **arguments)
+    losses = [
+        loss for curves in differences.curves_of(tuner) for loss in curves["val_loss"]
+    ]
+    files = list(folder.iterdir())
+    assert len(files) == len(losses) == 3 * len(RATES)
+    for file in files:
+        if name == "weights":
+            model = tuner.hypermodel.build(keras_tuner.HyperParameters())
+            model.load_weights(file)
+        else:
+            model = keras.models.load_model(file)
+        loss = model.evaluate(*VALIDATION, batch_size=16, verbose=0)[0]
+        said = file.name.partition("_")[2].removesuffix(".weights.h5")
+        assert loss == pytest.approx(float(said.removesuffix(".keras")), 1e-4)
+        assert min(abs(loss - each) for each in losses) < 1e-4 * loss
+
+
+def test_a_log_file_has_the_curves_of_the_last_trial(tmp_path):
+    """Each trial begins it anew, as with `fit`."""
+    tuner = searched(tmp_path, [CALLBACKS["CSVLogger"](tmp_path)])
+    with open(tmp_path / "log.csv") as file:
+        rows = list(csv.DictReader(file))
+    curves = differences.curves_of(tuner)[-1]
+    assert [int(row["epoch"]) for row in rows] == [0, 1, 2]
+    for name in ("loss", "mae", "val_loss", "val_mae"):
+        written = [float(row[name]) for row in rows]
+        np.testing.assert_allclose(written, curves[name], rtol=1e-6)
+
+
+def test_callbacks_are_called_as_fit_calls_them(tmp_path):
+    searched(tmp_path / "fitted", [Course()], reuse_programs=False)
+    right = list(SEEN)
+    SEEN.clear()
+    searched(tmp_path / "shared", [Course()])
+    assert right == SEEN
+
+
+def test_callbacks_see_what_those_before_them_logged(tmp_path):
+    def kept(epoch, logs):
+        SEEN.append(logs.get("own"))
+
+    last = keras.callbacks.LambdaCallback(on_epoch_end=kept)
+    tuner = searched(tmp_path, [Adds(), last], "own")
+    curves = differences.curves_of(tuner)
+    assert [value for each in curves for value in each["own"]] == SEEN
+    assert sorted(tuner.leaderboard()["own"]) == sorted(min(c["own"]) for c in curves)
+
+
+def test_the_best_model_is_that_of_the_epoch_that_a_callback_called_best(tmp_path):
+    """`Adds` adds the epoch: so the first one may be best, though others fit better."""
+    tuner = searched(tmp_path, [Adds()], "own")
+    (model,) = tuner.get_best_models()
+    loss = model.evaluate(*VALIDATION, batch_size=16, verbose=0)[0]
+    row = tuner.leaderboard().iloc[0]
+    assert 2 * loss + row["best_epoch"] - 1 == pytest.approx(row["own"], 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("callback", "name"),
+    [
+        (ByTheBatch(), "ByTheBatch"),
+        (ByTheTestedBatch(), "ByTheTestedBatch"),
+        (Inherits(), "Inherits"),
+        (
+            keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None),
+            "LambdaCallback",
+        ),
+        (
+            keras.callbacks.ModelCheckpoint(
+                "never.weights.h5", save_freq=100, save_weights_only=True
+            ),
+            "ModelCheckpoint",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_works_by_the_batch_is_fitted_and_named_once_a_search(
+    callback, name, tmp_path, caplog
+):
+    """Also in the second search of a process."""
+    fitted = searched(tmp_path / "fitted", [callback], reuse_programs=False)
+    seen = list(SEEN)
+    for number in range(2):
+        SEEN.clear()
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "keras_tricks"):
+            tuner = searched(tmp_path / str(number), [callback])
+        (line,) = reasons(caplog)
+        assert name in line
+        assert seen == SEEN
+        assert differences.curves_of(tuner) == differences.curves_of(fitted)
+
+
+class LeavesTheLayer(keras.callbacks.Callback):
+    def on_train_begin(self, logs=None):
+        self.model.layers[0].trainable = False
+
+
+class StopsAtOnce(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.stop_training = epoch == 1
+
+
+class SetsTheRate(keras.callbacks.Callback):
+    def set_model(self, model):
+        super().set_model(model)
+        model.optimizer.learning_rate = 0.5
+
+
+@pytest.mark.parametrize(
+    "callback", [HalvesMomentum, LeavesTheLayer, StopsAtOnce, SetsTheRate]
+)
+@pytest.mark.parametrize("arguments", [{}, {"packed_trials": 2}], ids=str)
+def test_what_a_callback_changes_before_the_first_step_is_as_in_fit(
+    callback, arguments, tmp_path
+):
+    """Where a program would be another one, `fit` trains."""
+    fitted = searched(tmp_path / "fitted", [callback()], reuse_programs=False)
+    assert_same(searched(tmp_path / "shared", [callback()], **arguments), fitted)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("tensorboard") is None, reason="tensorboard is missing"
+)
+def test_tensorboard_writes_events_of_each_trial(tmp_path):
+    callback = keras.callbacks.TensorBoard(str(tmp_path / "logs"))
+    fitted = searched(tmp_path / "fitted", [callback], reuse_programs=False)
+    assert_same(searched(tmp_path / "shared", [callback]), fitted)
+    assert list((tmp_path / "logs").rglob("*tfevents*"))
