@@ -108,7 +108,6 @@ class CapturedModel(Steps):
         self, functional: FunctionalModel, specs: tuple[Any, Any], *, feeds: bool
     ):
         self.model = functional.model
-        self.optimizer = functional.optimizer
         self.layout = functional.layout
         self.before_build = functional.before_build
         self.variables = functional.variables

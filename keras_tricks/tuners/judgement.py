@@ -12,8 +12,6 @@ import keras_tuner
 from keras_tricks._fit_call import FitCall
 from keras_tricks.tuners import budget
 
-# Of `fit_plan`, until it asks a `FitCall`.
-
 
 @dataclasses.dataclass(frozen=True)
 class FitArguments:
