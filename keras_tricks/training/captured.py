@@ -41,7 +41,9 @@ class _Graph(NamedTuple):
     Attributes:
         traced: The function; while it lives TensorFlow knows the functions that the
             graph calls.
-        definition: Its graph.
+        definition: Its graph, without the nodes that stand for the arguments, which XLA
+            would want to compile.
+        read: Names of the tensors of these nodes that are used.
         inputs: Names of the tensors that are its arguments.
         outputs: Names of the tensors that it returns.
         structure: Of what it returns.
@@ -54,6 +56,7 @@ class _Graph(NamedTuple):
 
     traced: Any
     definition: Any
+    read: set[str]
     inputs: list[str]
     outputs: list[str]
     structure: Any
@@ -73,6 +76,7 @@ class _Graph(NamedTuple):
         flat = tf.nest.flatten(arguments)
         given = dict(zip(self.inputs, map(_in_graph, flat), strict=True))
         given |= {name: tf.constant(value) for name, value in self.captured.items()}
+        given = {name: value for name, value in given.items() if name in self.read}
         if self.fed:
             parts = tf.unstack(numbers, num=len(self.fed))
             given |= {
@@ -92,8 +96,6 @@ class CapturedModel(Steps):
 
     Args:
         functional: The model, without fed numbers. This object takes its place.
-        specs: Kind and shape of a batch of the training and of the validation, each
-            `(x, y)` or `(x, y, weights)`; None where there is no validation.
         feeds: Whether constants are fed, or must agree.
 
     Attributes:
@@ -104,9 +106,7 @@ class CapturedModel(Steps):
         NotUnderstood: If a step does what a program cannot repeat for other models.
     """
 
-    def __init__(
-        self, functional: FunctionalModel, specs: tuple[Any, Any], *, feeds: bool
-    ):
+    def __init__(self, functional: FunctionalModel, *, feeds: bool):
         self.model = functional.model
         self.layout = functional.layout
         self.before_build = functional.before_build
@@ -114,7 +114,7 @@ class CapturedModel(Steps):
         self.start = functional.start
         self.drawing_layers = []
         self.programs = {}
-        batch, validation = specs
+        batch, validation = functional.specs
         state = tf.nest.map_structure(_spec, functional.start)
         carried = state._replace(trainable=list(map(_spec, self.layout.variables)))
         rate = tf.TensorSpec((), tf.float32)
@@ -143,7 +143,7 @@ class CapturedModel(Steps):
         self.key = (
             *(graph.digest for graph in graphs),
             repr(self._results.structure),
-            repr(specs),
+            repr(functional.specs),
             bool(self.model.jit_compile),
             _saved_as(self.model),
         )
@@ -227,7 +227,7 @@ def _captured(function: Callable[..., Any], specs: tuple, feeds: bool) -> _Graph
     reading.tell([_placed(name, reading.places) for name in names])
     return _Graph(
         traced,
-        definition,
+        *_without(inputs, definition),
         arguments,
         names,
         tf.nest.map_structure(lambda _: 0, traced.structured_outputs),
@@ -237,6 +237,24 @@ def _captured(function: Callable[..., Any], specs: tuple, feeds: bool) -> _Graph
         captured,
         reading.digest(),
     )
+
+
+def _without(inputs: list[str], definition: Any) -> tuple[Any, set[str]]:
+    """Returns a graph without its placeholders, and the names of those it needs."""
+    left_out = {name.partition(":")[0] for name in inputs}
+    rest = type(definition)()
+    rest.CopyFrom(definition)
+    del rest.node[:]
+    needed: set[str] = set()
+    for node in definition.node:
+        if node.name in left_out:
+            continue
+        kept = rest.node.add()
+        kept.CopyFrom(node)
+        # There is nothing to wait for in an argument.
+        kept.input[:] = [n for n in node.input if n[:1] != "^" or n[1:] not in left_out]
+        needed.update(f"{name}:0" for name in kept.input if name in left_out)
+    return rest, needed
 
 
 def _placed(reference: str, places: dict[str, int]) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_tricks.training.data_order import epoch_order
+from keras_tricks.training.data_order import known_length
 from keras_tricks.training.programs import Program
 from keras_tricks.training.steps import State
 
@@ -70,12 +71,16 @@ class Data:
 
     @functools.cached_property
     def specs(self) -> tuple[Any, Any]:
-        """Kind and shape of the batches, whose length is open.
+        """Kind and shape of the batches, as `fit` would know them.
 
         Those of the training and of the validation, which may have no weights; None
         where there is no validation.
         """
-        return _spec(self.examples), _spec(self.validation)
+        validation_batch_size = self.validation_batch_size or self.batch_size
+        return (
+            _spec(self.examples, self.batch_size),
+            _spec(self.validation, validation_batch_size),
+        )
 
     def train_epoch(
         self, program: Program, state: State, numbers: Any, rates: Any, epoch: int
@@ -147,15 +152,14 @@ def num_examples(examples: Any) -> int:
     return int(tf.nest.flatten(examples)[0].shape[0])
 
 
-def _spec(examples: Any) -> Any:
+def _spec(examples: Any, batch_size: int) -> Any:
     if examples is None:
         return None
     if is_stream(examples):
-        spec = examples.element_spec
-    else:
-        spec = tf.nest.map_structure(tf.TensorSpec.from_tensor, examples)
+        return examples.element_spec
+    length = known_length(num_examples(examples), batch_size)
     return tf.nest.map_structure(
-        lambda each: tf.TensorSpec([None, *each.shape[1:]], each.dtype), spec
+        lambda each: tf.TensorSpec([length, *each.shape[1:]], each.dtype), examples
     )
 
 

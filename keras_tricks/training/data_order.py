@@ -39,3 +39,11 @@ def epoch_order(order_seed: int | None, epoch: int, num_examples: int) -> np.nda
         )
     generator = np.random.default_rng([operator.index(order_seed), epoch])
     return generator.permutation(num_examples).astype("int32")
+
+
+def known_length(num_examples: int, batch_size: int) -> int | None:
+    """Returns the length of all batches of arrays, None if the last one is shorter.
+
+    It is what the code of a model reads as `x.shape[0]`, in `fit` as here.
+    """
+    return None if num_examples % batch_size else batch_size

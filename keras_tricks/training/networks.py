@@ -140,7 +140,10 @@ class Network:
             return steps, trial_of(steps, model, rates)
         # The model is changed from here on; what the trial needs was read.
         steps = FunctionalModel(
-            model, data.first_examples, joins_weights=self._joins_weights
+            model,
+            data.first_examples,
+            data.specs,
+            joins_weights=self._joins_weights,
         )
         cache.add(key, steps)
         start = steps.start._replace(optimizer=optimizer_start(steps, before))
@@ -184,11 +187,14 @@ def _compared(cache, model, data, before, rates) -> tuple[Steps, Trial]:
     """Returns the steps that were traced of a model, or of one before it."""
     with python_state.unchanged(model):
         functional = FunctionalModel(
-            model, data.first_examples, feeds_numbers=False, joins_weights=False
+            model,
+            data.first_examples,
+            data.specs,
+            feeds_numbers=False,
+            joins_weights=False,
         )
         own = CapturedModel(
             functional,
-            data.specs,
             # XLA wants to know some numbers beforehand, and which ones is not told.
             feeds=not model.jit_compile,
         )

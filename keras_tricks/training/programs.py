@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_tricks.training import fed_numbers
 from keras_tricks.training import memory
+from keras_tricks.training.data_order import known_length
 from keras_tricks.training.steps import NotUnderstood
 from keras_tricks.training.steps import State
 from keras_tricks.training.steps import Steps
@@ -103,9 +104,11 @@ class Program:
     def _train_steps(
         self, state: State, numbers, rates, examples, order, batch_size: int
     ) -> State:
+        length = known_length(order.shape[0], batch_size)
+
         def step(number, state, rows):
             rate = tf.gather(rates, number, axis=-1)
-            batch = _rows(examples, rows)
+            batch = _with_length(length, _rows(examples, rows))
             if rows.shape[0] != batch_size:
                 # Too seldom for a compilation of its own, where there is one.
                 return self._one_train_step(state, numbers, rate, batch, None)
@@ -114,7 +117,8 @@ class Program:
 
         layout, num_axes = self.functional.layout, int(self.vectorized)
         state = state._replace(trainable=layout.join(state.trainable, num_axes))
-        state = self._over_batches(step, state, order, batch_size)
+        over = self._over_whole_batches if self.jit_compile else self._over_batches
+        state = over(step, state, order, batch_size)
         return state._replace(trainable=layout.part(state.trainable, num_axes))
 
     def _over_trials(self, run, state: State, *others) -> State:
@@ -144,8 +148,7 @@ class Program:
             def step(number, state, rows):
                 return self._test_step(state, numbers, _rows(examples, rows))
 
-            # Not compiled, so that the length of a batch may be open, as in `evaluate`.
-            return self._over_open_batches(step, state, order, batch_size)
+            return self._over_batches(step, state, order, batch_size)
 
         state = self._over_trials(run, self._cleared(state), numbers)
         return state, self._results(state, numbers)
@@ -205,31 +208,33 @@ class Program:
         return self._loop(body, state, num_steps)
 
     def _over_batches(self, step, state: State, order, batch_size: int) -> State:
+        """Calls `step` with the rows of each batch; it is traced once for all.
+
+        Where all batches have one length it is known to the code of the model, as it
+        is in `fit`.
+        """
         num_examples = order.shape[0]
-        if not self.jit_compile:
-            return self._over_open_batches(step, state, order, batch_size)
-
-        def whole(number, state):
-            rows = tf.slice(order, [number * batch_size], [batch_size])
-            return number + 1, step(number, state, rows)
-
-        num_whole, rest = divmod(num_examples, batch_size)
-        state = self._loop(whole, state, num_whole)
-        if rest:
-            rows = order[num_whole * batch_size :]
-            state = step(tf.constant(num_whole), state, rows)
-        return state
-
-    def _over_open_batches(self, step, state: State, order, batch_size: int) -> State:
-        """Goes through batches of open length: the step is traced once for all."""
-        num_examples = order.shape[0]
+        length = known_length(num_examples, batch_size)
 
         def body(number, state):
             start = number * batch_size
-            stop = tf.minimum(start + batch_size, num_examples)
-            return number + 1, step(number, state, order[start:stop])
+            if length is None:
+                rows = order[start : tf.minimum(start + batch_size, num_examples)]
+            else:
+                rows = tf.slice(order, [start], [length])
+            return number + 1, step(number, state, rows)
 
         return self._loop(body, state, -(-num_examples // batch_size))
+
+    def _over_whole_batches(self, step, state: State, order, batch_size: int) -> State:
+        """The same for a step that XLA compiles: the rest is traced by itself."""
+        num_whole, rest = divmod(order.shape[0], batch_size)
+        split = num_whole * batch_size
+        if num_whole:
+            state = self._over_batches(step, state, order[:split], batch_size)
+        if rest:
+            state = step(tf.constant(num_whole), state, order[split:])
+        return state
 
     @staticmethod
     def _loop(body, state: State, num_steps: int) -> State:
@@ -310,6 +315,18 @@ class Program:
 
 def _rows(examples: Any, rows: Any) -> Any:
     return tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), examples)
+
+
+def _with_length(length: int | None, batch: Any) -> Any:
+    """Returns a batch whose length the code of a model cannot read if it is None."""
+    if length is not None:
+        return batch
+    return tf.nest.map_structure(
+        lambda tensor: tf.raw_ops.PlaceholderWithDefault(
+            input=tensor, shape=[None, *tensor.shape[1:]]
+        ),
+        batch,
+    )
 
 
 class ProgramCache:

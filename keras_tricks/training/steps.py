@@ -124,6 +124,7 @@ class FunctionalModel(Steps):
         model: A model that `structure.why_not_compiled_once` has nothing against.
         examples: A few examples `(x, y)` or `(x, y, weights)`, with which Keras makes
             the metrics' variables.
+        specs: Kind and shape of a batch of the training and of the validation, or None.
         feeds_numbers: Whether the numbers of `fed_numbers` are arguments of the steps;
             otherwise the steps contain them.
         joins_weights: Whether a step may carry all weights in one vector.
@@ -133,12 +134,14 @@ class FunctionalModel(Steps):
         self,
         model: keras.Model,
         examples: Any,
+        specs: tuple[Any, Any],
         *,
         feeds_numbers: bool = True,
         joins_weights: bool = True,
     ):
         self.model = model
         self.optimizer = model.optimizer
+        self.specs = specs
         self._lock = threading.RLock()
         self.programs: dict[Any, Any] = {}
         self.before_build = self.optimizer.variables
@@ -175,27 +178,25 @@ class FunctionalModel(Steps):
         ]
         self._signature = signature.signature(model, None)
         if self.numbers:
-            self._note_decisions(examples)
+            self._note_decisions()
 
-    def _note_decisions(self, examples: Any) -> None:
+    def _note_decisions(self) -> None:
         """Traces the steps once, so that it is known what is decided by numbers.
 
         Which trials may share a program is asked before one is traced.
         """
-        batch = tf.nest.map_structure(
-            lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), examples
-        )
+        batch, validation = self.specs
         carried = self.start._replace(trainable=self.layout.join(self.start.trainable))
         numbers = tf.constant(fed_numbers.as_fed([n.nominal for n in self.numbers]))
 
         @tf.function(autograph=False)
-        def steps(batch: Any) -> Any:
+        def steps(batch: Any, validation: Any) -> Any:
             rate = tf.constant(0.0)
             trained = self.train_step(carried, numbers, rate, batch)
-            tested = self.test_step(self.start, numbers, batch)
+            tested = self.test_step(self.start, numbers, validation)
             return trained, self.results(tested.metrics, numbers)
 
-        steps.get_concrete_function(batch)
+        steps.get_concrete_function(batch, batch if validation is None else validation)
 
     def check(self) -> None:
         with keras_hooks.settings_in_force(self._settings):

@@ -7,6 +7,7 @@ of its own, so that a KerasTuner release that moves one of them fails there, by 
 |---|---|---|
 | `Tuner._build_hypermodel` | 1.4.7, 1.4.8 | the only place between `clear_session`, which drops Keras's global seed, and the build of the model, which draws from it |
 | `Tuner._override_compile_args` | 1.4.7, 1.4.8 | compiles a model again with the tuner's `optimizer`, `loss` or `metrics`, and with metrics that are built already, of which nothing can be serialized; a model that is not compiled has no optimizer to be replaced |
+| `Tuner._deepcopy_callbacks` | 1.4.7, 1.4.8 | copies the callbacks for each execution, as `run_trial` does, and explains it where that cannot be |
 | `Tuner._configure_tensorboard_dir` | 1.4.7, 1.4.8 | imports tensorboard for every trial, whether or not there is a TensorBoard callback; TensorFlow no longer brings tensorboard from 2.21 on |
 | `Oracle._check_consecutive_failures` | 1.4.7, 1.4.8 | raises before the failed trial is saved, with the last message only, and counts a diverged trial as a fault of the program |
 | `Oracle._seed_state` | 1.4.7, 1.4.8 | the seed of the next random setting, which grows by one with each: searches with seeds 0 and 1 would share nearly all their settings |

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_tricks.training import captured
+from keras_tricks.training import train
 from keras_tricks.training.captured import CapturedModel
 from keras_tricks.training.steps import FunctionalModel
 from keras_tricks.training.steps import NotUnderstood
@@ -28,8 +29,10 @@ def capture(model, x=X, y=Y, feeds=True):
     spec = tf.nest.map_structure(
         lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), examples
     )
-    steps = FunctionalModel(model, examples, feeds_numbers=False, joins_weights=False)
-    return CapturedModel(steps, (spec, spec), feeds=feeds)
+    steps = FunctionalModel(
+        model, examples, (spec, spec), feeds_numbers=False, joins_weights=False
+    )
+    return CapturedModel(steps, feeds=feeds)
 
 
 def scaled(factor):
@@ -192,3 +195,26 @@ def test_a_step_is_the_one_that_was_traced_whatever_changes_later():
 def test_notes_are_dropped_and_nothing_else():
     """Attributes that begin with an underscore may be more than notes."""
     assert all(name.startswith("_") for name in captured._NOTES)
+
+
+def test_a_step_may_wait_for_its_input():
+    """A control edge from an argument, of which nothing is left in the program."""
+
+    def loss(y, p):
+        with tf.control_dependencies([y, p]):
+            return tf.reduce_mean(tf.square(y - p))
+
+    trained = train(
+        [0.01, 0.1],
+        lambda rate: regression(loss=loss, optimizer=keras.optimizers.SGD(rate)),
+        X,
+        Y,
+        epochs=2,
+        order_seed=None,
+        packed=None,
+    )
+    for rate, each in zip((0.01, 0.1), trained, strict=True):
+        assert each.reason is None
+        model = regression(loss=loss, optimizer=keras.optimizers.SGD(rate))
+        fitted = model.fit(X, Y, epochs=2, shuffle=False, verbose=0)
+        np.testing.assert_allclose(each.curves["loss"], fitted.history["loss"], 1e-5)

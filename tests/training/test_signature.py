@@ -168,8 +168,10 @@ def traced_key(model, kind):
     spec = tf.nest.map_structure(
         lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), examples
     )
-    steps = FunctionalModel(model, examples, feeds_numbers=False, joins_weights=False)
-    return CapturedModel(steps, (spec, spec), feeds=False).key
+    steps = FunctionalModel(
+        model, examples, (spec, spec), feeds_numbers=False, joins_weights=False
+    )
+    return CapturedModel(steps, feeds=False).key
 
 
 @functools.cache

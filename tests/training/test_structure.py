@@ -6,6 +6,7 @@ from keras_tricks.optimizers import ClippedOptimizer
 from keras_tricks.training import fed_numbers
 from keras_tricks.training import keras_hooks
 from keras_tricks.training import structure
+from keras_tricks.training.data import Data
 from keras_tricks.training.fed_numbers import FedNumber
 from keras_tricks.training.fed_numbers import Place
 from keras_tricks.training.programs import numbers_of
@@ -105,7 +106,8 @@ def test_what_numbers_decide_is_known_before_a_program_is_traced():
     model.compile("sgd", keras.losses.CategoricalCrossentropy(label_smoothing=0.0))
     names = [place.name for place in fed_numbers.places(model.optimizer, model.loss)]
     numbers = numbers_of(model)
-    steps = FunctionalModel(model, (tf.zeros((2, 2)), tf.one_hot([0, 1], 3)))
+    data = Data((tf.zeros((2, 2)), tf.one_hot([0, 1], 3)), None, 2, order_seed=0)
+    steps = FunctionalModel(model, data.first_examples, data.specs)
     assert steps.accepts(numbers)
     numbers[names.index("loss.label_smoothing")] = 0.1
     assert not steps.accepts(numbers)

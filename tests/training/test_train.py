@@ -10,6 +10,7 @@ from keras_tricks.training import choice
 from keras_tricks.training import memory
 from keras_tricks.training import packing
 from keras_tricks.training import train
+from keras_tricks.training.data import Data
 from keras_tricks.training.data_order import epoch_order
 from keras_tricks.training.initial_weights import InitialWeights
 from keras_tricks.training.steps import FunctionalModel
@@ -280,7 +281,8 @@ def test_the_curve_of_rates_is_the_schedule_step_by_step(schedule):
 def test_memory_of_a_trial_counts_each_copy():
     model = build(0.1)
     training, _ = sweeps.digits()
-    functional = FunctionalModel(model, (training[0][:2], training[1][:2]))
+    data = Data(training, None, batch_size=32, order_seed=0)
+    functional = FunctionalModel(model, data.first_examples, data.specs)
     weights = 4 * sum(int(np.prod(w.shape)) for w in model.get_weights())
     counters = 8 + 4  # The optimizer's iterations, and its rate.
     metrics = 4 * (2 + 2)  # Sum and count of the loss and of the accuracy.

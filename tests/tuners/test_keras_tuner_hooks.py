@@ -19,6 +19,7 @@ BaseTuner = keras_tuner.engine.base_tuner.BaseTuner
 USED_BY = {
     ("Tuner", "_build_hypermodel"): keras_tuner.Tuner._try_build,
     ("Tuner", "_override_compile_args"): keras_tuner.Tuner._build_hypermodel,
+    ("Tuner", "_deepcopy_callbacks"): keras_tuner.Tuner.run_trial,
     ("Tuner", "_configure_tensorboard_dir"): keras_tuner.Tuner.run_trial,
     ("Tuner", "_build_and_fit_model"): keras_tuner.Tuner.run_trial,
     ("Tuner", "_get_build_config_fname"): keras_tuner.Tuner.load_model,
