@@ -11,6 +11,7 @@ import keras
 import keras_tuner
 
 from keras_tricks.tuners import judgement
+from keras_tricks.tuners import keras_tuner_hooks
 from keras_tricks.tuners import oracles
 from keras_tricks.tuners import points
 from keras_tricks.tuners.searches import HyperModelLike
@@ -188,7 +189,7 @@ class HyperbandOracle(oracles.OracleMixin, _Brackets):
             super().drop_checkpoints()
 
 
-class Hyperband(TunerMixin, keras_tuner.Hyperband):
+class Hyperband(TunerMixin, keras_tuner_hooks.HyperbandHooks):
     """Hyperband: brackets of trials whose best are trained on, for more epochs.
 
     A drop-in subclass of `keras_tuner.Hyperband`; what it adds is told at

@@ -6,6 +6,7 @@ of its own, so that a KerasTuner release that moves one of them fails there, by 
 | private name | seen in KerasTuner | why no public one serves |
 |---|---|---|
 | `Tuner._build_hypermodel` | 1.4.7, 1.4.8 | the only place between `clear_session`, which drops Keras's global seed, and the build of the model, which draws from it |
+| `Tuner._try_build` | 1.4.7, 1.4.8 | builds the model whose weights are loaded; the public `load_model` loads none into a subclassed model without inputs |
 | `Tuner._override_compile_args` | 1.4.7, 1.4.8 | compiles a model again with the tuner's `optimizer`, `loss` or `metrics`, and with metrics that are built already, of which nothing can be serialized; a model that is not compiled has no optimizer to be replaced |
 | `Tuner._deepcopy_callbacks` | 1.4.7, 1.4.8 | copies the callbacks for each execution, as `run_trial` does, and explains it where that cannot be |
 | `Tuner._configure_tensorboard_dir` | 1.4.7, 1.4.8 | imports tensorboard for every trial, whether or not there is a TensorBoard callback; TensorFlow no longer brings tensorboard from 2.21 on |
@@ -13,7 +14,8 @@ of its own, so that a KerasTuner release that moves one of them fails there, by 
 | `Oracle._seed_state` | 1.4.7, 1.4.8 | the seed of the next random setting, which grows by one with each: searches with seeds 0 and 1 would share nearly all their settings |
 | `Oracle._random_values` | 1.4.7, 1.4.8 | gives up after 20 settings that were tried already, while there are others left in a small space |
 | `Oracle._duplicate` | 1.4.7, 1.4.8 | tells settings that were tried already |
-| `Oracle._record_values` | 1.4.7, 1.4.8 | adds a trial's settings to those that were tried |
+| `Oracle._record_values` | 1.4.7, 1.4.8 | adds a trial's settings to those that were tried; takes away the value of one of two hyperparameters of the same name |
+| `Oracle._compute_values_hash` | 1.4.7, 1.4.8 | what settings are known by among those that were tried |
 | `Oracle._tried_so_far` | 1.4.7, 1.4.8 | holds them; the settings of a lost trial must leave it |
 | `Oracle._id_to_hash` | 1.4.7, 1.4.8 | tells which of them are a trial's |
 | `Oracle._run_times` | 1.4.7, 1.4.8 | counts the attempts of each trial, to be restored when `oracle.json` is lost |
@@ -40,7 +42,9 @@ of its own, so that a KerasTuner release that moves one of them fails there, by 
 import collections
 import contextlib
 import copy
+import io
 import os
+import sys
 import time
 import warnings
 from collections.abc import Iterable
@@ -53,9 +57,37 @@ import keras
 import keras_tuner
 import numpy as np
 
+from keras_tricks.tuners import exploration
 from keras_tricks.tuners import keras_hooks
 from keras_tricks.tuners import seeds
 from keras_tricks.tuners import store
+
+
+class _WithoutReloading(io.TextIOBase):
+    """Passes on what is printed, but for KerasTuner's word on reloading."""
+
+    def __init__(self, stream: Any):
+        self.stream = stream
+        self.is_left_out = False
+
+    def write(self, text: str) -> int:
+        if text.startswith("Reloading Tuner from"):
+            self.is_left_out = True
+        elif self.is_left_out and text == "\n":
+            self.is_left_out = False
+        else:
+            self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+
+@contextlib.contextmanager
+def silent_reload() -> Iterator[None]:
+    """Keeps KerasTuner from telling of a tuner that the user has not made."""
+    with contextlib.redirect_stdout(_WithoutReloading(sys.stdout)):
+        yield
 
 
 def has_tensorboard(callbacks: Iterable[Any]) -> bool:
@@ -153,7 +185,9 @@ class TunerHooks:
     """Goes before `keras_tuner.Tuner` and calls methods where it has none."""
 
     oracle: Any
+    hypermodel: Any
     optimizer: Any
+    distribution_strategy: Any
     # Whether the oracle, and all that is saved, belong to the process that searches.
     is_leased: bool = False
     # A trial's ID, and where its `build_config.json` is while it is not whole.
@@ -263,8 +297,48 @@ class TunerHooks:
             warnings.warn(f"{error}. The tuner's own state is new.", stacklevel=2)
 
     def _populate_initial_space(self) -> None:
-        super()._populate_initial_space()  # type: ignore[misc]
+        hypermodel = self.hypermodel
+        if hypermodel is not None:
+            self.hypermodel = exploration.Exploring(hypermodel, self.oracle.seed)
+        try:
+            super()._populate_initial_space()  # type: ignore[misc]
+        finally:
+            self.hypermodel = hypermodel
         self.on_space_populated()
+
+    def loaded_model(self, trial: Any) -> keras.Model:
+        """Builds a trial's model, and loads the weights of its best epoch."""
+        model = self._try_build(trial.hyperparameters)  # type: ignore[attr-defined]
+        self.load_weights_of(trial.trial_id, model)
+        return model
+
+    def load_weights_of(self, trial_id: str, model: keras.Model) -> None:
+        """Loads the weights of a trial's best epoch into a model as it was built.
+
+        Raises:
+            ValueError: If there are none, or the model has none without data.
+        """
+        path = self.checkpoint_file(trial_id)
+        if not path.exists():
+            raise ValueError(
+                f"Trial {trial_id} has saved no weights to go on from. The `fit` of "
+                "the hypermodel must hand its `callbacks`, and the epochs, on to the "
+                f"model's. Received: no file {path}"
+            )
+        if not model.built:
+            file = self._get_build_config_fname(trial_id)
+            model.build_from_config(store.read_json(file) or {})
+            if not model.weights:
+                raise ValueError(
+                    f"The model of trial {trial_id} cannot be built without data, so "
+                    "that its weights cannot be loaded. Begin it with `keras.Input`, "
+                    "or give it the methods `get_build_config` and "
+                    f"`build_from_config`. Received: {model!r}"
+                )
+            # As `keras.models.load_model` does behind it.
+            model.built = True
+        with keras_tuner.engine.tuner.maybe_distribute(self.distribution_strategy):
+            model.load_weights(path)
 
     def _build_and_fit_model(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
         from keras_tuner.src.engine import tuner_utils
@@ -328,6 +402,19 @@ class TunerHooks:
             )
 
 
+class HyperbandHooks(keras_tuner.Hyperband):
+    """Hyperband whose trials go on from models without inputs, too."""
+
+    def _build_hypermodel(self, hp: keras_tuner.HyperParameters) -> Any:
+        # Past KerasTuner's, which loads the weights.
+        model = super(keras_tuner.Hyperband, self)._build_hypermodel(hp)
+        if "tuner/trial_id" in hp.values and isinstance(model, keras.Model):
+            self.load_weights_of(hp.values["tuner/trial_id"], model)
+        return model
+
+    load_weights_of: Any
+
+
 class OracleHooks:
     """Goes before a `keras_tuner.Oracle`: quiet, and without its limit of failures."""
 
@@ -345,13 +432,13 @@ class OracleHooks:
     ongoing_trials: dict[str, Any]
     tuner_ids: set[str]
     get_state: Any
+    _compute_values_hash: Any
     _display: Any
     _duplicate: Any
     _get_oracle_fname: Any
     _get_trial_dir: Any
     _id_to_hash: dict[str, str | None]
     _project_dir: str
-    _record_values: Any
     _run_times: dict[str, int]
     _tried_so_far: set[str | None]
 
@@ -468,6 +555,22 @@ class OracleHooks:
     def is_waiting(self, trial_id: str) -> bool:
         """Whether a trial is to be run again."""
         return trial_id in self._retry_queue
+
+    def _record_values(self, trial: Any) -> None:
+        hyperparameters = trial.hyperparameters
+        before = dict(hyperparameters.values)
+        super()._record_values(trial)  # type: ignore[misc]
+        lost = {
+            name: value
+            for name, value in before.items()
+            if name not in hyperparameters.values and hyperparameters.is_active(name)
+        }
+        if lost:
+            hyperparameters.values.update(lost)
+            self._tried_so_far.discard(self._id_to_hash[trial.trial_id])
+            tried = self._compute_values_hash(hyperparameters.values)
+            self._id_to_hash[trial.trial_id] = tried
+            self._tried_so_far.add(tried)
 
     def _random_values(self) -> dict[str, Any] | None:
         values = super()._random_values()  # type: ignore[misc]

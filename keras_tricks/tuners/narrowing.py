@@ -8,6 +8,7 @@ from typing import Any
 
 import keras_tuner
 
+from keras_tricks.tuners import points
 from keras_tricks.tuners import seeds
 
 # On the scale of a range from 0 to 1: what counts as its edge, and what is added around
@@ -83,10 +84,10 @@ def importances(
     from sklearn.ensemble import ExtraTreesRegressor
     from sklearn.inspection import permutation_importance
 
-    varied = [hp for hp in space if len({repr(s.get(hp.name)) for s in settings}) > 1]
+    varied = [hp for hp in space if len({repr(_value(hp, s)) for s in settings}) > 1]
     if not varied or len(scores) < 4:
         return {}
-    x = np.array([[position(hp, s.get(hp.name)) for hp in varied] for s in settings])
+    x = np.array([[position(hp, _value(hp, s)) for hp in varied] for s in settings])
     y = stats.rankdata(scores)
     generator = np.random.default_rng(seeds.derived_seed(seed, "importances"))
     found = []
@@ -132,6 +133,15 @@ def scaled(hp: Any, value: float) -> float:
     return math.log(value) if hp.sampling in ("log", "reverse_log") else float(value)
 
 
+def _has(hp: Any, settings: dict[str, Any]) -> bool:
+    """Whether settings have a value of `hp`, and not of another of the same name."""
+    return hp.name in settings and points.is_active(hp, settings)
+
+
+def _value(hp: Any, settings: dict[str, Any]) -> Any:
+    return settings[hp.name] if _has(hp, settings) else None
+
+
 def decide(
     hp: Any,
     best: list[dict[str, Any]],
@@ -149,7 +159,7 @@ def decide(
         limits: The least and the largest value to which a range may be expanded.
     """
     entry = {"class_name": type(hp).__name__, "config": hp.get_config()}
-    values = [s[hp.name] for s in best if hp.name in s]
+    values = [s[hp.name] for s in best if _has(hp, s)]
     if type(hp).__name__ == "Fixed" or not values:
         return Decision(hp.name, "keep", entry, "nothing was learned about it")
     if importance is not None and importance.upper < threshold:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import keras_tuner
 
+from keras_tricks import parameters
 from keras_tricks._fit_call import FitCall
 from keras_tricks.tuners import budget
 from keras_tricks.tuners import chief
@@ -82,7 +83,16 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
         if self.running_trial is None:
             return
         self.running_trial.set_model(model)
-        is_alone = self.distribution_strategy is None  # type: ignore[attr-defined]
+        largest = self.max_model_size  # type: ignore[attr-defined]
+        if largest is not None and model.built:
+            size = parameters.count_parameters(model)
+            if size > largest:
+                raise budget.InfeasibleTrialError(
+                    f"The model has {size:,} trainable parameters, more than "
+                    f"`max_model_size`, {largest:,}",
+                    size,
+                )
+        is_alone = self.distribution_strategy is None
         if is_alone and keras.config.backend() == "tensorflow":
             from keras_tricks.tuners import common_order  # It needs TensorFlow.
 
@@ -191,7 +201,7 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
     ) -> tuple[FitCall, tuple[Any, ...]]:
         """Returns what `fit` is given; see `judgement.fit_call`."""
         return judgement.fit_call(
-            self.hypermodel,  # type: ignore[attr-defined]
+            self.hypermodel,
             args,
             kwargs,
         )

@@ -37,6 +37,17 @@ def complete(space: Iterable[Any], value_of: Callable[[Any], Any]) -> Settings:
     return settings
 
 
+def add_missing(hyperparameters: Any) -> None:
+    """Gives each active hyperparameter that has no value its default.
+
+    KerasTuner's `ensure_active_values` takes the value from one of two that have one
+    name under different conditions.
+    """
+    for hp in hyperparameters.space:
+        if hyperparameters.is_active(hp):
+            hyperparameters.values.setdefault(hp.name, hp.default)
+
+
 def walk(space: list[Any], choices: Callable[[Any], list[Any]]) -> Iterator[Settings]:
     """Yields every combination of `choices`, the last hyperparameter's changing first.
 

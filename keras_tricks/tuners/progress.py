@@ -82,8 +82,8 @@ class PlainProgress(SearchProgress):
         print(self.line(record), flush=True)
 
     def line(self, record: records.TrialRecord) -> str:
-        of = "" if self.total is None else f"/{self.total}"
-        parts = [f"trial {self.finished}{of}"]
+        of = " done" if self.total is None else f"/{self.total}"
+        parts = [f"{self.finished}{of}", f"trial {record.trial_id}"]
         if record.status == records.COMPLETED and record.score is not None:
             parts.append(f"{self.objective} {format_score(record.score)}")
         else:

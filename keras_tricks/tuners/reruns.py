@@ -12,6 +12,7 @@ import keras_tuner
 from keras_tricks._fit_call import FitCall
 from keras_tricks.tuners import cross_validation
 from keras_tricks.tuners import judgement
+from keras_tricks.tuners import keras_tuner_hooks
 from keras_tricks.tuners import one_trial
 from keras_tricks.tuners import records
 from keras_tricks.tuners import seeds
@@ -73,23 +74,24 @@ def rerun(
         # The folds are those of the search, so that scores can be compared.
         data = FitCall(*one_trial.with_data(call.args, call.kwargs))
         splits = cross_validation.check(splits, data, tuner.groups, tuner.oracle.seed)
-    executions = RandomSearch(
-        tuner.hypermodel,
-        tuner.oracle.objective,
-        max_trials=1,
-        seed=seeds.derived_seed(tuner.oracle.seed, "reruns", name),
-        hyperparameters=fixed(tuner.oracle.get_space(), settings),
-        tune_new_entries=False,
-        executions_per_trial=reruns,
-        keep_checkpoints=1,
-        reuse_programs=tuner.reuse_programs,
-        packed_trials=tuner.packed_trials,
-        splits=splits,
-        groups=tuner.groups,
-        preprocess=tuner.preprocess,
-        directory=Path(tuner.project_dir) / "reruns",
-        project_name=f"{name}_{reruns}",
-    )
+    with keras_tuner_hooks.silent_reload():
+        executions = RandomSearch(
+            tuner.hypermodel,
+            tuner.oracle.objective,
+            max_trials=1,
+            seed=seeds.derived_seed(tuner.oracle.seed, "reruns", name),
+            hyperparameters=fixed(tuner.oracle.get_space(), settings),
+            tune_new_entries=False,
+            executions_per_trial=reruns,
+            keep_checkpoints=1,
+            reuse_programs=tuner.reuse_programs,
+            packed_trials=tuner.packed_trials,
+            splits=splits,
+            groups=tuner.groups,
+            preprocess=tuner.preprocess,
+            directory=Path(tuner.project_dir) / "reruns",
+            project_name=f"{name}_{reruns}",
+        )
     # What was compiled for the search serves its best settings, too.
     executions.programs = tuner.programs
     try:

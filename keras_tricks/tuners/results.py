@@ -23,6 +23,7 @@ class Results(keras_tuner_hooks.TunerHooks):
 
     project_dir: str
     keep_checkpoints: int | None
+    logs_are_known: Any
     _searched_with: tuple[tuple[Any, ...], dict[str, Any]] | None
 
     def note(
@@ -36,7 +37,7 @@ class Results(keras_tuner_hooks.TunerHooks):
         """Keeps a note on a trial: in the leaderboard, and beside the records.
 
         Args:
-            trial_id: The trial's ID; it need not have begun.
+            trial_id: The trial's ID, as in the leaderboard.
             why: The reason for the trial.
             outcome: What came of it.
             next: What follows from it. None leaves what was noted before; an empty
@@ -44,6 +45,7 @@ class Results(keras_tuner_hooks.TunerHooks):
 
         Raises:
             TypeError: If a note is no text.
+            ValueError: If there is no such trial.
         """
         given = {"why": why, "outcome": outcome, "next": next}
         for name, text in given.items():
@@ -51,6 +53,13 @@ class Results(keras_tuner_hooks.TunerHooks):
                 raise TypeError(
                     f"`{name}` must be a text or None. Received: {name}={text!r}"
                 )
+        known = {record.trial_id for record in self.ended_records()}
+        known.update(getattr(self.oracle, "trials", ()))
+        if str(trial_id) not in known:
+            raise ValueError(
+                f"`trial_id` must be one of {sorted(known, key=scores.order)}. "
+                f"Received: trial_id={trial_id!r}"
+            )
         notes = records.read_notes(self.project_dir)
         note = notes.setdefault(str(trial_id), {})
         note.update((name, text) for name, text in given.items() if text is not None)
@@ -68,7 +77,7 @@ class Results(keras_tuner_hooks.TunerHooks):
                 "the best trials are. Received: keep_checkpoints="
                 f"{self.keep_checkpoints} (None keeps all)"
             )
-        return super().load_model(trial)  # type: ignore[misc]
+        return self.loaded_model(trial)
 
     def get_best_models(self, num_models: int = 1) -> list[keras.Model]:
         """Returns the models of the best trials, best first.
@@ -142,10 +151,17 @@ class Results(keras_tuner_hooks.TunerHooks):
             shows it.
 
         Raises:
-            ValueError: If `top` or `reruns` is too small, or no trial has a score.
+            ValueError: If `top` or `reruns` is too small, no trial has a score, or no
+                data are known: those of a search in another process are not.
         """
-        if not fit_args and not fit_kwargs and self._searched_with is not None:
-            fit_args, fit_kwargs = self._searched_with
+        if not fit_args and not fit_kwargs:
+            if self._searched_with is None and self.logs_are_known():
+                raise ValueError(
+                    "`confirm` needs the data of the search, which went on in another "
+                    "process: `confirm(x, y, epochs=..., validation_data=...)`, as "
+                    "`search` was called. Received: no arguments"
+                )
+            fit_args, fit_kwargs = self._searched_with or ((), {})
         return confirmation.confirm(
             self, fit_args, fit_kwargs, top=top, reruns=reruns, baseline=baseline
         )

@@ -54,9 +54,8 @@ def why_not(tuner: Any) -> str | None:
     """Returns why no trial of a search can share a program, or None."""
     if not tuner.trains_in_the_known_way():
         return f"{type(tuner).__name__} has its own way to run a trial"
-    for name in ("distribution_strategy", "max_model_size"):
-        if getattr(tuner, name) is not None:
-            return f"the tuner has a `{name}`"
+    if tuner.distribution_strategy is not None:
+        return "the tuner has a `distribution_strategy`"
     if tuner.shows_fit:
         return "verbose=2 shows the lines of `fit`"
     hypermodel = tuner.hypermodel

@@ -157,6 +157,44 @@ def test_a_hypermodel_may_call_a_trial_infeasible_itself(tmp_path):
     }
 
 
+@pytest.mark.parametrize("packed_trials", [None, 2])
+def test_a_model_over_max_model_size_is_infeasible(tmp_path, packed_trials):
+    """Three and more of them are no fault of the search's."""
+
+    def build(hp):
+        model = keras.Sequential([keras.Input((4,))])
+        model.add(keras.layers.Dense(hp.Int("units", 1, 12)))
+        model.add(keras.layers.Dense(1))
+        model.compile("sgd", "mse")
+        return model
+
+    tuner = RandomSearch(
+        build,
+        "loss",
+        max_trials=12,
+        seed=0,
+        max_model_size=25,
+        max_consecutive_failed_trials=1,
+        packed_trials=packed_trials,
+        directory=tmp_path,
+    )
+    tuner.search(**data(), epochs=1, verbose=0)
+    table = tuner.leaderboard().set_index("units")
+    assert len(table) == 12
+    for units, row in table.iterrows():
+        size = 6 * units + 1
+        assert row["status"] == ("COMPLETED" if size <= 25 else "INFEASIBLE")
+        assert row["parameters"] == size
+    (message,) = {
+        record.error
+        for record in tuner.ended_records()
+        if record.settings["units"] == 10
+    }
+    assert message == (
+        "The model has 61 trainable parameters, more than `max_model_size`, 25"
+    )
+
+
 @pytest.mark.parametrize("limit", [0, -1.0, float("nan"), True, "half"])
 def test_a_limit_that_is_no_positive_number_is_refused(tmp_path, limit):
     with pytest.raises(

@@ -9,6 +9,7 @@ from scipy import stats
 from keras_tricks.tuners import RandomSearch
 from keras_tricks.tuners import confirmation
 from keras_tricks.tuners.reruns import Reruns
+from tests.tuners import toys
 
 
 class Noisy(keras_tuner.HyperModel):
@@ -79,6 +80,24 @@ def test_a_search_without_trials_cannot_be_confirmed(tmp_path):
     tuner = RandomSearch(Noisy(0.0), max_trials=3, seed=0, directory=tmp_path)
     with pytest.raises(ValueError, match="search first"):
         tuner.confirm()
+
+
+def test_a_reloaded_search_asks_for_its_data(tmp_path, capsys):
+    def search_again():
+        return RandomSearch(
+            toys.build_eagerly, "val_loss", max_trials=2, seed=0, directory=tmp_path
+        )
+
+    search_again().search(**toys.toy_data(), verbose=0)
+    tuner = search_again()
+    with pytest.raises(ValueError, match=r"needs the data .* `confirm\(x, y, "):
+        tuner.confirm(top=1, reruns=2)
+    first = tuner.confirm(**toys.toy_data(), top=1, reruns=2)
+    capsys.readouterr()
+    print("before")
+    assert search_again().confirm(**toys.toy_data(), top=1, reruns=2) == first
+    # Of the tuner that the test has made, and of no other.
+    assert capsys.readouterr().out.count("Reloading Tuner") == 1
 
 
 @pytest.mark.parametrize("wrong", [{"top": 0}, {"reruns": 1}], ids=str)

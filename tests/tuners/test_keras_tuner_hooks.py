@@ -18,6 +18,7 @@ BaseTuner = keras_tuner.engine.base_tuner.BaseTuner
 # Owner and name -> the public or private method of KerasTuner that must use it.
 USED_BY = {
     ("Tuner", "_build_hypermodel"): keras_tuner.Tuner._try_build,
+    ("Tuner", "_try_build"): keras_tuner.Tuner.load_model,
     ("Tuner", "_override_compile_args"): keras_tuner.Tuner._build_hypermodel,
     ("Tuner", "_deepcopy_callbacks"): keras_tuner.Tuner.run_trial,
     ("Tuner", "_configure_tensorboard_dir"): keras_tuner.Tuner.run_trial,
@@ -32,6 +33,7 @@ USED_BY = {
     ): keras_tuner.oracles.RandomSearchOracle.populate_space,
     ("Oracle", "_duplicate"): keras_tuner.Oracle._random_values,
     ("Oracle", "_record_values"): keras_tuner.Oracle.create_trial,
+    ("Oracle", "_compute_values_hash"): keras_tuner.Oracle._record_values,
     ("Oracle", "_tried_so_far"): keras_tuner.Oracle._duplicate,
     ("Oracle", "_id_to_hash"): keras_tuner.Oracle._record_values,
     ("Oracle", "_run_times"): keras_tuner.Oracle.end_trial,

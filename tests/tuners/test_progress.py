@@ -43,8 +43,8 @@ def test_a_line_tells_score_best_duration_and_time_left(clock, capsys):
     clock[0] += 2
     lines.trial_finished(record(0.9611))
     assert capsys.readouterr().out.splitlines() == [
-        "trial 1/20  val_accuracy 0.9722  best 0.9722  2.1 s  about 38 s left",
-        "trial 2/20  val_accuracy 0.9611  best 0.9722  2.1 s  about 36 s left",
+        "1/20  trial 0  val_accuracy 0.9722  best 0.9722  2.1 s  about 38 s left",
+        "2/20  trial 0  val_accuracy 0.9611  best 0.9722  2.1 s  about 36 s left",
     ]
 
 
@@ -54,7 +54,7 @@ def test_trials_of_an_earlier_run_are_done_but_do_not_count_for_the_pace(clock, 
     clock[0] += 3
     lines.trial_finished(record(0.9, seconds=3))
     assert capsys.readouterr().out == (
-        "trial 11/20  val_accuracy 0.9000  best 0.9900  3.0 s  about 27 s left\n"
+        "11/20  trial 0  val_accuracy 0.9000  best 0.9900  3.0 s  about 27 s left\n"
     )
 
 
@@ -63,7 +63,7 @@ def test_the_last_trial_leaves_no_time(clock, capsys):
     lines.start()
     lines.trial_finished(record(0.5))
     assert capsys.readouterr().out == (
-        "trial 1/1  val_accuracy 0.5000  best 0.5000  2.1 s\n"
+        "1/1  trial 0  val_accuracy 0.5000  best 0.5000  2.1 s\n"
     )
 
 
@@ -71,7 +71,7 @@ def test_a_failed_trial_tells_the_first_line_of_its_error(clock, capsys):
     lines = progress.PlainProgress("val_accuracy", operator.gt, total=None)
     lines.start()
     lines.trial_finished(record(None, 0.3, "FAILED", "ValueError: no\nmore"))
-    assert capsys.readouterr().out == "trial 1  failed: ValueError: no  0.3 s\n"
+    assert capsys.readouterr().out == "1 done  trial 0  failed: ValueError: no  0.3 s\n"
 
 
 def test_the_bar_stays_below_what_others_print(clock):
@@ -117,7 +117,7 @@ def test_verbose_chooses_between_progress_and_fits_own_lines(
     data = {**toys.toy_data(), "epochs": 1}
     tuner.search(**data, **arguments)
     printed = capsys.readouterr().out.splitlines()
-    assert len([line for line in printed if line.startswith("trial ")]) == lines
+    assert len([line for line in printed if "  trial " in line]) == lines
     # Keras begins an epoch's line with the number of its steps.
     assert len([line for line in printed if line.startswith("4/4")]) == epochs
     assert len(printed) == lines + epochs
@@ -137,7 +137,7 @@ def test_a_hypermodel_may_set_fits_verbosity_itself(tmp_path, capsys):
 
     tuner = RandomSearch(Silent(), "val_loss", max_trials=1, directory=tmp_path)
     tuner.search(**toys.toy_data())
-    assert capsys.readouterr().out.startswith("trial 1/1  val_loss ")
+    assert capsys.readouterr().out.startswith("1/1  trial 0  val_loss ")
 
 
 def test_an_unknown_verbosity_is_refused(tmp_path):

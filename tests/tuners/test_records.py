@@ -210,8 +210,8 @@ def test_a_number_of_checkpoints_that_is_none_is_refused(tmp_path, keep):
 
 def test_notes_stand_in_the_records_and_in_the_leaderboard(tmp_path):
     tuner = RandomSearch(toys.Scored(float), max_trials=2, seed=0, directory=tmp_path)
-    tuner.note("1", why="the default was too slow")
     tuner.search(verbose=0)
+    tuner.note("1", why="the default was too slow")
     tuner.note("1", outcome="slower", next="fewer layers")
     tuner.note("1", next="none")
     table = tuner.leaderboard().set_index("trial_id")
@@ -222,6 +222,8 @@ def test_notes_stand_in_the_records_and_in_the_leaderboard(tmp_path):
     assert tuner.ended_records()[1].note["outcome"] == "slower"
     with pytest.raises(TypeError, match="`why` must be a text or None"):
         tuner.note("1", why=3)
+    with pytest.raises(ValueError, match=r"one of \['0', '1'\]. Received: .*'17'"):
+        tuner.note("17", why="never shown")
 
 
 def test_the_leaderboard_is_written_as_csv(doubled, tmp_path):
