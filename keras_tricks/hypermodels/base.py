@@ -7,6 +7,7 @@ import keras
 import keras_tuner
 
 from keras_tricks._fit_call import FitCall
+from keras_tricks._watched_values import watched
 from keras_tricks.hypermodels import sameness
 from keras_tricks.hypermodels.examples import Examples
 from keras_tricks.hypermodels.examples import ReadBefore
@@ -225,18 +226,10 @@ class HyperClassifier(keras_tuner.HyperModel):
         return None
 
     def _recorded_network(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        values = hp.values
-        recorded = sameness.Values(values)
-        hp.values = recorded
         surroundings = sameness.surroundings(self)
-        try:
+        with watched(hp) as values:
             model = self.network(hp)
-        finally:
-            # The same object as before, which others may hold.
-            values.clear()
-            values.update(dict.items(recorded))
-            hp.values = values
-        read = recorded.what_was_read(but=self._fed_names())
+        read = sameness.what_was_read(values, but=self._fed_names())
         if read is not None and (surroundings, read) not in self._networks:
             self._networks.append((surroundings, read))
         return model

@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import keras_tuner
 
+from keras_tricks._watched_values import WatchedValues
+
 # The package's hypermodels; nobody else's module has this name.
 _PACKAGE = f"{__package__}."
 # No network depends on these: the first two are KerasTuner's (see `_shadows`), the
@@ -125,29 +127,19 @@ def _comparable(value: Any) -> Any:
     return _Itself(value)
 
 
-class Values(dict):
-    """Values of hyperparameters that remember which of them were looked at.
+def what_was_read(
+    values: WatchedValues, but: tuple[str, ...] = ()
+) -> dict[str, Any] | None:
+    """Returns the values that were looked at; None if that was as a whole.
 
-    Attributes:
-        read: Names that were looked at one by one.
-        all_read: Whether they were looked at as a whole.
+    Args:
+        values: Values of hyperparameters.
+        but: Names to be left out.
     """
-
-    def __init__(self, values: dict[str, Any]):
-        super().__init__(values)
-        self.read: set[str] = set()
-        self.all_read = False
-
-    def what_was_read(self, but: tuple[str, ...] = ()) -> dict[str, Any] | None:
-        """Returns the values that were looked at; None if that was as a whole.
-
-        Args:
-            but: Names to be left out.
-        """
-        if self.all_read:
-            return None
-        names = sorted(self.read.difference(but))
-        return {name: _comparable(dict.get(self, name, _ABSENT)) for name in names}
+    if values.all_read:
+        return None
+    names = sorted(values.read.difference(but))
+    return {name: _comparable(dict.get(values, name, _ABSENT)) for name in names}
 
 
 def agree(values: dict[str, Any], read: dict[str, Any]) -> bool:
@@ -155,32 +147,3 @@ def agree(values: dict[str, Any], read: dict[str, Any]) -> bool:
     return all(
         _comparable(values.get(name, _ABSENT)) == value for name, value in read.items()
     )
-
-
-def _reads_one(method: str) -> Any:
-    original = getattr(dict, method)
-
-    def read(self: Values, name: Any, *default: Any) -> Any:
-        self.read.add(name)
-        return original(self, name, *default)
-
-    return read
-
-
-def _reads_all(method: str) -> Any:
-    original = getattr(dict, method)
-
-    def read(self: Values, *arguments: Any) -> Any:
-        self.all_read = True
-        return original(self, *arguments)
-
-    return read
-
-
-for _method in ("__getitem__", "__contains__", "get", "pop", "setdefault"):
-    setattr(Values, _method, _reads_one(_method))
-for _method in (
-    *("__iter__", "__reversed__", "__len__", "__eq__", "__ne__", "__or__", "__ror__"),
-    *("__repr__", "items", "keys", "values", "copy", "popitem"),
-):
-    setattr(Values, _method, _reads_all(_method))

@@ -75,6 +75,7 @@ class Leases:
 
 def serve(oracle: Any) -> None:
     """Answers workers until the search is over."""
+    oracle.has_workers = True
     leases = Leases(oracle, lease_seconds())
     with keras_tuner_hooks.oracle_server(leases):
         while True:

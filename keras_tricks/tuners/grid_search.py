@@ -7,6 +7,7 @@ from typing import Any
 import keras_tuner
 
 from keras_tricks.tuners import points
+from keras_tricks.tuners.asked_for import Covered
 from keras_tricks.tuners.oracles import OracleMixin
 from keras_tricks.tuners.searches import HyperModelLike
 from keras_tricks.tuners.searches import ObjectiveLike
@@ -20,11 +21,23 @@ class _FirstUntried(keras_tuner.oracles.GridSearchOracle):
     its own ends at once.
     """
 
+    trials: dict[str, Any]
+    asked_for: Any
+
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         space = self.get_space().space
-        tried = points.signatures(space, self.trials.values())
-        for settings in points.walk(space, points.grid_choices):
-            if points.signature(space, settings) not in tried:
+        names = {hp.name for hp in space}
+        ended, running = Covered(), Covered()
+        for trial in self.trials.values():
+            values = trial.hyperparameters.values
+            own = {name: values[name] for name in names & values.keys()}
+            if not own and names:
+                continue  # Its files were lost: it is going to have a point again.
+            is_ended = trial.status in ("COMPLETED", "FAILED")
+            (ended if is_ended else running).add(own, self.asked_for(trial))
+        for settings in points.walk(space, points.grid_choices, left_out=ended):
+            # One that runs may ask for more before it ends.
+            if settings not in running:
                 return {"status": "RUNNING", "values": settings}
         # A running trial may still add a hyperparameter.
         return {"status": "IDLE" if self.ongoing_trials else "STOPPED", "values": None}
@@ -44,7 +57,8 @@ class GridSearch(TunerMixin, keras_tuner.GridSearch):
     and the hyperparameter that was asked for last changes first. A hyperparameter
     has its default and then its other values; a range without `step` has its default
     and ten values spread evenly over its scale. A resumed search goes on where it was,
-    which KerasTuner's does not.
+    which KerasTuner's does not. Points that differ only in what their trials do not ask
+    for, in branches without a conditional scope too, are one point.
 
     Args:
         hypermodel: See `RandomSearch`.

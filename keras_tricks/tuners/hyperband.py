@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import copy
 import dataclasses
+from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
 
@@ -75,7 +77,7 @@ def _ceil_of(numerator: int, denominator: int) -> int:
 
 
 class _Brackets(keras_tuner.oracles.HyperbandOracle):
-    """Finds a trial's place in the brackets from its number and the trials before it.
+    """Fills the brackets place by place, each trial's written among its values.
 
     KerasTuner fills them in the order in which workers happen to ask, and a bracket
     with a failed trial never reaches its end.
@@ -83,96 +85,132 @@ class _Brackets(keras_tuner.oracles.HyperbandOracle):
 
     max_trials: int | None
     seed: int
+    trials: dict[str, Any]
+    has_workers: bool
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        number, first = int(trial_id), 0
-        for rungs in self._iterations():
-            below: list[Any] = []
+        members = self._members()
+        is_waiting = False
+        for iteration, rungs in self._rungs():
+            below: list[Any] | None = None
             for rung in rungs:
-                members = self._first_of(rung, first)
-                size = len(members)
-                if rung.number == 0:
-                    if number == first + size and size < rung.trials:
-                        response = self._drawn(trial_id, rung)
-                        if response is not None:
-                            return response
-                        # Every point of a small space has been tried.
-                    if size == 0:
-                        return self._nothing_now()
-                else:
-                    size = min(rung.trials, len(below))
-                    if number < first + size:
-                        past = below[number - first]
-                        past_epochs = rungs[rung.number - 1].epochs
-                        return self._promoted(past, rung, past_epochs)
-                if not {trial.status for trial in members} <= {"COMPLETED", "FAILED"}:
-                    return {"status": "IDLE", "values": None}
-                below = self._best_first(members)
-                first += size
+                there = members[iteration, rung.bracket, rung.number]
+                response = self._next_of(rung, iteration, there, below)
+                if response is not None:
+                    return response
+                if not {trial.status for trial in there.values()} <= _ENDED:
+                    is_waiting = True
+                    break
+                if not there and below is None:
+                    # Every point of a small space has been tried.
+                    return self._nothing_now()
+                below = self._best_first(there)
+            if is_waiting and not self.has_workers:
+                # In one process nothing is gained by trials of the next bracket.
+                return {"status": "IDLE", "values": None}
         return self._nothing_now()
 
-    def _iterations(self) -> Iterator[list[Rung]]:
+    def _rungs(self) -> Iterator[tuple[int, list[Rung]]]:
         brackets = schedule(self.max_epochs, self.factor)
         iteration = 0
         while iteration < self.hyperband_iterations:
-            yield from brackets
+            for rungs in brackets:
+                yield iteration, rungs
             iteration += 1
 
     def _nothing_now(self) -> dict[str, Any]:
         # A running trial may still add a hyperparameter, and with it new settings.
         return {"status": "IDLE" if self.ongoing_trials else "STOPPED", "values": None}
 
-    def _first_of(self, rung: Rung, first: int) -> list[Any]:
-        """Returns the trials of a rung: those from number `first` on that say so."""
-        trials = {int(trial_id): trial for trial_id, trial in self.trials.items()}
-        place = (rung.bracket, rung.number)
-        members: list[Any] = []
-        while len(members) < rung.trials:
-            trial = trials.get(first + len(members))
-            if trial is None or _place_of(trial) != place:
-                break
-            members.append(trial)
-        return members
+    def _members(self) -> dict[tuple[int, ...], dict[int, Any]]:
+        """Returns the trials of each rung by their numbers in it."""
+        found: dict[tuple[int, ...], dict[int, Any]] = collections.defaultdict(dict)
+        for trial in self.trials.values():
+            place = _place_of(trial)
+            if place is not None:
+                found[place[:-1]][place[-1]] = trial
+        return found
 
-    def _best_first(self, members: list[Any]) -> list[Any]:
+    def _next_of(
+        self,
+        rung: Rung,
+        iteration: int,
+        there: dict[int, Any],
+        below: list[Any] | None,
+    ) -> dict[str, Any] | None:
+        """Returns the first trial that is missing in a rung, if one can begin."""
+        size = rung.trials if below is None else min(rung.trials, len(below))
+        number = next((n for n in range(size) if n not in there), None)
+        if number is None:
+            return None
+        if below is None:
+            return self._drawn(rung, iteration, number)
+        return self._promoted(below[number], rung, iteration, number)
+
+    def _best_first(self, members: dict[int, Any]) -> list[Any]:
         scored = [
             trial
-            for trial in members
+            for _, trial in sorted(members.items())
             if trial.status == "COMPLETED" and oracles.is_feasible(trial.score)
         ]
         sign = -1 if self.objective.direction == "max" else 1
         return sorted(scored, key=lambda trial: sign * trial.score)
 
-    def _drawn(self, trial_id: str, rung: Rung) -> dict[str, Any] | None:
+    def _drawn(self, rung: Rung, iteration: int, number: int) -> dict[str, Any] | None:
         space = self.get_space().space
         seen = points.signatures(space, self.trials.values())
-        values = points.random_unseen(space, seen, self.seed, trial_id)
+        own = _tuner_values(rung, 0, iteration, number)
+        name = _name([own[name] for name in PLACE])
+        values = points.random_unseen(space, seen, self.seed, name)
         if values is None:
             return None
-        return {"status": "RUNNING", "values": {**values, **_tuner_values(rung, 0)}}
+        return {"status": "RUNNING", "values": {**values, **own}}
 
-    def _promoted(self, past: Any, rung: Rung, past_epochs: int) -> dict[str, Any]:
+    def _promoted(
+        self, past: Any, rung: Rung, iteration: int, number: int
+    ) -> dict[str, Any]:
+        values = past.hyperparameters.values
+        past_epochs = values["tuner/epochs"]
         values = {
-            **past.hyperparameters.values,
-            **_tuner_values(rung, past_epochs),
+            **values,
+            **_tuner_values(rung, past_epochs, iteration, number),
             "tuner/trial_id": past.trial_id,
         }
         return {"status": "RUNNING", "values": values}
 
 
-def _tuner_values(rung: Rung, initial_epoch: int) -> dict[str, int]:
-    """The names by which KerasTuner's `run_trial` knows what to train."""
+_ENDED = {"COMPLETED", "FAILED"}
+# What a trial's place in the schedule is called among its values.
+PLACE = ("tuner/iteration", "tuner/bracket", "tuner/round", "tuner/number")
+
+
+def _tuner_values(
+    rung: Rung, initial_epoch: int, iteration: int, number: int
+) -> dict[str, int]:
+    """The names by which KerasTuner's `run_trial` knows what to train, and `PLACE`."""
     return {
         "tuner/epochs": rung.epochs,
         "tuner/initial_epoch": initial_epoch,
         "tuner/bracket": rung.bracket,
         "tuner/round": rung.number,
+        "tuner/iteration": iteration,
+        "tuner/number": number,
     }
 
 
-def _place_of(trial: Any) -> tuple[Any, Any]:
+def _place_of(trial: Any) -> tuple[int, ...] | None:
+    """Returns iteration, bracket, rung and number of a trial, None if it is lost.
+
+    By them its settings are drawn and its training is seeded: they are the same in
+    whatever order the trials are run.
+    """
     values = trial.hyperparameters.values
-    return values.get("tuner/bracket"), values.get("tuner/round")
+    place = tuple(values.get(name) for name in PLACE)
+    return None if None in place else place
+
+
+def _name(place: Iterable[int]) -> str:
+    return ".".join(map(str, place))
 
 
 class HyperbandOracle(oracles.OracleMixin, _Brackets):
@@ -198,10 +236,11 @@ class Hyperband(TunerMixin, keras_tuner_hooks.HyperbandHooks):
     best epoch of the trial below it. See `hyperband.schedule` for the sizes: those of
     the paper, which are up to one trial a rung smaller than KerasTuner's.
 
-    A trial's number alone says to which rung it belongs, and a rung begins when all
-    trials of the one below have ended, so that a resumed or repeated search promotes
-    the same trials. Failed and infeasible trials are not promoted; the bracket goes on
-    without them.
+    A rung begins when all trials of the one below have ended, and settings and seeds
+    belong to a trial's place in its rung, so that a resumed or repeated search promotes
+    the same trials. With `search(..., workers=)` the brackets run side by side: trials
+    get their numbers in another order, and have the same settings and scores. Failed
+    and infeasible trials are not promoted; the bracket goes on without them.
 
     Args:
         hypermodel: See `RandomSearch`. Its `fit` must pass `epochs` and
@@ -296,6 +335,11 @@ class Hyperband(TunerMixin, keras_tuner_hooks.HyperbandHooks):
         alone.hyperparameters = trial.hyperparameters.copy()
         alone.hyperparameters.values.pop("tuner/trial_id", None)
         return super().load_model(alone)
+
+    def seed_name(self, trial: Any) -> str:
+        """Returns the place of a trial, by which it is seeded."""
+        place = _place_of(trial)
+        return super().seed_name(trial) if place is None else _name(place)
 
     def fit_arguments_of(
         self, trial: Any, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]

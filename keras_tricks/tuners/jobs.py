@@ -111,6 +111,10 @@ class Jobs:
         Raises:
             NotUnderstood: If only `fit` can do them.
         """
+        with taken.running.asked_for.asked(taken.trial.hyperparameters):
+            return self._of(taken)
+
+    def _of(self, taken: Taken) -> list[Job]:
         tuner, jobs = self._tuner, []
         for fold_args, fold_kwargs in self._data_of_folds():
             args, kwargs = tuner.fit_arguments_of(taken.trial, fold_args, fold_kwargs)
@@ -144,6 +148,7 @@ class Jobs:
         steps, start = self._started(taken.trial, plan, seed)
         if len(running.executions) == execution:  # Nothing had to be built.
             running.begin_execution()
+            running.asked_for.forget()
         running.set_parameters(sum(map(_size, steps.start.trainable)))
         follower = self._follower(taken, execution, plan, steps, seed)
         return Job(taken, execution, plan, steps, start, follower)

@@ -201,6 +201,10 @@ class TunerHooks:
     def on_build_end(self, model: keras.Model) -> None:
         """Called when a model has been built."""
 
+    def asked(self, hp: keras_tuner.HyperParameters) -> Any:
+        """Called around what user code makes of the hyperparameters."""
+        return contextlib.nullcontext()
+
     def on_space_populated(self) -> None:
         """Called when the space is known that the hypermodel now has."""
 
@@ -349,7 +353,10 @@ class TunerHooks:
             else callback
             for callback in kwargs.get("callbacks") or ()
         ]
-        with store.whole_file(self._get_build_config_fname(trial.trial_id)) as file:
+        with (
+            store.whole_file(self._get_build_config_fname(trial.trial_id)) as file,
+            self.asked(trial.hyperparameters),
+        ):
             self.unfinished_build_config = trial.trial_id, file
             try:
                 return super()._build_and_fit_model(  # type: ignore[misc]

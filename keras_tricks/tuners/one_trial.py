@@ -56,18 +56,25 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
     shows_fit: bool
     _consecutive_failures: int
 
+    def seed_name(self, trial: Any) -> str:
+        """Returns what a trial's seeds are derived from, beside the search's."""
+        return trial.trial_id
+
     def on_trial_begin(self, trial: Any) -> None:
         """Begins the trial's record."""
         super().on_trial_begin(trial)  # type: ignore[misc]
         # Of an attempt that was killed or that failed; it would be kept or averaged.
         trial.metrics.metrics.clear()
         trial.message = None
-        running = RunningTrial(trial.trial_id, self.own_oracle.seed)
+        running = RunningTrial(
+            trial.trial_id, self.own_oracle.seed, self.seed_name(trial)
+        )
         running.earlier_errors = records.errors_of_attempts(
             self.get_trial_dir(trial.trial_id)  # type: ignore[attr-defined]
         )
         self.running_trial = running
         if type(self).run_trial is not OneTrial.run_trial:
+            running.asked_for.forget()
             # It may draw before it builds a model, or build none.
             keras.utils.set_random_seed(running.seed_of(execution=0))
 
@@ -121,6 +128,12 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
                     self.oracle.objective, set(logs or {}), False
                 )
             )
+
+    def asked(self, hp: keras_tuner.HyperParameters) -> Any:
+        """Takes down what of `hp` is looked at inside of a `with` block."""
+        if self.running_trial is None:
+            return contextlib.nullcontext()
+        return self.running_trial.asked_for.asked(hp)
 
     def trains_in_the_known_way(self) -> bool:
         """Whether no subclass has a part in training that needs the model."""
@@ -262,6 +275,7 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
             record.parameters = running.parameters
             record.executions = running.executions
             record.earlier_errors = running.earlier_errors
+            record.asked_for = running.asked_for.names
             record.versions, record.git_commit = self._provenance
             if running.infeasible is not None:
                 record.status = records.INFEASIBLE

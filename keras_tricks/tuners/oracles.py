@@ -39,6 +39,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         looks_at_scores: Whether a suggestion depends on the trials before, so that it
             is the better the more of them have ended.
         remote_methods: Names of the methods that a worker process may call.
+        has_workers: Whether several processes run its trials now.
     """
 
     trials: dict[str, Any]
@@ -57,7 +58,11 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
             # KerasTuner takes a random seed where it is given 0.
             self.seed = seed
         self.keep_checkpoints: int | None = None
+        self.has_workers = False
         self._lost: set[str] = set()
+        # Trial ID -> what it asked for, until now and in all; see `asked_for`.
+        self._asked_for: dict[str, list[str] | None] = {}
+        self._asked_in_all: dict[str, list[str] | None] = {}
         # Trials whose weights are known not to be on disk.
         self._dropped: set[str] = set()
         self.quieten()
@@ -153,10 +158,30 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         last = sorted(known.values())[: self.keep_checkpoints][-1]
         return [trial_id for trial_id, score in found.items() if score <= last]
 
-    def learn(self, trial: Any) -> None:
-        """Takes over what a model asked for, before the trial has ended."""
+    def learn(self, trial: Any, asked_for: list[str] | None) -> None:
+        """Takes over what a model asked for, before the trial has ended.
+
+        Args:
+            trial: The trial.
+            asked_for: The names of what it asked for so far; None where all count.
+        """
         self.update_space(trial.hyperparameters)
         self.record_values(trial)
+        self._asked_for[trial.trial_id] = asked_for or None
+
+    def asked_for(self, trial: Any) -> list[str] | None:
+        """Returns the names that a trial asked for; None where all count.
+
+        An error may have kept a trial that failed from asking for more.
+        """
+        if trial.status not in ("COMPLETED", "FAILED"):
+            return self._asked_for.get(trial.trial_id)
+        if trial.trial_id not in self._asked_in_all:
+            record = self._record_of(trial.trial_id)
+            is_whole = record is not None and record.status != records.FAILED
+            names = record.asked_for if record is not None and is_whole else None
+            self._asked_in_all[trial.trial_id] = names
+        return self._asked_in_all[trial.trial_id]
 
     @property
     def verbose(self) -> int:
@@ -193,6 +218,8 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         `oracle.json` the order and the space come back from the trials.
         """
         fresh = copy.deepcopy(self.hyperparameters)
+        self._asked_for.clear()
+        self._asked_in_all.clear()
         problems: list[str] = []
         state: dict[str, Any] | None = None
         try:
@@ -274,11 +301,17 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
             problems.append(f"{damage}: trial {trial_id} is run again")
         return trial
 
+    def _record_of(self, trial_id: str) -> records.TrialRecord | None:
+        path = self.folder / f"trial_{trial_id}" / records.RECORD_FILE
+        try:
+            return records.TrialRecord.read(path)
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
     def _trial_of_record(self, folder: Path) -> Any:
         """Returns the trial that a record tells of, or None."""
-        try:
-            record = records.TrialRecord.read(folder / records.RECORD_FILE)
-        except (OSError, ValueError, TypeError, KeyError):
+        record = self._record_of(folder.name.removeprefix("trial_"))
+        if record is None:
             return None
         trial = _stand_in(record.trial_id)
         trial.hyperparameters = self.get_space()

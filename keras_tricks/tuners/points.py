@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Callable
 from collections.abc import Collection
+from collections.abc import Container
 from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
@@ -48,13 +49,24 @@ def add_missing(hyperparameters: Any) -> None:
             hyperparameters.values.setdefault(hp.name, hp.default)
 
 
-def walk(space: list[Any], choices: Callable[[Any], list[Any]]) -> Iterator[Settings]:
+def walk(
+    space: list[Any],
+    choices: Callable[[Any], list[Any]],
+    left_out: Container[Settings] = (),
+) -> Iterator[Settings]:
     """Yields every combination of `choices`, the last hyperparameter's changing first.
 
     Inactive hyperparameters are left out, so that no combination comes twice.
+
+    Args:
+        space: The hyperparameters.
+        choices: From a hyperparameter to its values.
+        left_out: Combinations, and beginnings of combinations, that are passed over.
     """
 
     def extended(settings: Settings, index: int) -> Iterator[Settings]:
+        if settings in left_out:
+            return
         if index == len(space):
             yield settings
         elif not is_active(space[index], settings):

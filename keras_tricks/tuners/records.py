@@ -86,6 +86,8 @@ class TrialRecord:
         versions: Of Python and of the packages that a result depends on.
         git_commit: Of the folder in which the search was started, with `+changes`
             where tracked files differed from it; None outside of a repository.
+        asked_for: Names of the hyperparameters that the model, and its `fit`, looked
+            at. None where that is not known: all may count.
         note: Texts under `why`, `outcome` and `next`, from `tuner.note`.
     """
 
@@ -106,6 +108,7 @@ class TrialRecord:
     earlier_errors: list[str] = dataclasses.field(default_factory=list)
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
     git_commit: str | None = None
+    asked_for: list[str] | None = None
     note: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def write(self, folder: str | os.PathLike[str]) -> None:

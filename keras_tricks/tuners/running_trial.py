@@ -12,6 +12,7 @@ from keras_tricks.tuners import budget
 from keras_tricks.tuners import judgement
 from keras_tricks.tuners import records
 from keras_tricks.tuners import seeds
+from keras_tricks.tuners.asked_for import AskedFor
 
 
 class RunningTrial:
@@ -20,6 +21,7 @@ class RunningTrial:
     Attributes:
         trial_id: The trial.
         search_seed: The seed of the search.
+        seed_name: What the trial's seeds are derived from, beside that.
         executions: Its trainings, as far as they have begun.
         execution: Which of them goes on now.
         has_history: Whether the scores come from histories.
@@ -27,10 +29,12 @@ class RunningTrial:
         earlier_errors: Of attempts before.
         results: Of a training by a shared program, one for each execution.
         failure: The error that ended such a training.
+        asked_for: The hyperparameters that it depends on.
     """
 
-    def __init__(self, trial_id: str, search_seed: int):
+    def __init__(self, trial_id: str, search_seed: int, seed_name: str):
         self.trial_id = trial_id
+        self.seed_name = seed_name
         self.search_seed = search_seed
         self.executions: list[records.ExecutionRecord] = []
         self.execution = -1
@@ -39,6 +43,7 @@ class RunningTrial:
         self.earlier_errors: list[str] = []
         self.results: list[keras.callbacks.History] | None = None
         self.failure: Exception | None = None
+        self.asked_for = AskedFor()
         self._parameters: int | None = None
         self._model: keras.Model | None = None
         self._seconds = 0.0
@@ -80,7 +85,7 @@ class RunningTrial:
 
     def seed_of(self, execution: int) -> int:
         """Returns what Keras is seeded with just before a model is built."""
-        return seeds.derived_seed(self.search_seed, self.trial_id, execution)
+        return seeds.derived_seed(self.search_seed, self.seed_name, execution)
 
     def begin_execution(self) -> int:
         """Returns the seed of the next execution: each builds a model once."""

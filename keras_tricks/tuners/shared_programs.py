@@ -128,7 +128,7 @@ class SharedPrograms:
             taken.running.failure = error
         if self._window > 1:
             # A search that runs trials one by one learns it when the trial ends.
-            tuner.own_oracle.learn(trial)
+            tuner.own_oracle.learn(trial, taken.running.asked_for.names)
         taken.running.stop_clock()
         return taken
 

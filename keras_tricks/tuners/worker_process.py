@@ -121,7 +121,7 @@ class LeasedOracle(oracles.OracleMixin, keras_tuner.Oracle):
         status = self.link.ask("end", trial.get_state(), updates)
         self.trials[trial.trial_id].status = status
 
-    def learn(self, trial: Any) -> None:
+    def learn(self, trial: Any, asked_for: list[str] | None) -> None:
         """Does nothing: the searching process learned it when it lent the trial."""
 
     def save(self) -> None:

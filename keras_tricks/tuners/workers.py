@@ -44,6 +44,7 @@ from keras_tricks.parameters.unallocated import unallocated
 from keras_tricks.tuners import records
 from keras_tricks.tuners import worker_payload
 from keras_tricks.tuners import worker_process
+from keras_tricks.tuners.asked_for import AskedFor
 
 if TYPE_CHECKING:
     from keras_tricks.tuners.tuner import TunerMixin
@@ -81,9 +82,11 @@ def search(
         RuntimeError: If the workers cannot be started, or all of them gave up.
     """
     pool = _Pool(tuner, count, worker_payload.payload(tuner, fit_args, fit_kwargs))
+    pool.oracle.has_workers = True
     try:
         pool.run()
     finally:
+        pool.oracle.has_workers = False
         pool.stop()
 
 
@@ -200,17 +203,17 @@ class _Pool:
 
         A search in one process learns it when the trial ends.
         """
-        hp = trial.hyperparameters.copy()
+        hp, asked_for = trial.hyperparameters.copy(), AskedFor()
         hypermodel = self.tuner.hypermodel
         if hypermodel is None:
             return
         try:
-            unallocated(lambda: hypermodel.build(hp))
+            with asked_for.asked(hp):
+                unallocated(lambda: hypermodel.build(hp))
         except Exception:
             return  # The trial itself will tell.
         trial.hyperparameters = hp
-        self.oracle.update_space(hp)
-        self.oracle.record_values(trial)
+        self.oracle.learn(trial, asked_for.names)
 
     def send(self, worker: _Worker, message: Any) -> None:
         # One that is gone is found when it is listened to.

@@ -7,9 +7,10 @@ import keras
 import keras_tuner
 import pytest
 
+from keras_tricks._watched_values import WatchedValues
 from keras_tricks.hypermodels import HyperFineTune
 from keras_tricks.hypermodels import HyperMLP
-from keras_tricks.hypermodels.sameness import Values
+from keras_tricks.hypermodels import sameness
 from tests.hypermodels import cases
 
 COPIED = [name for name in cases.CASES if name != "HyperFineTune"]
@@ -218,7 +219,7 @@ ALL = {
 
 @pytest.mark.parametrize("way", ONE)
 def test_a_value_that_was_read_is_known(way):
-    values = Values({"a": 1, "b": 2})
+    values = WatchedValues({"a": 1, "b": 2})
     ONE[way](values)
     assert values.read == {"a"}
     assert not values.all_read
@@ -226,6 +227,6 @@ def test_a_value_that_was_read_is_known(way):
 
 @pytest.mark.parametrize("way", ALL)
 def test_values_that_were_read_together_are_not_told_apart(way):
-    values = Values({"a": 1, "b": 2})
+    values = WatchedValues({"a": 1, "b": 2})
     ALL[way](values)
-    assert values.what_was_read() is None
+    assert sameness.what_was_read(values) is None

@@ -124,3 +124,130 @@ def test_whole_numbers_of_a_logarithmic_step_are_ints():
         found = choices(hp.space[0])
         assert found == [16, 32, 64]
         assert {type(value) for value in found} == {int}
+
+
+def layers(hp, fit=False):
+    """KerasTuner's guide: a loop whose names appear as its number grows."""
+    units = [hp.Int(f"units_{i}", 32, 96, step=32) for i in range(hp.Int("n", 1, 3))]
+    return sum(u * 100**i for i, u in enumerate(units))
+
+
+def branches(hp, fit=False):
+    """Without a conditional scope."""
+    if hp.Choice("kind", ["a", "b"]) == "a":
+        return hp.Choice("x", [1, 2, 3])
+    return hp.Choice("y", [4, 5, 6])
+
+
+def in_fit(hp, fit=False):
+    """A name that only `fit` asks for, of some settings."""
+    units = hp.Choice("units", [10, 20])
+    return units + (hp.Choice("batch", [1, 2, 3]) if fit and units == 10 else 0)
+
+
+def by_name(hp, fit=False):
+    """`hp.get` and `hp.values`."""
+    kind = hp.Choice("kind", ["a", "b"])
+    hp.Choice("x", [1, 2])
+    hp.Choice("y", [10, 20])
+    return hp.get("x") if kind == "a" else 5 + hp.values["y"]
+
+
+def as_a_whole(hp, fit=False):
+    hp.Choice("kind", ["a", "b"])
+    hp.Choice("x", [1, 2])
+    return len({**hp.values}["kind"]) + hash(tuple(sorted(hp.values.items()))) % 97
+
+
+def of_a_copy(hp, fit=False):
+    hp.Choice("kind", ["a", "b"])
+    hp.Choice("x", [1, 2])
+    own = hp.copy()
+    return own.get("x") + (own.get("kind") == "a")
+
+
+# What asks for hyperparameters, and how many different results it has.
+ASKED = [
+    (layers, 3 + 9 + 27),
+    (branches, 3 + 3),
+    (in_fit, 3 + 1),
+    # Declaring a hyperparameter returns its value.
+    (by_name, 8),
+    (as_a_whole, 4),
+    (of_a_copy, 4),
+]
+
+
+class Asking(keras_tuner.HyperModel):
+    def __init__(self, ask):
+        super().__init__()
+        self.ask = ask
+        self.results = []
+
+    def build(self, hp):
+        self.ask(hp)
+        return keras.Sequential()
+
+    def fit(self, hp, model, *args, **kwargs):
+        self.results.append(self.ask(hp, fit=True))
+        return float(self.results[-1])
+
+
+@pytest.mark.parametrize(("ask", "number"), ASKED, ids=lambda case: str(case)[:15])
+def test_points_that_differ_in_what_nobody_asks_for_are_one(tmp_path, ask, number):
+    tuner = GridSearch(Asking(ask), seed=0, directory=tmp_path)
+    tuner.search(verbose=0)
+    assert len(tuner.hypermodel.results) == number
+    again = GridSearch(Asking(ask), seed=0, directory=tmp_path)
+    again.search(verbose=0)
+    assert again.hypermodel.results == []
+
+
+def networks(hp):
+    """The loop, of models that train."""
+    model = keras.Sequential([keras.Input((4,))])
+    for number in range(hp.Int("n", 1, 3)):
+        units = hp.Int(f"units_{number}", 1, 3)
+        model.add(keras.layers.Dense(units))
+    model.add(keras.layers.Dense(1))
+    model.compile("sgd", "mse")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("packed_trials", "workers"), [(None, 1), (4, 1), (None, 2)], ids=str
+)
+def test_each_network_is_trained_once(tmp_path, packed_trials, workers):
+    """Also where a running trial may become the point that is asked for."""
+    tuner = GridSearch(
+        networks, "loss", seed=0, directory=tmp_path, packed_trials=packed_trials
+    )
+    data = {**toys.toy_data(), "epochs": 1, "batch_size": 64}
+    tuner.search(**data, verbose=0, workers=workers)
+    found = [
+        tuple(r.settings[f"units_{i}"] for i in range(r.settings["n"]))
+        for r in tuner.ended_records()
+    ]
+    assert len(found) == len(set(found)) == 3 + 9 + 27
+
+
+def test_what_failed_before_it_asked_is_no_other_point(tmp_path):
+    class Flaky(Asking):
+        def build(self, hp):
+            hp.Choice("x", [1, 2, 3])
+            if self.is_broken:
+                raise ValueError("no network")
+            hp.Choice("y", [1, 2])
+            return keras.Sequential()
+
+        is_broken = False
+
+    hypermodel = Flaky(lambda hp, fit: hp.get("x") + 10 * hp.get("y"))
+    tuner = GridSearch(hypermodel, seed=0, directory=tmp_path)
+    hypermodel.is_broken = True
+    with pytest.raises(RuntimeError, match="no network"):
+        tuner.search(verbose=0)
+    hypermodel.is_broken = False
+    tuner.search(verbose=0)
+    # Three failed, of the grid's first.
+    assert len(hypermodel.results) == 6 - 3

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from keras_tricks.tuners import Hyperband
+from keras_tricks.tuners import hyperband
 from keras_tricks.tuners.hyperband import schedule
 from tests.tuners import toys
 
@@ -220,7 +221,46 @@ def test_two_workers_promote_the_same_trials_to_the_same_scores(
 ):
     found = trained(tmp_path, toys.build_eagerly, workers=2)
     expected, _ = uninterrupted
-    assert [t.score for t in trials_of(found)] == [t.score for t in trials_of(expected)]
+    assert by_place(found) == by_place(expected)
+
+
+def by_place(tuner):
+    """Settings and score of each trial, by its place in the schedule."""
+    found = {}
+    for trial in trials_of(tuner):
+        values = dict(trial.hyperparameters.values)
+        values.pop("tuner/trial_id", None)
+        place = tuple(values.pop(name) for name in hyperband.PLACE)
+        found[place] = values, trial.score
+    assert len(found) == len(tuner.oracle.trials)
+    return found
+
+
+@pytest.mark.parametrize(("has_workers", "number"), [(True, 4 + 3 + 3), (False, 4)])
+def test_brackets_run_side_by_side_where_several_processes_ask(
+    tmp_path, has_workers, number
+):
+    """None has ended: the first rungs of all brackets, or of the first one."""
+    tuner = Known(one_float, max_epochs=4, factor=2, seed=0, directory=tmp_path)
+    oracle = tuner.oracle
+    oracle.has_workers = has_workers
+    begun = []
+    while (trial := oracle.create_trial(f"tuner{len(begun)}")).status == "RUNNING":
+        begun.append(trial)
+    assert trial.status == "IDLE"
+    assert len(begun) == number
+    # The rung of three, all other trials still running: its two best go on.
+    done = [t for t in begun if t.hyperparameters.values["tuner/bracket"] == 1]
+    for trial in done:
+        score = trial.hyperparameters.values["x"]
+        oracle.update_trial(trial.trial_id, {"default_objective": score})
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+    if has_workers:
+        following = oracle.create_trial("one more").hyperparameters.values
+        best = min(done, key=lambda t: t.hyperparameters.values["x"])
+        assert following["tuner/trial_id"] == best.trial_id
+        assert following["x"] == best.hyperparameters.values["x"]
 
 
 def test_weights_that_a_later_rung_needs_outlive_a_search_that_was_cut_short(
