@@ -17,6 +17,7 @@ from keras_tricks.schedules import arguments
 from keras_tricks.tuners import confirmation
 from keras_tricks.tuners import cross_validation
 from keras_tricks.tuners import narrowing
+from keras_tricks.tuners import project
 from keras_tricks.tuners import records
 from keras_tricks.tuners import reruns as rerunning
 from keras_tricks.tuners import seeds
@@ -178,10 +179,29 @@ class CoarseToFine:
         self.overwrite = overwrite
         self.tuner_arguments = tuner_arguments
         self.rounds_run: list[Round] = []
+        self._identity = project.Identity(
+            None,
+            self.seed,
+            None,
+            project.kind_of(self),
+            project.arguments_of(self, {}),
+        )
+        self._check_project()
+
+    def _check_project(self) -> None:
+        """Refuses a folder in which rounds were decided on in another way."""
+        folder = self.directory / self.project_name
+        saved = None if self.overwrite else project.Identity.read(folder)
+        differences = [] if saved is None else saved.differences(self._identity)
+        if differences and any(folder.glob(f"round_*/trial_*/{records.RECORD_FILE}")):
+            raise project.refusal(folder, differences)
 
     def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         """Runs the rounds that are left; arguments as of a tuner's `search`."""
         self.rounds_run = []
+        folder = self.directory / self.project_name
+        folder.mkdir(parents=True, exist_ok=True)
+        self._identity.write(folder)
         space = self.hyperparameters
         for number in range(1, self.rounds + 1):
             is_cheap = number == 1 and bool(self.subset or self.first_round)

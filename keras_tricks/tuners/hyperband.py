@@ -219,6 +219,13 @@ class HyperbandOracle(oracles.OracleMixin, _Brackets):
     # A rung waits for the one below.
     looks_at_scores = False
     continues_trials = True
+    hyperband_iterations: float
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores what was saved, but for the number of iterations: it may grow."""
+        iterations = self.hyperband_iterations
+        super().set_state(state)
+        self.hyperband_iterations = iterations
 
     def drop_checkpoints(self) -> None:
         """Deletes weights once no trial can be promoted any more."""

@@ -1,4 +1,4 @@
-"""What a search is: its objective, its seed and its space, kept beside its trials.
+"""What a search is, kept beside its trials: kind, objective, seed, space, arguments.
 
 `search.json` is written when the first search of a project begins. Whoever resumes the
 project is compared with it, so that no leaderboard mixes two searches.
@@ -7,14 +7,44 @@ project is compared with it, so that no leaderboard mixes two searches.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import warnings
 from pathlib import Path
 from typing import Any
 
+import keras
+import numpy as np
+
 from keras_tricks.tuners import store
 
 SEARCH_FILE = "search.json"
+
+# What becomes of a constructor's argument that is another one when a search is resumed.
+# The scores of before would be those of another search:
+REFUSED = frozenset(
+    {
+        *("allow_new_entries", "tune_new_entries", "executions_per_trial"),
+        *("optimizer", "loss", "metrics", "splits", "groups", "preprocess"),
+        *("num_initial_points", "alpha", "beta", "max_epochs", "factor", "sequence"),
+        # Of `CoarseToFine`, whose rounds follow from each other.
+        *("tuner", "trials_per_round", "quantile", "importance_threshold", "limits"),
+        *("subset", "first_round", "agreement_trials"),
+    }
+)
+# It holds from now on, or is no part of what is searched:
+TAKEN = frozenset(
+    {
+        *("max_trials", "hyperband_iterations", "rounds", "reruns"),
+        *("max_retries_per_trial", "max_consecutive_failed_trials"),
+        *("max_model_size", "parameter_budget", "sampler", "pruner", "lease_seconds"),
+        *("keep_checkpoints", "packed_trials", "reuse_programs", "logger", "tuner_id"),
+        *("distribution_strategy", "overwrite"),
+    }
+)
+# These are compared in ways of their own, or say which project it is.
+COMPARED = frozenset({"hypermodel", "hyperparameters", "objective", "seed"})
+PLACES = frozenset({"directory", "project_name", "storage", "study_name"})
 
 # A hyperparameter's class and configuration, under its name. One name may stand for
 # several, under different conditions.
@@ -30,11 +60,15 @@ class Identity:
         seed: Of the search. None: whatever the project has.
         space: The hyperparameters that are known before the first trial. None: not
             known, as in a project of KerasTuner's own tuners.
+        kind: The tuner, by its class in this package; None: not known.
+        arguments: Those of its constructor that are `REFUSED`; see `arguments_of`.
     """
 
     objective: list[list[str]] | None
     seed: int | None
     space: Space | None
+    kind: str | None = None
+    arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         store.write_json(folder / SEARCH_FILE, dataclasses.asdict(self))
@@ -57,6 +91,8 @@ class Identity:
     def differences(self, now: Identity) -> list[str]:
         """Returns one line for each difference, seen from what was saved."""
         lines = []
+        if None not in (self.kind, now.kind) and self.kind != now.kind:
+            lines.append(f"kind of search: saved {self.kind}, now {now.kind}")
         if self.objective is not None and self.objective != now.objective:
             lines.append(
                 f"objective: saved {_objective_text(self.objective)}, "
@@ -66,7 +102,66 @@ class Identity:
             lines.append(f"seed: saved {self.seed}, now {now.seed}")
         if self.space is not None and now.space is not None:
             lines += space_differences(self.space, now.space)
+        lines += [
+            f"{name}: saved {saved!r}, now {now.arguments[name]!r}"
+            for name, saved in self.arguments.items()
+            if name in now.arguments and now.arguments[name] != saved
+        ]
         return lines
+
+
+def kind_of(tuner: Any) -> str | None:
+    """Returns the class of this package that a tuner is, or is derived from."""
+    package = __name__.partition(".")[0]
+    for cls in type(tuner).__mro__:
+        if cls.__module__.partition(".")[0] == package:
+            return cls.__name__
+    return None
+
+
+def arguments_of(oracle: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """Returns the `REFUSED` arguments of a tuner, as JSON has them.
+
+    Args:
+        oracle: The tuner's oracle, whose attributes are called as the arguments.
+        given: The arguments that the tuner keeps itself.
+    """
+    found = {name: vars(oracle)[name] for name in REFUSED & vars(oracle).keys()}
+    found |= {name: given[name] for name in REFUSED & given.keys()}
+    return {name: _as_json(value) for name, value in sorted(found.items())}
+
+
+def _as_json(value: Any) -> Any:
+    """Returns what is equal for equal values, in any process, and can be written."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, keras.optimizers.Optimizer | keras.Loss | keras.Metric):
+        return json.loads(json.dumps(keras.saving.serialize_keras_object(value)))
+    if isinstance(value, dict):
+        return {str(key): _as_json(each) for key, each in value.items()}
+    if hasattr(value, "dtype") or _holds_arrays(value):
+        arrays = [np.asarray(each) for each in keras.tree.flatten(value)]
+        digest = hashlib.sha256()
+        for array in arrays:
+            digest.update(repr((array.dtype.str, array.shape)).encode())
+            digest.update(repr(array.tolist()).encode())
+        return f"{len(arrays)} arrays, SHA-256 {digest.hexdigest()[:12]}"
+    if isinstance(value, list | tuple):
+        return [_as_json(each) for each in value]
+    name = getattr(value, "__qualname__", None)
+    if name is not None:
+        return f"{value.__module__}.{name}"
+    text = repr(value)
+    # By its address an object is another one in each process.
+    return type(value).__qualname__ if " at 0x" in text else text
+
+
+def _holds_arrays(value: Any) -> bool:
+    return isinstance(value, list | tuple) and any(
+        hasattr(each, "dtype") for each in keras.tree.flatten(value)
+    )
 
 
 def objective_of(objective: Any) -> list[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ class Resuming(keras_tuner_hooks.TunerHooks):
     project_dir: str
     own_oracle: Any
     _identity: project.Identity | None
+    # Those that may not change; see `project.arguments_of`.
+    _arguments: dict[str, Any]
     # Whether the folder holds another search, without a trial that ended.
     _is_fresh: bool
     _objective_is_proven: bool
@@ -35,10 +38,7 @@ class Resuming(keras_tuner_hooks.TunerHooks):
             self._is_fresh = False
         store.remove_temporary_files(folder)
         if self._identity is not None:
-            now = project.Identity(
-                self._identity.objective, oracle.seed, self._identity.space
-            )
-            now.write(folder)
+            dataclasses.replace(self._identity, seed=oracle.seed).write(folder)
         self._objective_is_proven = any(
             trial.status == "COMPLETED" for trial in oracle.trials.values()
         )
@@ -53,6 +53,8 @@ class Resuming(keras_tuner_hooks.TunerHooks):
             project.objective_of(oracle.objective),
             oracle.given_seed,
             project.space_of(oracle.get_space()),
+            project.kind_of(self),
+            self._arguments,
         )
         self._identity = now
         if not (folder / "oracle.json").exists() and not any(folder.glob("trial_*")):

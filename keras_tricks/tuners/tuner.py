@@ -95,6 +95,17 @@ class TunerMixin(Results, Resuming, OneTrial):
         oracle.keep_checkpoints = keep_checkpoints
         if isinstance(oracle, keras_tuner.oracles.HyperbandOracle):
             oracle.continues_trials = True
+        self._arguments = project.arguments_of(
+            oracle,
+            {
+                "executions_per_trial": 1,
+                **dict.fromkeys(("optimizer", "loss", "metrics")),
+                **kwargs,
+                "splits": splits,
+                "groups": groups,
+                "preprocess": preprocess,
+            },
+        )
         # In a worker process KerasTuner puts a proxy in its place, without the seed.
         self.own_oracle = oracle
         self.running_trial: RunningTrial | None = None

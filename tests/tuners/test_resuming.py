@@ -1,0 +1,232 @@
+"""What becomes of each argument of each tuner when its search is resumed."""
+
+import inspect
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+from sklearn.model_selection import KFold
+
+from keras_tricks import tuners
+from keras_tricks.tuners import project
+from keras_tricks.tuners.tuner import TunerMixin
+from tests.tuners import toys
+
+TUNERS = {
+    name: getattr(tuners, name)
+    for name in (
+        *("RandomSearch", "BayesianOptimization", "GridSearch", "Hyperband"),
+        *("QuasiRandomSearch", "OptunaSearch"),
+    )
+}
+SPACE = keras_tuner.HyperParameters()
+for each in "wxyz":
+    SPACE.Float(each, 0.0, 1.0)
+
+
+def doubled(training):
+    return lambda examples: 2 * examples
+
+
+def halved(training):
+    return lambda examples: examples / 2
+
+
+# Argument -> a value, another one, and what else is needed.
+REFUSED = {
+    "allow_new_entries": (True, False, {"hyperparameters": SPACE}),
+    "tune_new_entries": (True, False, {"hyperparameters": SPACE}),
+    "executions_per_trial": (1, 2, {}),
+    "optimizer": ("sgd", keras.optimizers.SGD(0.5), {}),
+    "loss": ("mse", keras.losses.Huber(0.5), {}),
+    "metrics": (["mae"], ["mse"], {}),
+    "splits": (KFold(2), KFold(3), {}),
+    "groups": ([0, 1] * 32, [0, 0, 1, 1] * 16, {"splits": KFold(2)}),
+    "preprocess": (doubled, halved, {"splits": KFold(2)}),
+    "num_initial_points": (3, 4, {}),
+    "alpha": (1e-4, 1e-3, {}),
+    "beta": (2.6, 1.0, {}),
+    "max_epochs": (9, 27, {}),
+    "factor": (3, 2, {}),
+    "sequence": ("sobol", "halton", {}),
+}
+# The same, and where the new value is in force.
+TAKEN = {
+    "max_trials": (1, 3, lambda tuner: tuner.oracle.max_trials),
+    "hyperband_iterations": (1, 3, lambda tuner: tuner.oracle.hyperband_iterations),
+    "max_retries_per_trial": (0, 2, lambda tuner: tuner.oracle.max_retries_per_trial),
+    "max_consecutive_failed_trials": (
+        3,
+        5,
+        lambda tuner: tuner.oracle.max_consecutive_failed_trials,
+    ),
+    "max_model_size": (None, 10, lambda tuner: tuner.max_model_size),
+    "parameter_budget": (None, 0.5, lambda tuner: tuner.parameter_budget),
+    "sampler": ("tpe", "qmc", lambda tuner: tuner.oracle.sampler),
+    "pruner": (None, "median", lambda tuner: tuner.oracle.pruner and "median"),
+    "lease_seconds": (60.0, 30.0, lambda tuner: tuner.oracle.lease_seconds),
+    "keep_checkpoints": (3, 1, lambda tuner: tuner.keep_checkpoints),
+    "packed_trials": (None, 4, lambda tuner: tuner.packed_trials),
+    "reuse_programs": (True, False, lambda tuner: tuner.reuse_programs),
+    "tuner_id": ("one", "two", lambda tuner: tuner.tuner_id),
+}
+
+
+def arguments_of(tuner_class):
+    """All that its constructor takes, by itself or for the classes above it."""
+    names = set()
+    for constructor in (tuner_class, TunerMixin, keras_tuner.Tuner):
+        for name, parameter in inspect.signature(constructor).parameters.items():
+            if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+                names.add(name)
+    return names - {"oracle"}
+
+
+@pytest.mark.parametrize("name", [*TUNERS, "CoarseToFine"])
+def test_each_argument_has_its_place_in_the_table(name):
+    tuner_class = {**TUNERS, "CoarseToFine": tuners.CoarseToFine}[name]
+    tables = project.REFUSED, project.TAKEN, project.COMPARED, project.PLACES
+    for argument in arguments_of(tuner_class):
+        assert sum(argument in table for table in tables) == 1, argument
+    assert not project.REFUSED - REFUSED.keys() - COARSE.keys()
+
+
+def begun(tuner_class, folder, **arguments):
+    """A search with a trial that ended."""
+    tuner = tuner_of(tuner_class, folder, **arguments)
+    data = toys.toy_data()
+    tuner.search(data["x"], data["y"], verbose=0)
+    return tuner
+
+
+def tuner_of(tuner_class, folder, **arguments):
+    hypermodel = toys.Scored(float)
+    given = {"max_trials": 1, "seed": 0, "directory": folder, **arguments}
+    return tuner_class(hypermodel, **given)
+
+
+def cases(table):
+    """What all tuners share is seen at two, the rest where it belongs."""
+    common = set.intersection(*map(arguments_of, TUNERS.values()))
+    return [
+        (name, argument)
+        for name, tuner_class in TUNERS.items()
+        for argument in table
+        if argument in arguments_of(tuner_class)
+        and (argument not in common or name in ("RandomSearch", "OptunaSearch"))
+    ]
+
+
+@pytest.mark.parametrize(("name", "argument"), cases(REFUSED))
+def test_what_would_be_another_search_is_refused(tmp_path, name, argument):
+    tuner_class = TUNERS[name]
+    value, other, besides = REFUSED[argument]
+    begun(tuner_class, tmp_path, **besides, **{argument: value})
+    with pytest.raises(ValueError, match=rf"\n  {argument}: saved .*, now "):
+        tuner_of(tuner_class, tmp_path, **besides, **{argument: other})
+    again = tuner_of(tuner_class, tmp_path, **besides, **{argument: value})
+    assert len(again.leaderboard()) == 1
+    fresh = tuner_of(
+        tuner_class, tmp_path, overwrite=True, **besides, **{argument: other}
+    )
+    assert len(fresh.leaderboard()) == 0
+
+
+@pytest.mark.parametrize(("name", "argument"), cases(TAKEN))
+def test_what_may_change_is_in_force_at_once(tmp_path, name, argument):
+    tuner_class = TUNERS[name]
+    value, other, in_force = TAKEN[argument]
+    begun(tuner_class, tmp_path, **{argument: value})
+    resumed = tuner_of(tuner_class, tmp_path, **{argument: other})
+    assert len(resumed.leaderboard()) == 1
+    assert in_force(resumed) == other
+
+
+def test_hyperband_goes_on_with_more_iterations(tmp_path):
+    """Where KerasTuner's own state would end it at once."""
+    arguments = {"max_epochs": 2, "factor": 2, "max_trials": None}
+    tuner = begun(Known, tmp_path, **arguments)
+    number = len(tuner.leaderboard())
+    more = begun(Known, tmp_path, hyperband_iterations=2, **arguments)
+    assert len(more.leaderboard()) == 2 * number
+
+
+class Known(tuners.Hyperband):
+    """Trains nothing."""
+
+    def run_trial(self, trial, *args, **kwargs):
+        return trial.hyperparameters.get("x")
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [*zip(TUNERS, [*TUNERS][1:]), ("OptunaSearch", "RandomSearch")],
+)
+def test_another_kind_of_search_is_refused(tmp_path, name, other):
+    begun(TUNERS[name], tmp_path)
+    message = f"kind of search: saved {name}, now {other}"
+    with pytest.raises(ValueError, match=message):
+        tuner_of(TUNERS[other], tmp_path)
+
+
+def test_a_subclass_goes_on_with_the_search_of_its_base(tmp_path):
+    class Own(tuners.RandomSearch):
+        pass
+
+    begun(tuners.RandomSearch, tmp_path)
+    assert len(tuner_of(Own, tmp_path).leaderboard()) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "other"),
+    [
+        (3, 4),
+        (KFold(3, shuffle=True, random_state=0), KFold(3)),
+        (
+            [(np.arange(32), np.arange(32, 64))],
+            [(np.arange(30), np.arange(30, 64))],
+        ),
+    ],
+    ids=["number", "splitter", "indices"],
+)
+def test_folds_are_compared_in_each_form(tmp_path, value, other):
+    begun(tuners.RandomSearch, tmp_path, splits=value)
+    assert len(tuner_of(tuners.RandomSearch, tmp_path, splits=value).leaderboard()) == 1
+    with pytest.raises(ValueError, match="\n  splits: saved"):
+        tuner_of(tuners.RandomSearch, tmp_path, splits=other)
+
+
+COARSE = {
+    "tuner": (tuners.RandomSearch, tuners.QuasiRandomSearch),
+    "trials_per_round": (3, 4),
+    "quantile": (0.25, 0.5),
+    "importance_threshold": (0.05, 0.1),
+    "limits": ({"x": (0, 2)}, {"x": (0, 3)}),
+    "subset": (None, 0.5),
+    "first_round": ({"epochs": 1}, {"epochs": 2}),
+    "agreement_trials": (5, 4),
+    "seed": (0, 1),
+}
+
+
+def coarse(folder, **arguments):
+    given = {"rounds": 1, "trials_per_round": 3, "seed": 0, **arguments}
+    return tuners.CoarseToFine(toys.Scored(float), directory=folder, **given)
+
+
+@pytest.mark.parametrize("argument", COARSE)
+def test_rounds_that_were_decided_otherwise_are_refused(tmp_path, argument):
+    value, other = COARSE[argument]
+    besides = {"first_round": {"epochs": 1}} if argument == "subset" else {}
+    coarse(tmp_path, **{**besides, argument: value}).search(verbose=0)
+    with pytest.raises(ValueError, match=rf"\n  {argument}: saved .*, now "):
+        coarse(tmp_path, **{**besides, argument: other})
+    coarse(tmp_path, **{**besides, argument: value}).search(verbose=0)
+
+
+def test_more_rounds_follow_those_that_were_run(tmp_path):
+    coarse(tmp_path).search(verbose=0)
+    more = coarse(tmp_path, rounds=2, reruns=2)
+    more.search(verbose=0)
+    assert len(more.rounds_run) == 2
