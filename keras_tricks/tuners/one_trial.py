@@ -285,6 +285,7 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
             return record
         metrics = self.oracle.get_trial(trial.trial_id).metrics
         record.score = float(metrics.get_best_value(objective.name))
+        record.objectives = records.values_of(metrics, objective)
         record.score_deviation = records.deviation(record.executions)
         if scores.is_feasible(record.score):
             record.status = records.COMPLETED

@@ -15,6 +15,7 @@ from keras_tricks.tuners import optuna_space
 from keras_tricks.tuners import optuna_trials
 from keras_tricks.tuners import points
 from keras_tricks.tuners import quasi_random
+from keras_tricks.tuners import records
 from keras_tricks.tuners import scores
 from keras_tricks.tuners.optuna_extra import optuna
 from keras_tricks.tuners.optuna_extra import quiet
@@ -53,6 +54,12 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
     ):
         super().__init__(**kwargs)
         self.sampler = optuna_samplers.checked_sampler(sampler)
+        # Of a list of objectives, each by itself.
+        self.directions = records.several(self.objective) or {
+            self.objective.name: self.objective.direction
+        }
+        if len(self.directions) > 1:
+            _check_several(sampler, pruner)
         self.looks_at_scores = self.sampler != "qmc"
         self.pruner = optuna_samplers.made_pruner(pruner)
         self.storage = storage
@@ -78,32 +85,39 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
             isinstance(storage, str) and "://" not in storage
         ):
             storage = journal.journal_storage(storage)
-        direction = "maximize" if self.objective.direction == "max" else "minimize"
+        directions = [
+            "maximize" if direction == "max" else "minimize"
+            for direction in self.directions.values()
+        ]
         name = self.study_name or folder.name
         with quiet():
             storage = optuna().storages.get_storage(storage)
             self.study = optuna().create_study(
                 storage=storage,
                 study_name=name,
-                direction=direction,
+                directions=directions,
                 # Suggestions are made beside the study: see `optuna_samplers`.
                 sampler=optuna().samplers.RandomSampler(),
                 pruner=self.pruner,
                 load_if_exists=True,
             )
-        self._check("direction", self.study.direction.name.lower(), direction)
+        self._check("direction", self._saved_directions(), directions)
         objective = self.study.user_attrs.get("objective")
+        own_objective = " + ".join(self.directions)
         if objective is None:
-            self.study.set_user_attr("objective", self.objective.name)
+            self.study.set_user_attr("objective", own_objective)
             self.study.set_user_attr("seed", self.seed)
         else:
-            self._check("objective", objective, self.objective.name)
+            self._check("objective", objective, own_objective)
         seed = self.study.user_attrs["seed"]
         if self.given_seed is not None:
             self._check("seed", seed, self.given_seed)
         self.seed = seed
         self.shared = optuna_trials.StudyTrials(self.study, storage, self.lease_seconds)
         self._synchronize()
+
+    def _saved_directions(self) -> list[str]:
+        return [direction.name.lower() for direction in self.study.directions]
 
     def _check(self, what: str, saved: Any, now: Any) -> None:
         if saved != now:
@@ -185,10 +199,11 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
         if trial.status == "COMPLETED":
             own = self.trials[trial.trial_id]
             score = float(own.metrics.get_best_value(self.objective.name))
+            values = records.values_of(own.metrics, self.objective)
             pruned = self.pruned_after(trial.trial_id) is not None
             state = "PRUNED" if pruned else "COMPLETE"
-            attributes = {"settings": settings, "score": score}
-            shared.finish(entry, state, score, attributes)
+            attributes = {"settings": settings, "score": score, "objectives": values}
+            shared.finish(entry, state, [*values.values()] or [score], attributes)
         else:
             attributes = {"settings": settings, "error": trial.message or ""}
             shared.finish(entry, "FAIL", None, attributes)
@@ -265,7 +280,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
                 return None
             return settings, *optuna_space.encode(space, settings), None
         history = optuna_samplers.failures_as_worst(
-            [attempt.entry for attempt in attempts], self.study.direction.name.lower()
+            [attempt.entry for attempt in attempts], self._saved_directions()
         )
         for settings, entry in optuna_samplers.suggestions(
             self.sampler, space, self.study, history, self.seed, trial_id
@@ -304,9 +319,12 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
             trial.status = "FAILED"
             if scores.is_feasible(score):
                 trial.status, trial.score = "COMPLETED", score
-                name = self.objective.name
-                trial.metrics.register(name, direction=self.objective.direction)
-                trial.metrics.update(name, score)
+                several = attributes.get("objectives", {})
+                found = {self.objective.name: score, **several}
+                for name, value in found.items():
+                    way = self.directions.get(name, self.objective.direction)
+                    trial.metrics.register(name, direction=way)
+                    trial.metrics.update(name, value)
         return trial
 
     def _new_trial(
@@ -321,6 +339,25 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Unused: a trial's ID and settings come from the study together."""
         raise NotImplementedError
+
+
+def _check_several(sampler: Any, pruner: Any) -> None:
+    """Refuses what knows one objective only.
+
+    Raises:
+        ValueError: If the sampler or the pruner does.
+    """
+    names = optuna_samplers.OF_SEVERAL
+    if isinstance(sampler, str) and sampler not in names:
+        raise ValueError(
+            f"`sampler` must be one of {names}, or an Optuna sampler, where "
+            f"`objective` is a list. Received: sampler={sampler!r}"
+        )
+    if pruner is not None:
+        raise ValueError(
+            "`pruner` must be None where `objective` is a list: Optuna prunes by one "
+            f"objective. Received: pruner={pruner!r}"
+        )
 
 
 def _agrees(trial: Any, attempt: optuna_trials.Attempt) -> bool:

@@ -14,7 +14,11 @@ from keras_tricks.tuners.optuna_extra import quiet
 from keras_tricks.tuners.optuna_extra import require
 from keras_tricks.tuners.optuna_space import suggest
 
-SAMPLERS = ("tpe", "gp", "cmaes", "qmc")
+SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "nsga2")
+# Of NSGA-II. Optuna's 50 would be random points in most searches of networks.
+POPULATION = 20
+# Optuna's others know one objective.
+OF_SEVERAL = ("tpe", "qmc", "nsga2")
 PRUNERS = ("median", "hyperband")
 
 
@@ -66,6 +70,8 @@ def seeded(sampler: Any, seed: int) -> Any:
         if sampler == "tpe":
             # The trials that run elsewhere are not suggested a second time.
             return samplers.TPESampler(seed=seed, constant_liar=True)
+        if sampler == "nsga2":
+            return samplers.NSGAIISampler(population_size=POPULATION, seed=seed)
         if sampler == "gp":
             return samplers.GPSampler(seed=seed)
         if sampler == "cmaes":
@@ -75,28 +81,31 @@ def seeded(sampler: Any, seed: int) -> Any:
     return own
 
 
-def failures_as_worst(history: list[Any], direction: str) -> list[Any]:
-    """Returns entries in which those that failed have the worst score of the others.
+def failures_as_worst(history: list[Any], directions: list[str]) -> list[Any]:
+    """Returns entries in which those that failed have the worst scores of the others.
 
     Optuna's samplers pass over failed trials. A Gaussian process then knows nothing of
     a region that diverges, and suggests it again and again.
 
     Args:
         history: The entries. One without a score to compare with stays as it is.
-        direction: `"minimize"` or `"maximize"`.
+        directions: `"minimize"` or `"maximize"`, for each objective.
     """
     states = optuna().trial.TrialState
-    scores = [entry.value for entry in history if entry.state == states.COMPLETE]
+    scores = [entry.values for entry in history if entry.state == states.COMPLETE]
     if not scores:
         return history
-    worst = max(scores) if direction == "minimize" else min(scores)
+    worst = [
+        max(found) if direction == "minimize" else min(found)
+        for direction, found in zip(directions, zip(*scores, strict=True), strict=True)
+    ]
 
     def judged(entry: Any) -> Any:
         if entry.state != states.FAIL:
             return entry
         return optuna().trial.create_trial(
             state=states.COMPLETE,
-            value=worst,
+            values=worst,
             params=entry.params,
             distributions=entry.distributions,
             system_attrs=entry.system_attrs,
@@ -113,7 +122,7 @@ def suggestion(
     Args:
         sampler: An Optuna sampler.
         space: The hyperparameters.
-        study: The study, for its name, direction and pruner.
+        study: The study, for its name, directions and pruner.
         history: The entries that the sampler shall see.
 
     Returns:
@@ -123,7 +132,7 @@ def suggestion(
         # In memory, so that a killed process leaves no half of a suggestion.
         scratch = optuna().create_study(
             study_name=study.study_name,
-            direction=study.direction,
+            directions=study.directions,
             sampler=sampler,
             pruner=study.pruner,
         )

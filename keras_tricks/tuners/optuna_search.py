@@ -47,6 +47,10 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
     score that it had so far; in the leaderboard's records its `error` says that it was
     pruned, and Optuna lists it as pruned.
 
+    **Several objectives.** For a list of objectives the study has a direction for each,
+    and the sampler looks for trials that no other beats in all of them:
+    `pareto_front()` returns these. The leaderboard and `get_best_models` go by the sum.
+
     Infinite and NaN scores are told as failed, never as values; to the sampler, trials
     without a score count as those with the worst one so far, so that it learns where
     not to go. Settings that a trial
@@ -58,8 +62,10 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
         objective: See `RandomSearch`.
         max_trials: Trials to run at most, in all processes together.
         sampler: `"tpe"`, `"gp"` (needs torch), `"cmaes"` (needs cmaes), `"qmc"` (the
-            points of `QuasiRandomSearch`), or an Optuna sampler.
-        pruner: None, `"median"`, `"hyperband"`, or an Optuna pruner.
+            points of `QuasiRandomSearch`), `"nsga2"` (with a population of 20), or an
+            Optuna sampler. For a list of objectives `"gp"` and `"cmaes"` are refused.
+        pruner: None, `"median"`, `"hyperband"`, or an Optuna pruner. None for a list of
+            objectives.
         storage: None for a file in the project's folder; the path of such a file, on a
             disk that all processes see; the URL of a database, for instance
             `"postgresql://user@host/name"`; or an Optuna storage. A path is a file in
@@ -78,9 +84,10 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
     Raises:
         ImportError: If Optuna, or what it needs for the sampler, is not installed.
         TypeError: See `RandomSearch`.
-        ValueError: If `sampler`, `pruner` or `lease_seconds` is not as above, if the
-            study has another objective or seed, or if `overwrite` would delete a study
-            that others may share. See also `RandomSearch`.
+        ValueError: If `sampler`, `pruner` or `lease_seconds` is not as above, or does
+            not suit several objectives, if the study has another objective or seed, or
+            if `overwrite` would delete a study that others may share. See also
+            `RandomSearch`.
 
     Example:
 

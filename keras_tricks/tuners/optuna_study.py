@@ -23,10 +23,10 @@ def to_optuna_study(
 
     For `optuna.importance`, `optuna.visualization` and optuna-dashboard. The names and
     ranges are those of the table in `optuna_space`. Each trial that has ended is one of
-    the study's, with its score, the objective's curve of the first execution (step 0 is
-    the first epoch), and its ID, parameters and seconds as user attributes. Infeasible
-    and failed trials are failed ones, without a value; what was their error is a user
-    attribute.
+    the study's, with its score (each of a list of objectives), the objective's curve of
+    the first execution (step 0 is the first epoch), and its ID, parameters and seconds
+    as user attributes. Infeasible and failed trials are failed ones, without a value;
+    what was their error is a user attribute.
 
     Needs the extra `keras_tricks[optuna]`.
 
@@ -61,11 +61,15 @@ def to_optuna_study(
     """
     module = optuna_module()
     objective = tuner.oracle.objective
-    direction = "maximize" if objective.direction == "max" else "minimize"
+    ways = records.several(objective) or {objective.name: objective.direction}
     space = tuner.oracle.get_space().space
     with quiet():
         study = module.create_study(
-            storage=storage, study_name=study_name, direction=direction
+            storage=storage,
+            study_name=study_name,
+            directions=[
+                "maximize" if w == "max" else "minimize" for w in ways.values()
+            ],
         )
         study.add_trials([_entry(record, space, module) for record in tuner._records()])
     return study
@@ -82,11 +86,12 @@ def _entry(record: records.TrialRecord, space: list[Any], module: Any) -> Any:
         "error": record.error,
     }
     curves = record.executions[0].curves if record.executions else {}
+    scores: list[Any] = [*record.objectives.values()] or [record.score]
     curve = curves.get(record.objective, [])
     states = module.trial.TrialState
     entry = module.trial.create_trial(
         state=states.COMPLETE if completed else states.FAIL,
-        value=record.score if completed else None,
+        values=scores if completed else None,
         params=params,
         distributions=distributions,
         user_attrs={

@@ -173,9 +173,13 @@ class StudyTrials:
         return time.monotonic() - seen[1] > self.lease_seconds
 
     def finish(
-        self, entry: Any, state: str, value: float | None, attributes: dict[str, Any]
+        self,
+        entry: Any,
+        state: str,
+        values: list[float] | None,
+        attributes: dict[str, Any],
     ) -> None:
-        """Tells the study the end of an attempt.
+        """Tells the study the end of an attempt, with the value of each objective.
 
         Raises:
             Superseded: If another attempt has taken its place.
@@ -187,7 +191,7 @@ class StudyTrials:
                 self.set_attribute(entry.number, name, content)
             with quiet():
                 # A pruned trial has the last value that it reported.
-                told = value if state == "COMPLETE" else None
+                told = values if state == "COMPLETE" else None
                 self.study.tell(entry.number, told, state=states[state])
         except (RuntimeError, ValueError) as error:
             if self._entry(entry.number).state.is_finished():

@@ -71,6 +71,7 @@ class TrialRecord:
         objective: The name of the score.
         direction: `"min"` or `"max"`.
         score: The objective at the best epoch, its mean over the executions.
+        objectives: Where the objective is a list, the value of each at that epoch.
         score_deviation: The standard deviation of the executions' scores (with n - 1);
             None for a single one.
         best_epoch: That epoch, counted from 1; the mean over the executions, rounded
@@ -96,6 +97,7 @@ class TrialRecord:
     objective: str
     direction: str
     score: float | None = None
+    objectives: dict[str, float] = dataclasses.field(default_factory=dict)
     score_deviation: float | None = None
     best_epoch: int | None = None
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -138,10 +140,30 @@ class TrialRecord:
             objective=objective.name,
             direction=objective.direction,
             score=trial.score,
+            objectives=values_of(trial.metrics, objective),
             settings=active_settings(trial.hyperparameters),
             error=error_in(trial.message),
             traceback=trial.message,
         )
+
+
+def several(objective: Any) -> dict[str, str]:
+    """Returns the names and directions of a list of objectives; none for a single."""
+    return getattr(objective, "name_to_direction", {})
+
+
+def values_of(metrics: Any, objective: Any) -> dict[str, float]:
+    """Returns the value of each of several objectives, of those that are known.
+
+    Args:
+        metrics: KerasTuner's, of a trial.
+        objective: The search's.
+    """
+    return {
+        name: float(metrics.get_best_value(name))
+        for name in several(objective)
+        if metrics.exists(name)
+    }
 
 
 def as_number(value: Any) -> Any:
@@ -284,7 +306,7 @@ def leaderboard(
     ]
     has_deviation = any(record.score_deviation is not None for record in records)
     fixed = [
-        *("rank", "trial_id", objective.name),
+        *("rank", "trial_id", objective.name, *several(objective)),
         *(["deviation"] if has_deviation else []),
         *("best_epoch", "parameters", "seconds", "status", *notes),
     ]
@@ -299,6 +321,7 @@ def leaderboard(
             "rank": rank if record.status == COMPLETED else None,
             "trial_id": record.trial_id,
             objective.name: record.score,
+            **{name: record.objectives.get(name) for name in several(objective)},
             "best_epoch": record.best_epoch,
             "parameters": record.parameters,
             "seconds": record.seconds,
@@ -310,8 +333,8 @@ def leaderboard(
         row.update((columns[name], value) for name, value in record.settings.items())
         rows.append(row)
     table = pd.DataFrame(rows, columns=[*fixed, *columns.values()])
-    table[objective.name] = table[objective.name].astype("float64")
-    for name in ("seconds", *(["deviation"] if has_deviation else [])):
+    numbers = [objective.name, *several(objective), "seconds"]
+    for name in (*numbers, *(["deviation"] if has_deviation else [])):
         table[name] = table[name].astype("float64")
     for name in ("rank", "best_epoch", "parameters"):
         table[name] = table[name].astype("Int64")

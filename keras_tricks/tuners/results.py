@@ -108,7 +108,8 @@ class Results(keras_tuner_hooks.TunerHooks):
 
         Returns:
             A DataFrame with the columns `rank` (from 1; none without a score),
-            `trial_id`, the score under the objective's name, `best_epoch` (from 1),
+            `trial_id`, the score under the objective's name (of a list of objectives
+            the sum as `multi_objective`, and each by its name), `best_epoch` (from 1),
             `parameters` (trainable ones), `seconds`, `status`, then one column for
             each hyperparameter, empty where it is inactive. Trials whose score is NaN
             or infinite (`INFEASIBLE`) and trials that raised an error (`FAILED`) stand
@@ -124,6 +125,38 @@ class Results(keras_tuner_hooks.TunerHooks):
         if path is not None:
             store.write_text(path, table.to_csv(index=False))
         return table
+
+    def pareto_front(self) -> pd.DataFrame:
+        """Returns the trials that no other one beats in all objectives.
+
+        A trial beats another one if it is as good in each objective, and better in
+        one. For a search whose `objective` is a list.
+
+        Returns:
+            The rows of `leaderboard()` that are left, in their order.
+
+        Raises:
+            ValueError: If there is one objective only.
+
+        Reference:
+            Deb et al., "A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II",
+            2002.
+        """
+        directions = records.several(self.oracle.objective)
+        if not directions:
+            raise ValueError(
+                "`objective` must be a list of objectives for a Pareto front. "
+                f"Received: objective={self.oracle.objective.name!r}"
+            )
+        table = self.leaderboard()
+        table = table[table["status"] == records.COMPLETED]
+        signs = [-1.0 if way == "max" else 1.0 for way in directions.values()]
+        values = table[[*directions]].to_numpy("float64") * signs
+        is_beaten = [
+            bool(((values <= own).all(axis=1) & (values < own).any(axis=1)).any())
+            for own in values
+        ]
+        return table[[not beaten for beaten in is_beaten]].reset_index(drop=True)
 
     def confirm(
         self,

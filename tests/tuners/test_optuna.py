@@ -235,12 +235,12 @@ def test_a_failed_trial_is_shown_to_the_sampler_as_the_worst(direction, worst):
         trial.suggest_float("x", 0.0, 1.0)
         study.tell(trial, value, state=FAIL if value is None else COMPLETE)
     running = study.ask()
-    shown = optuna_samplers.failures_as_worst(study.trials, direction)
+    shown = optuna_samplers.failures_as_worst(study.trials, [direction])
     assert [entry.value for entry in shown] == [1.0, worst, 3.0, None]
     assert [entry.params for entry in shown] == [e.params for e in study.trials]
     assert shown[3].number == running.number
     # Without any score there is no worst one.
-    assert optuna_samplers.failures_as_worst(study.trials[1:2], direction) == [
+    assert optuna_samplers.failures_as_worst(study.trials[1:2], [direction]) == [
         study.trials[1]
     ]
 
@@ -429,7 +429,7 @@ def test_a_study_of_another_search_is_refused_with_the_difference(tmp_path):
     first = joined("first", objective="val_loss", seed=5)
     with pytest.raises(ValueError, match="its seed is 5, that of this one is 6"):
         joined("second", objective="val_loss", seed=6)
-    with pytest.raises(ValueError, match="its direction is 'minimize'"):
+    with pytest.raises(ValueError, match=r"its direction is \['minimize'\]"):
         joined("third", objective="val_accuracy", seed=5)
     with pytest.raises(ValueError, match="its objective is 'val_loss'"):
         joined("fourth", objective="loss", seed=5)

@@ -1,6 +1,7 @@
 """What becomes of each argument of each tuner when its search is resumed."""
 
 import inspect
+import itertools
 
 import keras
 import keras_tuner
@@ -161,7 +162,7 @@ class Known(tuners.Hyperband):
 
 @pytest.mark.parametrize(
     ("name", "other"),
-    [*zip(TUNERS, [*TUNERS][1:]), ("OptunaSearch", "RandomSearch")],
+    [*itertools.pairwise(TUNERS), ("OptunaSearch", "RandomSearch")],
 )
 def test_another_kind_of_search_is_refused(tmp_path, name, other):
     begun(TUNERS[name], tmp_path)
