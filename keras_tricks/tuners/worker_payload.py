@@ -8,6 +8,8 @@ from typing import Any
 import cloudpickle
 import keras
 
+from keras_tricks.tuners.keras_settings import KerasSettings
+
 # What a worker makes itself, or is sent apart.
 _OWN = (
     "oracle",
@@ -21,7 +23,7 @@ _OWN = (
 
 
 def payload(tuner: Any, fit_args: Any, fit_kwargs: Any) -> bytes:
-    """Returns all that a worker needs, pickled.
+    """Returns all that a worker needs, for `content_of`.
 
     Raises:
         TypeError: If something of it cannot be, with its name.
@@ -38,7 +40,9 @@ def payload(tuner: Any, fit_args: Any, fit_kwargs: Any) -> bytes:
         "max_consecutive_failed_trials": oracle.max_consecutive_failed_trials,
     }
     content = {
-        "settings": global_settings(),
+        # The first, so that what follows finds them when it is unpickled.
+        "custom_objects": CustomObjects.now(),
+        "keras_settings": KerasSettings.now(),
         "tuner_class": type(tuner),
         "state": state,
         "leased": leased,
@@ -55,7 +59,7 @@ def payload(tuner: Any, fit_args: Any, fit_kwargs: Any) -> bytes:
         "fit_kwargs": fit_kwargs,
     }
     try:
-        return cloudpickle.dumps(content)
+        return pickle.dumps((tensorflow_settings(), cloudpickle.dumps(content)))
     except Exception as error:
         named = {
             **{f"argument {n} of search": value for n, value in enumerate(fit_args)},
@@ -72,6 +76,20 @@ def payload(tuner: Any, fit_args: Any, fit_kwargs: Any) -> bytes:
         ) from error
 
 
+def content_of(payload: bytes) -> dict[str, Any]:
+    """Returns what `payload` was made of, in a worker, with its settings in force.
+
+    Unpickling imports the modules of the search, which may make tensors: TensorFlow's
+    settings come first. Keras's come last, as they did in a script that imports before
+    it sets something, and whatever the modules set themselves.
+    """
+    settings, pickled = pickle.loads(payload)
+    apply_tensorflow_settings(settings)
+    content = pickle.loads(pickled)
+    content["keras_settings"].apply()
+    return content
+
+
 def _is_picklable(value: Any) -> bool:
     try:
         cloudpickle.dumps(value)
@@ -80,43 +98,60 @@ def _is_picklable(value: Any) -> bool:
     return True
 
 
-def global_settings() -> dict[str, Any]:
-    """Returns what the script may have set for the whole process."""
-    settings: dict[str, Any] = {
-        "floatx": keras.config.floatx(),
-        "epsilon": keras.config.epsilon(),
-        "image_data_format": keras.config.image_data_format(),
-        "dtype_policy": keras.dtype_policies.serialize(keras.config.dtype_policy()),
+def tensorflow_settings() -> dict[str, Any] | None:
+    """Returns what the script may have set in TensorFlow for the whole process."""
+    if keras.config.backend() != "tensorflow":
+        return None
+    import tensorflow as tf
+
+    threading_ = tf.config.threading
+    return {
+        "intra": threading_.get_intra_op_parallelism_threads(),
+        "inter": threading_.get_inter_op_parallelism_threads(),
+        "eagerly": tf.config.functions_run_eagerly(),
+        "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
     }
-    if keras.config.backend() == "tensorflow":
-        import tensorflow as tf
-
-        threading_ = tf.config.threading
-        settings["tensorflow"] = {
-            "intra": threading_.get_intra_op_parallelism_threads(),
-            "inter": threading_.get_inter_op_parallelism_threads(),
-            "eagerly": tf.config.functions_run_eagerly(),
-            "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
-        }
-    return settings
 
 
-def apply_settings(settings: dict[str, Any]) -> None:
-    """Sets in a worker what `global_settings` found in the searching process."""
-    keras.config.set_floatx(settings["floatx"])
-    keras.config.set_epsilon(settings["epsilon"])
-    keras.config.set_image_data_format(settings["image_data_format"])
-    keras.config.set_dtype_policy(
-        keras.dtype_policies.deserialize(settings["dtype_policy"])
-    )
-    if "tensorflow" in settings:
-        import tensorflow as tf
+def apply_tensorflow_settings(settings: dict[str, Any] | None) -> None:
+    """Sets in a worker what `tensorflow_settings` found in the searching process.
 
-        own = settings["tensorflow"]
-        tf.config.threading.set_intra_op_parallelism_threads(own["intra"])
-        tf.config.threading.set_inter_op_parallelism_threads(own["inter"])
-        tf.config.run_functions_eagerly(own["eagerly"])
-        tf.config.experimental.enable_tensor_float_32_execution(own["tf32"])
+    TensorFlow takes some of them only before it has made a tensor.
+    """
+    if settings is None or settings == tensorflow_settings():
+        return
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(settings["intra"])
+    tf.config.threading.set_inter_op_parallelism_threads(settings["inter"])
+    tf.config.run_functions_eagerly(settings["eagerly"])
+    tf.config.experimental.enable_tensor_float_32_execution(settings["tf32"])
+
+
+class CustomObjects:
+    """What the script has registered by `keras.saving`; unpickling registers it again.
+
+    A worker imports the modules that the search needs, and not the script itself.
+    """
+
+    def __init__(self, objects: dict[str, Any]):
+        self._objects = objects
+
+    @classmethod
+    def now(cls) -> CustomObjects:
+        """Returns those registered in this process, of those that can be sent."""
+        objects = keras.saving.get_custom_objects()
+        return cls({n: each for n, each in objects.items() if _is_picklable(each)})
+
+    def __reduce__(self) -> Any:
+        return _registered, (self._objects,)
+
+
+def _registered(objects: dict[str, Any]) -> CustomObjects:
+    known = keras.saving.get_custom_objects()
+    for name, each in objects.items():
+        known.setdefault(name, each)
+    return CustomObjects(objects)
 
 
 def transportable(error: BaseException) -> Any:

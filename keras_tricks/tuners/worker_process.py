@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import queue
 import signal
 import threading
@@ -149,8 +148,7 @@ def main(file_descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     link = _Link(connections.Connection(file_descriptor))
     try:
-        content = pickle.loads(link.receive())
-        worker_payload.apply_settings(content["settings"])
+        content = worker_payload.content_of(link.receive())
         tuner = _leased_tuner(content, link)
         tuner.run_search(content["fit_args"], content["fit_kwargs"])
     except GaveUpError:

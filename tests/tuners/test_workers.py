@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -293,3 +294,95 @@ def test_a_worker_of_a_chief_cannot_delete_the_project(tmp_path, monkeypatch):
     tuner = RandomSearch(Worker(None), directory=tmp_path)
     with pytest.raises(ValueError, match="`workers` must be 1 in a process of KerasT"):
         tuner.search(workers=2)
+
+
+# What strangers' modules do when they are imported, by the modules' names.
+AT_IMPORT = {
+    "makes_tensors": """
+        import tensorflow as tf
+        SCALE = tf.constant(2.0)
+        DATA = tf.data.Dataset.from_tensor_slices(tf.random.uniform((8, 2), seed=1))
+    """,
+    "draws": """
+        import random
+        import keras
+        import numpy as np
+        keras.utils.set_random_seed(7)
+        NUMBER = random.random() + np.random.normal()
+    """,
+    "sets_a_policy": """
+        import keras
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        keras.config.set_epsilon(1e-5)
+    """,
+    "registers": """
+        import keras
+        @keras.saving.register_keras_serializable("stranger")
+        def squared(x):
+            return keras.ops.square(x)
+        @keras.saving.register_keras_serializable("stranger")
+        class Doubled(keras.layers.Layer):
+            def call(self, x):
+                return 2 * x
+    """,
+    "builds_a_model": """
+        import keras
+        BASE = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+        BASE.trainable = False
+    """,
+    "reads_a_file": """
+        import pathlib
+        TEXT = pathlib.Path("numbers.txt").read_text()
+    """,
+}
+SCRIPT = """
+    import sys
+    import keras
+    import numpy as np
+    import tensorflow as tf
+    tf.config.threading.set_intra_op_parallelism_threads(2)
+    import makes_tensors, draws, sets_a_policy, registers, builds_a_model, reads_a_file
+    from keras.saving import get_registered_object as registered
+    from keras_tricks.tuners import RandomSearch
+
+    @keras.saving.register_keras_serializable("main")
+    def own_loss(y, p):
+        return keras.ops.mean(keras.ops.square(y - p)) * 3.0
+
+    def build(hp):
+        units = hp.Int("units", 1, 4)
+        model = keras.Sequential([keras.Input((2,))])
+        model.add(keras.layers.Rescaling(float(makes_tensors.SCALE)))
+        model.add(registers.Doubled())
+        model.add(keras.layers.Dense(units, activation=registered("stranger>squared")))
+        model.add(keras.layers.Dense(len(reads_a_file.TEXT)))
+        model.add(keras.layers.Dense(1))
+        loss = registered("main>own_loss")
+        model.compile(keras.optimizers.SGD(1e-2 + 0 * draws.NUMBER), loss)
+        return model
+
+    if __name__ == "__main__":
+        x = np.stack([*makes_tensors.DATA.as_numpy_iterator()])
+        base = builds_a_model.BASE.get_weights()[0]
+        for workers in (1, 2):
+            tuner = RandomSearch(
+                build, "loss", max_trials=3, seed=0, directory=f"of_{workers}"
+            )
+            tuner.search(x, x.sum(1), epochs=2, verbose=0, workers=workers)
+            tuner.leaderboard(f"{workers}.csv")
+            print(keras.config.dtype_policy().name, keras.config.epsilon())
+"""
+
+
+def test_modules_may_do_at_import_what_they_like(tmp_path):
+    """The scores of both searches are equal; see `AT_IMPORT`."""
+    for name, text in AT_IMPORT.items():
+        (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
+    (tmp_path / "numbers.txt").write_text("123")
+    (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT))
+    done = child_process.run_script(tmp_path / "script.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("mixed_bfloat16 1e-05") == 2
+    alone, lent = (pd.read_csv(tmp_path / f"{n}.csv") for n in (1, 2))
+    assert set(alone["status"]) == {"COMPLETED"}
+    same(alone, lent)
