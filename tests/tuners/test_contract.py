@@ -318,7 +318,11 @@ def test_a_finished_search_is_taken_up_and_not_run_again(tuner_class, searched):
             raise AssertionError("A finished trial was run again.")
 
     tuner = tuner_class(
-        Refusing(), "val_loss", max_trials=3, directory=searched.directory
+        Refusing(),
+        "val_loss",
+        max_trials=3,
+        directory=searched.directory,
+        **toys.EXTRA_ARGUMENTS[tuner_class.__name__],
     )
     tuner.search()
     pd.testing.assert_frame_equal(tuner.leaderboard(), searched.leaderboard())

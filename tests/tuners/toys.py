@@ -17,7 +17,7 @@ EXTRA_ARGUMENTS: dict[str, dict[str, Any]] = {
     "BayesianOptimization": {"num_initial_points": 2},
     "GridSearch": {},
     # The first rung has `EPOCHS` epochs.
-    "Hyperband": {"max_epochs": 2 * 3**3},
+    "Hyperband": {"max_epochs": 2 * 3**2},
     "OptunaSearch": {},
     "QuasiRandomSearch": {},
 }
