@@ -40,6 +40,7 @@ class Kind(NamedTuple):
             models must share a program.
         is_like: A kind that is much like this one and stands for it in the tests;
             `benchmarks/shared_scores.py --kinds` runs all.
+        in_graph: Whether some Keras computes another thing eagerly than in `fit`.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Kind(NamedTuple):
     objective: str
     is_fed: bool
     is_like: str | None
+    in_graph: bool
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         return self.model(hp.Choice("v", list(self.values)))
@@ -98,11 +100,15 @@ def fitted_curves(kind: Kind, value: Any, seed: int) -> dict[str, list[float]]:
     model = kind.model(value)
     arrays, curves = kind.arrays(), {}
     data, validation = (arrays["x"], arrays["y"]), arrays["validation_data"]
+    steps = [model.train_step, model.test_step]
+    if kind.in_graph:
+        # Eagerly is quicker, for so few steps.
+        steps = [tf.function(step, autograph=False) for step in steps]
     for epoch in range(EPOCHS):
         order = epoch_order(0, epoch, NUM_EXAMPLES)
-        logs = _over_batches(model, model.train_step, data, order)
+        logs = _over_batches(model, steps[0], data, order)
         order = np.arange(len(keras.tree.flatten(validation)[0]))
-        tested = _over_batches(model, model.test_step, validation, order)
+        tested = _over_batches(model, steps[1], validation, order)
         logs |= {f"val_{name}": value for name, value in tested.items()}
         for name, value in logs.items():
             curves.setdefault(name, []).append(float(value))
@@ -112,19 +118,12 @@ def fitted_curves(kind: Kind, value: Any, seed: int) -> dict[str, list[float]]:
 def _over_batches(model: keras.Model, step: Any, data: Any, order: Any) -> Any:
     model.reset_metrics()
     logs: Any = {}
-    if len(keras.tree.flatten(data[1])) > 1:
-        # Keras weights the loss of each of several outputs by the length of its batch
-        # only where that is known while a step is traced, which it is not in `fit`.
-        spec = keras.tree.map_structure(
-            lambda a: tf.TensorSpec([None, *a.shape[1:]], a.dtype), data
-        )
-        step = tf.function(step, input_signature=[spec], autograph=False)
     for first in range(0, len(order), BATCH_SIZE):
         rows = order[first : first + BATCH_SIZE]
         batch = keras.tree.map_structure(
             lambda a, rows=rows: tf.constant(a[rows]), data
         )
-        logs = step(batch)  # Not compiled: quicker, for so few steps.
+        logs = step(batch)
     return dict(logs)
 
 
@@ -213,13 +212,16 @@ def kind(
     objective: str = "val_loss",
     is_fed: bool = False,
     is_like: str | None = None,
+    in_graph: bool = False,
 ):
     """Adds a function of a value to the kinds."""
 
     def added(model: Callable[[Any], keras.Model]):
         name = model.__name__
         assert name not in KINDS
-        KINDS[name] = Kind(name, model, values, data, objective, is_fed, is_like)
+        KINDS[name] = Kind(
+            name, model, values, data, objective, is_fed, is_like, in_graph
+        )
         return model
 
     return added
@@ -896,7 +898,8 @@ def rescaling(v):
     return around(keras.layers.Rescaling(v, offset=v / 2))
 
 
-@kind(0.1, 1.0)
+# Keras 3.11 makes integers of its inputs in a graph.
+@kind(0.1, 1.0, in_graph=True)
 def discretization(v):
     layer = keras.layers.Discretization([-v, 0.0, v], output_mode="int")
     cast = keras.layers.Lambda(lambda x: ops.cast(x, "float32"), (3,))

@@ -70,9 +70,9 @@ def assert_same(curves: Any, others: Any) -> None:
 @pytest.mark.parametrize("name", TESTED)
 def test_trials_are_what_fit_makes_of_them(name, tmp_path):
     """And the best one's model, loaded, has the score that the leaderboard tells."""
-    kind = KINDS[name]
+    kind, expected = KINDS[name], fitted(name)
     tuner = differences.searched(tmp_path, kind)
-    assert_same(differences.curves_of(tuner), fitted(name))
+    assert_same(differences.curves_of(tuner), expected)
     (model,) = tuner.get_best_models()
     logs = model.evaluate(
         *kind.arrays()["validation_data"],
@@ -86,8 +86,9 @@ def test_trials_are_what_fit_makes_of_them(name, tmp_path):
 
 @pytest.mark.parametrize("name", TESTED[::2])
 def test_trials_of_a_pack_are_what_fit_makes_of_them(name, tmp_path):
+    expected = fitted(name)
     tuner = differences.searched(tmp_path, KINDS[name], packed_trials=2)
-    assert_same(differences.curves_of(tuner), fitted(name))
+    assert_same(differences.curves_of(tuner), expected)
 
 
 def is_flat(kind: differences.Kind) -> bool:
@@ -97,7 +98,7 @@ def is_flat(kind: differences.Kind) -> bool:
 
 @pytest.mark.parametrize("name", [n for n in TESTED[1::2] if is_flat(KINDS[n])])
 def test_settings_are_what_fit_makes_of_them(name):
-    kind = KINDS[name]
+    kind, expected = KINDS[name], fitted(name)
     trained = training.train(
         kind.values,
         kind.model,
@@ -107,7 +108,7 @@ def test_settings_are_what_fit_makes_of_them(name):
         seeds=SEEDS,
         packed=2,
     )
-    assert_same([each.curves for each in trained], fitted(name))
+    assert_same([each.curves for each in trained], expected)
 
 
 @pytest.mark.parametrize("name", [name for name in TESTED if KINDS[name].is_fed])
