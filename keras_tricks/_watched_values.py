@@ -15,6 +15,13 @@ class WatchedValues(dict):
     Attributes:
         read: Keys that were looked at one by one.
         all_read: Whether they were looked at as a whole.
+
+    Example:
+
+    >>> from keras_tricks._watched_values import WatchedValues
+    >>> values = WatchedValues({"units": 8, "rate": 0.1})
+    >>> values["units"], values.read, values.all_read
+    (8, {'units'}, False)
     """
 
     def __init__(self, values: dict[str, Any]):
@@ -66,6 +73,16 @@ def watched(
         hp: The hyperparameters. Their dict of values is the same afterwards as before,
             with what was added.
         kind: The class of the dict that takes its place.
+
+    Example:
+
+    >>> import keras_tuner
+    >>> from keras_tricks._watched_values import watched
+    >>> hp = keras_tuner.HyperParameters()
+    >>> with watched(hp) as values:
+    ...     units = hp.Int("units", 1, 8)
+    >>> values.read, hp.values
+    ({'units'}, {'units': 1})
     """
     values = hp.values
     hp.values = kind(values)

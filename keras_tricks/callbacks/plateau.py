@@ -1,6 +1,8 @@
 """Reducing a schedule when a metric no longer improves."""
 
 import contextlib
+from typing import Literal
+from typing import get_args
 
 import keras
 
@@ -9,7 +11,8 @@ from keras_tricks.optimizers import keras_hooks
 from keras_tricks.schedules import arguments
 from keras_tricks.schedules.scaled import Scaled
 
-MODES = ("auto", "min", "max")
+Mode = Literal["auto", "min", "max"]
+MODES = get_args(Mode)
 
 
 class ReduceScheduleOnPlateau(keras.callbacks.Callback):
@@ -82,7 +85,7 @@ class ReduceScheduleOnPlateau(keras.callbacks.Callback):
         monitor: str = "val_loss",
         factor: float = 0.5,
         patience: int = 10,
-        mode: str = "auto",
+        mode: Mode = "auto",
         min_delta: float = 1e-4,
         cooldown: int = 0,
         min_multiplier: float = 0.0,

@@ -5,6 +5,8 @@ import weakref
 from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
+from typing import Literal
+from typing import get_args
 
 import keras
 import keras_tuner
@@ -16,7 +18,8 @@ from keras_tricks.hypermodels.layers import PACKAGE
 from keras_tricks.hypermodels.layers import SequencePooling
 from keras_tricks.schedules import arguments
 
-KINDS = ("text", "image")
+Kind = Literal["text", "image"]
+KINDS = get_args(Kind)
 LEARNING_RATES = {"text": 1e-5, "image": 1e-3}
 DROPOUTS = {"text": 0.1, "image": 0.2}
 
@@ -113,7 +116,7 @@ class HyperFineTune(HyperClassifier):
         backbone: keras.Model | Callable[[], keras.Model],
         num_classes: int,
         *,
-        kind: str = "text",
+        kind: Kind = "text",
         stages: int = 4,
         output: str | None = None,
         mask: Callable[[Any], Any] | None = None,

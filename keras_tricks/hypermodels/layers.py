@@ -1,6 +1,8 @@
 """Layers that the hypermodels share."""
 
 from typing import Any
+from typing import Literal
+from typing import get_args
 
 import keras
 from keras import ops
@@ -9,7 +11,8 @@ from keras_tricks._runtime_scalars import RuntimeScalars
 from keras_tricks.schedules import arguments
 
 PACKAGE = "keras_tricks"
-POOLING = ("max", "mean", "attention", "first")
+Pooling = Literal["max", "mean", "attention", "first"]
+POOLING = get_args(Pooling)
 
 
 @keras.saving.register_keras_serializable(PACKAGE, name="ScalarDropout")
@@ -145,7 +148,7 @@ class SequencePooling(keras.layers.Layer):
         time); Yang et al., "Hierarchical Attention Networks", 2016 (attention).
     """
 
-    def __init__(self, method: str = "max", **kwargs: Any):
+    def __init__(self, method: Pooling = "max", **kwargs: Any):
         super().__init__(**kwargs)
         self.method = arguments.one_of("method", method, POOLING)
         self.supports_masking = True

@@ -4,6 +4,7 @@ from keras_tricks.optimizers.adam_weight_decay import AdamWeightDecay
 from keras_tricks.optimizers.clipped import ClippedOptimizer
 from keras_tricks.schedules import WarmupPolynomialDecay
 from keras_tricks.schedules import arguments
+from keras_tricks.schedules.warmup import Join
 
 
 def create_optimizer(
@@ -19,7 +20,7 @@ def create_optimizer(
     adam_epsilon: float = 1e-6,
     adam_global_clipnorm: float | None = 1.0,
     exclude_from_weight_decay: tuple[str, ...] = ("LayerNorm", "layer_norm", "bias"),
-    join: str = "overlap",
+    join: Join = "overlap",
     layer_decay: float | None = None,
     num_layers: int | None = None,
     bias_correction: bool = False,

@@ -1,6 +1,8 @@
 """An optimizer wrapper that clips gradients once, where they are final."""
 
 import warnings
+from typing import Literal
+from typing import get_args
 
 import keras
 import numpy as np
@@ -12,9 +14,11 @@ from keras_tricks.optimizers import gradients as gradient_ops
 from keras_tricks.optimizers import keras_hooks
 from keras_tricks.optimizers import limits
 from keras_tricks.optimizers.statistics import ClippingStatistics
+from keras_tricks.schedules.base import Schedule
 
 KINDS = ("global_clipnorm", "clipnorm", "clipvalue", "adaptive_clip")
-NONFINITE = ("propagate", "skip", "zero", "raise")
+Nonfinite = Literal["propagate", "skip", "zero", "raise"]
+NONFINITE = get_args(Nonfinite)
 
 
 def _limit_property(kind: str) -> property:
@@ -122,9 +126,9 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
         clipnorm=None,
         clipvalue=None,
         adaptive_clip=None,
-        nonfinite: str = "propagate",
+        nonfinite: Nonfinite = "propagate",
         max_consecutive_skips: int | None = None,
-        sparse_norm: str = "raw",
+        sparse_norm: gradient_ops.SparseNorm = "raw",
         gradient_accumulation_steps: int | None = None,
         name: str = "clipped_optimizer",
     ):
@@ -445,6 +449,18 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
         for index, variable in enumerate(own):
             variable.assign(store[str(index)])
 
+    def __repr__(self) -> str:
+        given = {kind: getattr(self, kind) for kind in KINDS}
+        given |= {
+            "nonfinite": self.nonfinite,
+            "max_consecutive_skips": self.max_consecutive_skips,
+            "gradient_accumulation_steps": self.gradient_accumulation_steps,
+        }
+        shown = [
+            f"{name}={value!r}" for name, value in given.items() if value is not None
+        ]
+        return f"ClippedOptimizer({_shown(self.inner_optimizer)}, {', '.join(shown)})"
+
     def get_config(self) -> dict:
         config = {
             "inner_optimizer": keras.saving.serialize_keras_object(
@@ -471,3 +487,18 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
                 config[name], custom_objects=custom_objects
             )
         return cls(**config)
+
+
+def _shown(optimizer: keras.optimizers.Optimizer) -> str:
+    """Returns an optimizer as it is made, by class and rate."""
+    rate = keras_hooks.schedule_of(optimizer)
+    if rate is None:
+        rate = optimizer.get_config().get("learning_rate")
+    if rate is None:
+        return f"{type(optimizer).__name__}()"
+    if isinstance(rate, int | float):
+        text = str(np.float32(rate))  # 0.1, not 0.10000000149.
+    else:
+        # Keras's schedules do not say what they are.
+        text = repr(rate) if isinstance(rate, Schedule) else type(rate).__name__
+    return f"{type(optimizer).__name__}(learning_rate={text})"

@@ -5,11 +5,15 @@ operation, since its results are the reference that they are held against bit by
 A sparse gradient is a `tf.IndexedSlices`, as embeddings have them on TensorFlow.
 """
 
+from typing import Literal
+from typing import get_args
+
 import keras
 import numpy as np
 from keras import ops
 
-SPARSE_NORMS = ("raw", "dedup")
+SparseNorm = Literal["raw", "dedup"]
+SPARSE_NORMS = get_args(SparseNorm)
 
 # From here on squares may overflow float32; their sum does at a norm of 2**64.
 _LARGE_NORM = np.float32(2.0**60)

@@ -112,6 +112,12 @@ class PercentileLimit:
         self.window = int(window)
         self.min_updates = int(min_updates)
 
+    def __repr__(self) -> str:
+        return (
+            f"PercentileLimit(percentile={self.percentile!r}, window={self.window!r}, "
+            f"min_updates={self.min_updates!r})"
+        )
+
     def get_config(self) -> dict:
         return {
             "percentile": self.percentile,

@@ -1,6 +1,7 @@
 """A model's parameters held against the size of its data."""
 
 import dataclasses
+import html
 import logging
 from typing import Any
 
@@ -45,6 +46,9 @@ class ParameterBudget:
         if self.ratio <= self.recommended:
             return "recommended"
         return "within limit" if self.ratio <= self.limit else "over budget"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(str(self))}</p>"
 
     def __str__(self) -> str:
         advice = {

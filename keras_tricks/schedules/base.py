@@ -46,3 +46,8 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             for name in inspect.signature(type(self)).parameters
         )
         return f"{type(self).__name__}({arguments})"
+
+    def _repr_html_(self) -> str:
+        from keras_tricks.schedules import thumbnail  # Only notebooks need it.
+
+        return thumbnail.as_html(self)

@@ -285,7 +285,7 @@ def _axes(ax):
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(
-            "`plot` needs matplotlib: pip install 'keras_tricks[plot]'"
+            "`plot` needs matplotlib: python -m pip install matplotlib"
         ) from error
     if ax is None:
         _, ax = plt.subplots(layout="constrained")

@@ -2,6 +2,8 @@
 
 import math
 from typing import Any
+from typing import Literal
+from typing import get_args
 
 import keras
 import numpy as np
@@ -13,8 +15,10 @@ from keras_tricks.schedules import run_length
 from keras_tricks.schedules import steps
 from keras_tricks.schedules.base import Schedule
 
-SCALES = ("triangular", "triangular2", "exp_range")
-ANNEALS = ("cosine", "linear")
+Scale = Literal["triangular", "triangular2", "exp_range"]
+SCALES = get_args(Scale)
+Anneal = Literal["cosine", "linear"]
+ANNEALS = get_args(Anneal)
 
 
 @keras.saving.register_keras_serializable(package="keras_tricks")
@@ -67,7 +71,7 @@ class CyclicalSchedule(Schedule):
         maximal_learning_rate: float,
         step_size: int,
         *,
-        scale: str = "triangular",
+        scale: Scale = "triangular",
         gamma: float = 0.99994,
     ):
         super().__init__()
@@ -166,7 +170,7 @@ class OneCycle(Schedule):
         warmup_fraction: float = 0.3,
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
-        anneal: str = "cosine",
+        anneal: Anneal = "cosine",
         three_phase: bool = False,
     ):
         super().__init__()

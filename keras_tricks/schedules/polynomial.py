@@ -82,7 +82,7 @@ class WarmupPolynomialDecay(Schedule):
         power: float = 1.0,
         cycle: bool = False,
         *,
-        join: str = "overlap",
+        join: warmup.Join = "overlap",
     ):
         super().__init__()
         self.initial_learning_rate = arguments.real(

@@ -1,6 +1,8 @@
 """A warmup in front of any schedule, joined to it in one of three ways."""
 
 from collections.abc import Callable
+from typing import Literal
+from typing import get_args
 
 import keras
 import numpy as np
@@ -11,7 +13,8 @@ from keras_tricks.schedules import children
 from keras_tricks.schedules import steps
 from keras_tricks.schedules.base import Schedule
 
-JOINS = ("overlap", "shift", "lower")
+Join = Literal["overlap", "shift", "lower"]
+JOINS = get_args(Join)
 
 
 @keras.saving.register_keras_serializable(package="keras_tricks")
@@ -70,7 +73,7 @@ class Warmup(Schedule):
         *,
         start: float = 0.0,
         power: float = 1.0,
-        join: str = "shift",
+        join: Join = "shift",
     ):
         super().__init__()
         self.schedule = children.schedule("schedule", schedule)

@@ -1,6 +1,7 @@
 """Warmup, a constant rate for most of the run, and a decay at its end."""
 
 from typing import Any
+from typing import Literal
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ from keras_tricks.schedules import run_length
 from keras_tricks.schedules import steps
 from keras_tricks.schedules.base import Schedule
 
+Tail = Literal["linear", "cosine", "1-sqrt"]
 # Share of the way from the peak to the end rate that is gone after the share `x` of
 # the decay; each rises from 0 to 1.
 TAILS = {
@@ -86,7 +88,7 @@ class WarmupStableDecay(Schedule):
         decay_steps: int,
         *,
         end_learning_rate: float = 0.0,
-        decay: str = "linear",
+        decay: Tail = "linear",
         start_learning_rate: float = 0.0,
     ):
         super().__init__()

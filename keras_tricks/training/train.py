@@ -7,6 +7,7 @@ from collections.abc import Callable
 from collections.abc import Hashable
 from collections.abc import Sequence
 from typing import Any
+from typing import Literal
 
 import keras
 import numpy as np
@@ -78,7 +79,7 @@ def train(
     batch_size: int = 32,
     seeds: Sequence[int] | int = 0,
     patience: int | None = None,
-    packed: int | str | None = "auto",
+    packed: int | Literal["auto"] | None = "auto",
     jit_compile: bool = False,
     order_seed: int | None = 0,
     same_network: Callable[[Any], Hashable] | None = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import math
 from typing import Any
 
@@ -50,6 +51,31 @@ class Confirmation:
             return None
         return is_better(self.reruns[0], (self.baseline,), self.direction)
 
+    def _repr_html_(self) -> str:
+        cells = [
+            (
+                html.escape(trial_id),
+                f"{searched:.4g}",
+                f"{again.mean:.4g}",
+                f"{again.deviation:.2g}",
+                f"{len(again.scores)}",
+                f"{again.failed}",
+            )
+            for trial_id, searched, again in zip(
+                self.trial_ids, self.searched, self.reruns, strict=True
+            )
+        ]
+        names = ("trial", "in the search", "mean", "deviation", "reruns", "failed")
+        head = "".join(f"<th>{name}</th>" for name in names)
+        rows = "".join(
+            f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in cells
+        )
+        verdicts = "".join(f"<p>{html.escape(line)}</p>" for line in self._verdicts())
+        return (
+            f"<table><caption>{html.escape(self.objective)}</caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{verdicts}"
+        )
+
     def __str__(self) -> str:
         lines = [
             f"trial {trial_id}: {self.objective} {searched:.4g} in the search, "
@@ -59,6 +85,10 @@ class Confirmation:
                 self.trial_ids, self.searched, self.reruns, strict=True
             )
         ]
+        return "\n".join([*lines, *self._verdicts()])
+
+    def _verdicts(self) -> list[str]:
+        lines = []
         verdicts = {
             True: "beats",
             False: "does not beat",
@@ -73,7 +103,7 @@ class Confirmation:
                 f"The first {verdicts[self.beats_baseline]} the baseline of "
                 f"{self.baseline:.4g} beyond the spread."
             )
-        return "\n".join(lines)
+        return lines
 
 
 def confirm(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from typing import Any
 
 import keras_tuner
@@ -12,6 +13,11 @@ from keras_tricks.tuners.oracles import OracleMixin
 from keras_tricks.tuners.searches import HyperModelLike
 from keras_tricks.tuners.searches import ObjectiveLike
 from keras_tricks.tuners.tuner import TunerMixin
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from keras_tricks.tuners.arguments_by_name import TunerArguments
 
 
 class _FirstUntried(keras_tuner.oracles.GridSearchOracle):
@@ -105,7 +111,7 @@ class GridSearch(TunerMixin, keras_tuner.GridSearch):
         allow_new_entries: bool = True,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
-        **kwargs: Any,
+        **kwargs: Unpack[TunerArguments],
     ):
         self.seed = seed
         oracle = GridSearchOracle(

@@ -7,6 +7,7 @@ import copy
 import dataclasses
 from collections.abc import Iterable
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from typing import Any
 
 import keras
@@ -19,6 +20,11 @@ from keras_tricks.tuners import points
 from keras_tricks.tuners.searches import HyperModelLike
 from keras_tricks.tuners.searches import ObjectiveLike
 from keras_tricks.tuners.tuner import TunerMixin
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from keras_tricks.tuners.arguments_by_name import HyperbandArguments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -307,7 +313,7 @@ class Hyperband(TunerMixin, keras_tuner_hooks.HyperbandHooks):
         allow_new_entries: bool = True,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
-        **kwargs: Any,
+        **kwargs: Unpack[HyperbandArguments],
     ):
         _check_integer("max_epochs", max_epochs, at_least=1)
         _check_integer("factor", factor, at_least=2)

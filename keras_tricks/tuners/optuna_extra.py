@@ -13,13 +13,13 @@ def optuna() -> Any:
     """Returns the module `optuna`.
 
     Raises:
-        ImportError: If it is not installed. The message names the extra that brings it.
+        ImportError: If it is not installed. The message says what to install.
     """
     try:
         return importlib.import_module("optuna")
     except ImportError as error:
         raise ImportError(
-            "This needs Optuna: python -m pip install 'keras_tricks[optuna]'"
+            "This needs Optuna: python -m pip install optuna cmaes"
         ) from error
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from typing import Any
+from typing import Literal
+from typing import get_args
 
 from keras_tricks.tuners import optuna_hooks
 from keras_tricks.tuners import points
@@ -14,12 +16,14 @@ from keras_tricks.tuners.optuna_extra import quiet
 from keras_tricks.tuners.optuna_extra import require
 from keras_tricks.tuners.optuna_space import suggest
 
-SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "nsga2")
+Sampler = Literal["tpe", "gp", "cmaes", "qmc", "nsga2"]
+SAMPLERS = get_args(Sampler)
 # Of NSGA-II. Optuna's 50 would be random points in most searches of networks.
 POPULATION = 20
 # Optuna's others know one objective.
 OF_SEVERAL = ("tpe", "qmc", "nsga2")
-PRUNERS = ("median", "hyperband")
+Pruner = Literal["median", "hyperband"]
+PRUNERS = get_args(Pruner)
 
 
 def checked_sampler(sampler: Any) -> Any:

@@ -17,12 +17,18 @@ from keras_tricks.tuners.tuner import TunerMixin
 
 if TYPE_CHECKING:
     import optuna
+    from typing_extensions import Unpack
+
+    from keras_tricks.tuners.arguments_by_name import FitArguments
+    from keras_tricks.tuners.arguments_by_name import TunerArguments
+    from keras_tricks.tuners.optuna_samplers import Pruner
+    from keras_tricks.tuners.optuna_samplers import Sampler
 
 
 class OptunaSearch(TunerMixin, keras_tuner.Tuner):
     """Search on an Optuna study, which any number of processes may share.
 
-    Needs the extra `keras_tricks[optuna]`. What it shares with the other tuners is told
+    Needs Optuna, the extra `optuna`. What it shares with the other tuners is told
     at `RandomSearch`.
 
     **Where the study is.** Without `storage` it is a file in the project's folder.
@@ -118,8 +124,8 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
         hypermodel: HyperModelLike | None = None,
         objective: ObjectiveLike | None = None,
         max_trials: int | None = 10,
-        sampler: str | optuna.samplers.BaseSampler = "tpe",
-        pruner: str | optuna.pruners.BasePruner | None = None,
+        sampler: Sampler | optuna.samplers.BaseSampler = "tpe",
+        pruner: Pruner | optuna.pruners.BasePruner | None = None,
         storage: str | os.PathLike[str] | optuna.storages.BaseStorage | None = None,
         study_name: str | None = None,
         seed: int | None = None,
@@ -129,7 +135,7 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
         lease_seconds: float = 60.0,
-        **kwargs: Any,
+        **kwargs: Unpack[TunerArguments],
     ):
         # Here, so that the package can be imported without Optuna.
         from keras_tricks.tuners import optuna_oracle
@@ -170,10 +176,12 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
         """The Optuna study."""
         return self.oracle.study
 
-    def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
+    def search(
+        self, *fit_args: Any, workers: int = 1, **fit_kwargs: Unpack[FitArguments]
+    ) -> None:
         """Runs trials until the study has `max_trials`: see `RandomSearch`."""
         try:
-            super().search(*fit_args, **fit_kwargs)
+            super().search(*fit_args, workers=workers, **fit_kwargs)
         finally:
             if self.oracle is self.own_oracle:
                 self.own_oracle.release()

@@ -28,7 +28,7 @@ def to_optuna_study(
     as user attributes. Infeasible and failed trials are failed ones, without a value;
     what was their error is a user attribute.
 
-    Needs the extra `keras_tricks[optuna]`.
+    Needs Optuna, the extra `optuna` of this package.
 
     Args:
         tuner: Any tuner of this package, before, while or after it searches.

@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from typing import Any
+from typing import Literal
+from typing import get_args
 
 import keras_tuner
 import numpy as np
@@ -17,10 +20,16 @@ from keras_tricks.tuners.searches import HyperModelLike
 from keras_tricks.tuners.searches import ObjectiveLike
 from keras_tricks.tuners.tuner import TunerMixin
 
-SEQUENCES = ("sobol", "halton")
+Sequence = Literal["sobol", "halton"]
+SEQUENCES = get_args(Sequence)
 # The scrambling of a coordinate depends on how many there are, so that a search uses
 # the first ones of more than it needs: a new hyperparameter then changes no other.
 DIMENSIONS = (64, 1024, 21201)
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from keras_tricks.tuners.arguments_by_name import TunerArguments
 
 
 def unit_points(sequence: str, seed: int, dimensions: int, count: int) -> np.ndarray:
@@ -213,14 +222,14 @@ class QuasiRandomSearch(TunerMixin, keras_tuner.Tuner):
         hypermodel: HyperModelLike | None = None,
         objective: ObjectiveLike | None = None,
         max_trials: int | None = 10,
-        sequence: str = "sobol",
+        sequence: Sequence = "sobol",
         seed: int | None = None,
         hyperparameters: keras_tuner.HyperParameters | None = None,
         tune_new_entries: bool = True,
         allow_new_entries: bool = True,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
-        **kwargs: Any,
+        **kwargs: Unpack[TunerArguments],
     ):
         if sequence not in SEQUENCES:
             raise ValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 from typing import TypeAlias
 
 import keras
@@ -18,6 +18,11 @@ HyperModelLike: TypeAlias = (
 ObjectiveLike: TypeAlias = (
     str | keras_tuner.Objective | list[str | keras_tuner.Objective]
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from keras_tricks.tuners.arguments_by_name import TunerArguments
 
 
 class RandomSearch(TunerMixin, keras_tuner.RandomSearch):
@@ -101,7 +106,7 @@ class RandomSearch(TunerMixin, keras_tuner.RandomSearch):
         allow_new_entries: bool = True,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
-        **kwargs: Any,
+        **kwargs: Unpack[TunerArguments],
     ):
         self.seed = seed
         oracle = oracles.RandomSearchOracle(
@@ -185,7 +190,7 @@ class BayesianOptimization(TunerMixin, keras_tuner.BayesianOptimization):
         allow_new_entries: bool = True,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
-        **kwargs: Any,
+        **kwargs: Unpack[TunerArguments],
     ):
         oracle = oracles.BayesianOptimizationOracle(
             objective=objective,

@@ -8,6 +8,7 @@ import importlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Any
 
 import keras
@@ -34,6 +35,12 @@ from keras_tricks.tuners.results import Results
 from keras_tricks.tuners.resuming import Resuming
 from keras_tricks.tuners.running_trial import RunningTrial
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from keras_tricks.tuners.arguments_by_name import FitArguments
+    from keras_tricks.tuners.arguments_by_name import Packed
+
 
 class TunerMixin(Results, Resuming, OneTrial):
     """Repeatable trials, records of them, and progress, for a KerasTuner tuner.
@@ -59,7 +66,7 @@ class TunerMixin(Results, Resuming, OneTrial):
         *,
         parameter_budget: float | None = None,
         keep_checkpoints: int | None = 3,
-        packed_trials: int | str | None = None,
+        packed_trials: Packed = None,
         reuse_programs: bool = True,
         splits: Any = None,
         groups: Any = None,
@@ -134,7 +141,9 @@ class TunerMixin(Results, Resuming, OneTrial):
             **kwargs,
         )
 
-    def search(self, *fit_args: Any, workers: int = 1, **fit_kwargs: Any) -> None:
+    def search(
+        self, *fit_args: Any, workers: int = 1, **fit_kwargs: Unpack[FitArguments]
+    ) -> None:
         """Runs the trials that are left, each saved before the next begins.
 
         Args:
@@ -162,8 +171,9 @@ class TunerMixin(Results, Resuming, OneTrial):
                 holds the errors of the trials. Trials that diverged do not count as
                 failed ones.
         """
-        self._searched_with = fit_args, dict(fit_kwargs)
-        call, rest = self.search_call(fit_args, fit_kwargs)
+        given: dict[str, Any] = {**fit_kwargs}
+        self._searched_with = fit_args, given
+        call, rest = self.search_call(fit_args, given)
         verbose = call["verbose"]
         if np.ndim(verbose) or verbose not in ("auto", 0, 1, 2):
             raise ValueError(
@@ -184,7 +194,7 @@ class TunerMixin(Results, Resuming, OneTrial):
         if keras_tuner_hooks.has_tensorboard(keras.tree.flatten(call.callbacks)):
             _require_tensorboard()
         self._check_objective(call)
-        fit_args, fit_kwargs = (*call.args, *rest), call.kwargs
+        fit_args, given = (*call.args, *rest), call.kwargs
         hypermodel, splits = self.hypermodel, self.splits
         folds = None
         if splits is not None:
@@ -208,9 +218,9 @@ class TunerMixin(Results, Resuming, OneTrial):
             self.splits = folds
             try:
                 if workers == 1:
-                    self.run_search(fit_args, fit_kwargs)
+                    self.run_search(fit_args, given)
                 else:
-                    worker_processes.search(self, workers, fit_args, fit_kwargs)
+                    worker_processes.search(self, workers, fit_args, given)
             finally:
                 self._progress.stop()
                 self.hypermodel, self.splits = hypermodel, splits

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from keras_tricks.optimizers import ClippedOptimizer
+from keras_tricks.optimizers import PercentileLimit
+from keras_tricks.schedules import Warmup
 from tests import tf1_reference
 from tests.optimizers import numpy_reference
 from tests.optimizers.arrays import assert_close
@@ -112,3 +114,37 @@ def test_the_optimizers_variables_are_each_there_once():
     stored = {}
     optimizer.save_own_variables(stored)
     assert len(stored) == 3
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "shown"),
+    [
+        (
+            lambda: ClippedOptimizer(keras.optimizers.Adam(0.1), global_clipnorm=0.3),
+            "ClippedOptimizer(Adam(learning_rate=0.1), global_clipnorm=0.3, "
+            "nonfinite='propagate')",
+        ),
+        (
+            lambda: ClippedOptimizer(
+                keras.optimizers.SGD(Warmup(0.1, 10)),
+                global_clipnorm=PercentileLimit(95),
+                nonfinite="skip",
+                max_consecutive_skips=3,
+            ),
+            "ClippedOptimizer(SGD(learning_rate=Warmup(schedule=0.1, warmup_steps=10, "
+            "start=0.0, power=1.0, join='shift')), global_clipnorm=PercentileLimit("
+            "percentile=95.0, window=1000, min_updates=10), nonfinite='skip', "
+            "max_consecutive_skips=3)",
+        ),
+        (
+            lambda: ClippedOptimizer(
+                keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 9)),
+                clipvalue=1.0,
+            ),
+            "ClippedOptimizer(SGD(learning_rate=CosineDecay), clipvalue=1.0, "
+            "nonfinite='propagate')",
+        ),
+    ],
+)
+def test_it_says_what_it_is(optimizer, shown):
+    assert repr(optimizer()) == shown

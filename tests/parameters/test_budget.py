@@ -341,3 +341,8 @@ def test_limits_that_contradict_each_other_are_refused(limit, recommended):
     received = f"Received: recommended={recommended}, limit={limit}"
     with pytest.raises(ValueError, match=received):
         check_parameter_budget(small_model(), 100, limit, recommended)
+
+
+def test_a_notebook_shows_the_sentence():
+    budget = ParameterBudget(650, 1437, limit=0.5, recommended=0.1)
+    assert budget._repr_html_() == f"<p>{budget}</p>"

@@ -1,5 +1,7 @@
 """Whether the best is better than the next beyond the spread."""
 
+import re
+
 import keras
 import keras_tuner
 import numpy as np
@@ -40,6 +42,14 @@ def test_a_clear_winner_beats_the_second_and_a_worse_baseline(tmp_path):
     assert found.beats_second is True
     assert found.beats_baseline is True
     assert "The first beats the second beyond the spread." in str(found)
+    shown = found._repr_html_()
+    rows = re.findall("<tr>(.*?)</tr>", shown)[1:]
+    cells = [re.findall("<td>(.*?)</td>", row) for row in rows]
+    assert [row[0] for row in cells] == list(found.trial_ids)
+    assert [float(row[2]) for row in cells] == [
+        pytest.approx(again.mean, rel=1e-3, abs=1e-4) for again in found.reruns
+    ]
+    assert "<p>The first beats the second beyond the spread.</p>" in shown
 
 
 def test_noise_is_no_win(tmp_path):

@@ -445,9 +445,9 @@ def test_overwrite_makes_a_new_study_in_the_folder(tmp_path):
 
 def test_a_missing_optuna_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(ImportError, match=r"pip install 'keras_tricks\[optuna\]'"):
+    with pytest.raises(ImportError, match=r"python -m pip install optuna cmaes"):
         OptunaSearch(toys.Scored(float), directory=tmp_path)
-    with pytest.raises(ImportError, match=r"pip install 'keras_tricks\[optuna\]'"):
+    with pytest.raises(ImportError, match=r"python -m pip install optuna cmaes"):
         to_optuna_study(RandomSearch(toys.Scored(float), directory=tmp_path))
 
 

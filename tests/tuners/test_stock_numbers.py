@@ -29,9 +29,11 @@ def fitted_logs(varied, setting):
     model = varied.model(setting)
     size = stock_numbers.BATCH_SIZE
     x, y = map(tf.constant, varied.data())
-    logs = {}
+    logs, step = {}, model.train_step
+    if varied.name in stock_numbers.IN_GRAPH:
+        step = tf.function(step, autograph=False)
     for first in range(0, len(x), size):
-        logs = model.train_step((x[first : first + size], y[first : first + size]))
+        logs = step((x[first : first + size], y[first : first + size]))
     return {name: [float(np.asarray(value))] for name, value in logs.items()}
 
 
