@@ -1,3 +1,6 @@
+import importlib
+import re
+
 import pytest
 
 from tests import markdown_code
@@ -96,3 +99,25 @@ def test_blocks_that_could_never_be_checked_are_refused(tmp_path, lines, message
 def test_a_longer_fence_holds_shorter_ones(tmp_path):
     """Blocks quoted inside a four-backtick block are text and not run."""
     check_text(tmp_path, "````markdown", "```python", "1 / 0", "```", "````")
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# `schedules.Warmup`, `tuners.OptunaSearch(storage=...)`: what stands in the tables.
+NAME = re.compile(
+    r"`(schedules|optimizers|callbacks|losses|parameters|training|tuners|hypermodels|tf1)"
+    r"\.(\w+)(?:\([^`]*\))?`"
+)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_names_in_the_tables_are_public(path):
+    """Each `folder.Name` of the pages is one that the folder offers."""
+    for folder, name in NAME.findall(path.read_text(encoding="utf-8")):
+        module = importlib.import_module(f"keras_tricks.{folder}")
+        assert name in module.__all__, f"{folder}.{name}"
+
+
+def test_the_page_of_the_articles_has_all_their_tricks():
+    """And names a good part of what the package offers."""
+    text = (ROOT / "docs" / "from-the-articles.md").read_text(encoding="utf-8")
+    assert len(set(NAME.findall(text))) > 25

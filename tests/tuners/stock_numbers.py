@@ -59,7 +59,7 @@ LEFT_OUT = {
     "layers.MaxNumBoundingBoxes": "takes bounding boxes",
 }
 
-# Some Keras computes another thing eagerly than in `fit`: 3.11 makes integers of floats.
+# Keras 3.11 computes another thing eagerly than in `fit`, where floats become integers.
 IN_GRAPH = {"layers.Discretization"}
 
 # What an argument that has no number as default is given: the first, then the second.
