@@ -50,7 +50,7 @@ class Kind(NamedTuple):
     objective: str
     is_fed: bool
     is_like: str | None
-    in_graph: bool
+    in_graph: bool = False
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         return self.model(hp.Choice("v", list(self.values)))

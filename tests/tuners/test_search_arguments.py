@@ -4,6 +4,7 @@ The oracle is a plain `fit` of the same model with the same arguments, unshuffle
 """
 
 import functools
+import gc
 
 import keras
 import keras_tuner
@@ -14,6 +15,7 @@ from keras_tricks.tuners import Hyperband
 from keras_tricks.tuners import RandomSearch
 from keras_tricks.tuners import WithinBudget
 from keras_tricks.tuners import judgement
+from tests.tuners import toys
 
 N = 40
 GENERATOR = np.random.default_rng(0)
@@ -471,3 +473,28 @@ def test_a_budget_counts_the_examples_that_are_trained_on(
     )
     with pytest.raises(RuntimeError, match=f"6 trainable parameters for {samples} sa"):
         tuner.search(*args, **kwargs)
+
+
+@pytest.mark.parametrize("are_kept", [True, False])
+def test_objects_that_are_kept_from_the_collector_stay_so(tmp_path, are_kept):
+    """A search keeps others from it while it runs, unless somebody does that."""
+    frozen = gc.get_freeze_count()
+    gc.unfreeze()
+    if are_kept:
+        gc.freeze()
+    before, within = gc.get_freeze_count(), []
+
+    def outcome(number):
+        within.append(gc.get_freeze_count())
+        return 1.0
+
+    try:
+        tuner = RandomSearch(toys.Scored(outcome), max_trials=1, directory=tmp_path)
+        tuner.search(verbose=0)
+        assert gc.get_freeze_count() == before
+        assert within[0] > 10_000
+    finally:
+        gc.unfreeze()
+        if frozen:
+            gc.collect()
+            gc.freeze()
