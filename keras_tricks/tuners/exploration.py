@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+from collections.abc import Iterator
 from typing import Any
 
 import keras_tuner
@@ -11,6 +14,23 @@ from keras_tricks.tuners import seeds
 
 # Random points, after one that cannot be built, at which the space is sought.
 MOST_POINTS = 20
+
+
+@contextlib.contextmanager
+def repeatable(oracle: Any) -> Iterator[None]:
+    """Has KerasTuner complete the settings that it explores in a repeatable way."""
+    original = oracle.get_space
+
+    def get_space() -> keras_tuner.HyperParameters:
+        hp = original()
+        hp.ensure_active_values = functools.partial(points.keep_active, hp)
+        return hp
+
+    oracle.get_space = get_space
+    try:
+        yield
+    finally:
+        del oracle.get_space
 
 
 class Exploring(keras_tuner.HyperModel):
@@ -36,7 +56,6 @@ class Exploring(keras_tuner.HyperModel):
 
     def build(self, hp: keras_tuner.HyperParameters) -> Any:
         """Registers the hyperparameters of a build in `hp`."""
-        points.add_missing(hp)
         if self._is_built(hp):
             return
         self._give_up_scopes(hp)

@@ -14,7 +14,7 @@ of its own, so that a KerasTuner release that moves one of them fails there, by 
 | `Oracle._seed_state` | 1.4.7, 1.4.8 | the seed of the next random setting, which grows by one with each: searches with seeds 0 and 1 would share nearly all their settings |
 | `Oracle._random_values` | 1.4.7, 1.4.8 | gives up after 20 settings that were tried already, while there are others left in a small space |
 | `Oracle._duplicate` | 1.4.7, 1.4.8 | tells settings that were tried already |
-| `Oracle._record_values` | 1.4.7, 1.4.8 | adds a trial's settings to those that were tried; takes away the value of one of two hyperparameters of the same name |
+| `Oracle._record_values` | 1.4.7, 1.4.8 | adds a trial's settings to those that were tried; replaces the value of one of two hyperparameters of the same name by a random one |
 | `Oracle._compute_values_hash` | 1.4.7, 1.4.8 | what settings are known by among those that were tried |
 | `Oracle._tried_so_far` | 1.4.7, 1.4.8 | holds them; the settings of a lost trial must leave it |
 | `Oracle._id_to_hash` | 1.4.7, 1.4.8 | tells which of them are a trial's |
@@ -59,6 +59,7 @@ import numpy as np
 
 from keras_tricks.tuners import exploration
 from keras_tricks.tuners import keras_hooks
+from keras_tricks.tuners import points
 from keras_tricks.tuners import seeds
 from keras_tricks.tuners import store
 
@@ -305,7 +306,8 @@ class TunerHooks:
         if hypermodel is not None:
             self.hypermodel = exploration.Exploring(hypermodel, self.oracle.seed)
         try:
-            super()._populate_initial_space()  # type: ignore[misc]
+            with exploration.repeatable(self.oracle):
+                super()._populate_initial_space()  # type: ignore[misc]
         finally:
             self.hypermodel = hypermodel
         self.on_space_populated()
@@ -564,20 +566,14 @@ class OracleHooks:
         return trial_id in self._retry_queue
 
     def _record_values(self, trial: Any) -> None:
-        hyperparameters = trial.hyperparameters
-        before = dict(hyperparameters.values)
-        super()._record_values(trial)  # type: ignore[misc]
-        lost = {
-            name: value
-            for name, value in before.items()
-            if name not in hyperparameters.values and hyperparameters.is_active(name)
-        }
-        if lost:
-            hyperparameters.values.update(lost)
-            self._tried_so_far.discard(self._id_to_hash[trial.trial_id])
-            tried = self._compute_values_hash(hyperparameters.values)
+        points.keep_active(trial.hyperparameters)
+        tried = self._compute_values_hash(trial.hyperparameters.values)
+        self._tried_so_far.add(tried)
+        before = self._id_to_hash[trial.trial_id]
+        if before != tried:
+            # A hyperparameter has appeared meanwhile.
             self._id_to_hash[trial.trial_id] = tried
-            self._tried_so_far.add(tried)
+            self._tried_so_far.discard(before)
 
     def _random_values(self) -> dict[str, Any] | None:
         values = super()._random_values()  # type: ignore[misc]

@@ -38,15 +38,20 @@ def complete(space: Iterable[Any], value_of: Callable[[Any], Any]) -> Settings:
     return settings
 
 
-def add_missing(hyperparameters: Any) -> None:
-    """Gives each active hyperparameter that has no value its default.
+def keep_active(hyperparameters: Any) -> None:
+    """Leaves values to active hyperparameters only, and gives those without any theirs.
 
-    KerasTuner's `ensure_active_values` takes the value from one of two that have one
-    name under different conditions.
+    These are the defaults. KerasTuner's `ensure_active_values` draws them without a
+    seed, and takes the value from one of two that have one name under different
+    conditions.
     """
+    values = hyperparameters.values
+    for name in {hp.name for hp in hyperparameters.space} & values.keys():
+        if not hyperparameters.is_active(name):
+            del values[name]
     for hp in hyperparameters.space:
         if hyperparameters.is_active(hp):
-            hyperparameters.values.setdefault(hp.name, hp.default)
+            values.setdefault(hp.name, hp.default)
 
 
 def walk(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -102,11 +103,9 @@ class Identity:
             lines.append(f"seed: saved {self.seed}, now {now.seed}")
         if self.space is not None and now.space is not None:
             lines += space_differences(self.space, now.space)
-        lines += [
-            f"{name}: saved {saved!r}, now {now.arguments[name]!r}"
-            for name, saved in self.arguments.items()
-            if name in now.arguments and now.arguments[name] != saved
-        ]
+        for name, saved in self.arguments.items():
+            if name in now.arguments:
+                lines += _argument_differences(name, saved, now.arguments[name])
         return lines
 
 
@@ -138,10 +137,14 @@ def _as_json(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, keras.optimizers.Optimizer | keras.Loss | keras.Metric):
-        return json.loads(json.dumps(keras.saving.serialize_keras_object(value)))
+        config = keras.saving.serialize_keras_object(value)
+        if isinstance(value, keras.Loss):
+            # Their configurations leave numbers out.
+            config = {**config, "attributes": _plain(vars(value))}
+        return _without_numbers(json.loads(json.dumps(config)))
     if isinstance(value, dict):
         return {str(key): _as_json(each) for key, each in value.items()}
-    if hasattr(value, "dtype") or _holds_arrays(value):
+    if _is_array(value) or _holds_arrays(value):
         arrays = [np.asarray(each) for each in keras.tree.flatten(value)]
         digest = hashlib.sha256()
         for array in arrays:
@@ -158,10 +161,38 @@ def _as_json(value: Any) -> Any:
     return type(value).__qualname__ if " at 0x" in text else text
 
 
+def _without_numbers(config: Any) -> Any:
+    """Returns the config of a Keras object without the numbers that Keras gives.
+
+    The third `SGD` of a process is called `"sgd_2"`.
+    """
+    if isinstance(config, list):
+        return [_without_numbers(each) for each in config]
+    if not isinstance(config, dict):
+        return config
+    found = {key: _without_numbers(value) for key, value in config.items()}
+    if isinstance(found.get("name"), str):
+        found["name"] = re.sub(r"_\d+$", "", found["name"])
+    return found
+
+
 def _holds_arrays(value: Any) -> bool:
     return isinstance(value, list | tuple) and any(
-        hasattr(each, "dtype") for each in keras.tree.flatten(value)
+        map(_is_array, keras.tree.flatten(value))
     )
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "__array__") and hasattr(value, "shape")
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Returns those of some values that JSON can hold."""
+    return {
+        name: _plain(value) if isinstance(value, dict) else value
+        for name, value in values.items()
+        if value is None or isinstance(value, bool | int | float | str | dict)
+    }
 
 
 def objective_of(objective: Any) -> list[list[str]]:
@@ -202,6 +233,21 @@ def refusal(folder: Path, differences: list[str]) -> ValueError:
         f"{folder} holds trials of another search:\n{lines}\n"
         "Pass another `project_name`, or overwrite=True to delete those trials."
     )
+
+
+def _argument_differences(name: str, saved: Any, now: Any) -> list[str]:
+    """Returns one line for each place in which two values of an argument differ."""
+    if saved == now:
+        return []
+    if isinstance(saved, dict) and isinstance(now, dict):
+        return [
+            line
+            for key in {**saved, **now}
+            for line in _argument_differences(
+                f"{name} {key}", saved.get(key), now.get(key)
+            )
+        ]
+    return [f"{name}: saved {saved!r}, now {now!r}"]
 
 
 def _changes(saved: dict[str, Any], now: dict[str, Any]) -> str:

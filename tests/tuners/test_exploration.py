@@ -149,6 +149,11 @@ def test_one_name_under_several_conditions(tmp_path, tuner_class):
     high = {"sgd": 1.0, "adam": 1e-2, "adamw": 1e-5}
     for kind, rate in zip(table["kind"], table["rate"], strict=True):
         assert low[kind] <= rate <= high[kind]
+    again = searched(
+        tuner_class, one_name_in_branches, tmp_path / "again", max_trials=30
+    )
+    settings = [record.settings for record in tuner.ended_records()]
+    assert [record.settings for record in again.ended_records()] == settings
     for hp in tuner.get_best_hyperparameters(3):
         assert hp.get("rate") < 1e-2
         assert tuner.hypermodel.ask(hp) == hp.get("rate")

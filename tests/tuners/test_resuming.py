@@ -124,7 +124,7 @@ def test_what_would_be_another_search_is_refused(tmp_path, name, argument):
     tuner_class = TUNERS[name]
     value, other, besides = REFUSED[argument]
     begun(tuner_class, tmp_path, **besides, **{argument: value})
-    with pytest.raises(ValueError, match=rf"\n  {argument}: saved .*, now "):
+    with pytest.raises(ValueError, match=rf"\n  {argument}.*: saved .*, now "):
         tuner_of(tuner_class, tmp_path, **besides, **{argument: other})
     again = tuner_of(tuner_class, tmp_path, **besides, **{argument: value})
     assert len(again.leaderboard()) == 1
@@ -132,6 +132,44 @@ def test_what_would_be_another_search_is_refused(tmp_path, name, argument):
         tuner_class, tmp_path, overwrite=True, **besides, **{argument: other}
     )
     assert len(fresh.leaderboard()) == 0
+
+
+@pytest.mark.parametrize(
+    ("argument", "made", "difference"),
+    [
+        (
+            "optimizer",
+            lambda rate: keras.optimizers.SGD(rate),
+            r"\n  optimizer config learning_rate: saved 0\.1\d*, now 0\.2",
+        ),
+        (
+            "optimizer",
+            lambda rate: keras.optimizers.Adam(
+                keras.optimizers.schedules.CosineDecay(rate, 10)
+            ),
+            "learning_rate config initial_learning_rate: saved 0.1, now 0.2",
+        ),
+        (
+            "loss",
+            lambda delta: keras.losses.Huber(delta),
+            "loss attributes .*delta: saved 0.1, now 0.2",
+        ),
+        (
+            "metrics",
+            lambda threshold: [keras.metrics.BinaryAccuracy(threshold=threshold)],
+            "metrics: saved .*0.1.*, now .*0.2",
+        ),
+    ],
+)
+def test_objects_of_keras_are_compared_by_what_they_are(
+    tmp_path, argument, made, difference
+):
+    """Two of them have different names, by number, and are one."""
+    begun(tuners.RandomSearch, tmp_path, **{argument: made(0.1)})
+    again = tuner_of(tuners.RandomSearch, tmp_path, **{argument: made(0.1)})
+    assert len(again.leaderboard()) == 1
+    with pytest.raises(ValueError, match=difference):
+        tuner_of(tuners.RandomSearch, tmp_path, **{argument: made(0.2)})
 
 
 @pytest.mark.parametrize(("name", "argument"), cases(TAKEN))
@@ -221,7 +259,7 @@ def test_rounds_that_were_decided_otherwise_are_refused(tmp_path, argument):
     value, other = COARSE[argument]
     besides = {"first_round": {"epochs": 1}} if argument == "subset" else {}
     coarse(tmp_path, **{**besides, argument: value}).search(verbose=0)
-    with pytest.raises(ValueError, match=rf"\n  {argument}: saved .*, now "):
+    with pytest.raises(ValueError, match=rf"\n  {argument}.*: saved .*, now "):
         coarse(tmp_path, **{**besides, argument: other})
     coarse(tmp_path, **{**besides, argument: value}).search(verbose=0)
 
