@@ -482,7 +482,7 @@ def test_objects_that_are_kept_from_the_collector_stay_so(tmp_path, are_kept):
     gc.unfreeze()
     if are_kept:
         gc.freeze()
-    before, within = gc.get_freeze_count(), []
+    within = []
 
     def outcome(number):
         within.append(gc.get_freeze_count())
@@ -491,7 +491,8 @@ def test_objects_that_are_kept_from_the_collector_stay_so(tmp_path, are_kept):
     try:
         tuner = RandomSearch(toys.Scored(outcome), max_trials=1, directory=tmp_path)
         tuner.search(verbose=0)
-        assert gc.get_freeze_count() == before
+        # Some of them may have gone meanwhile, by themselves.
+        assert (gc.get_freeze_count() > 10_000) == are_kept
         assert within[0] > 10_000
     finally:
         gc.unfreeze()
