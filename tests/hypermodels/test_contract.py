@@ -12,6 +12,7 @@ import keras_tricks.hypermodels
 from keras_tricks.hypermodels.layers import ScalarDropout
 from keras_tricks.optimizers import ClippedOptimizer
 from keras_tricks.parameters import count_parameters
+from tests import sampling
 from tests.hypermodels import cases
 
 EXTRAS = (
@@ -78,12 +79,12 @@ def test_the_corners_of_the_space_build_with_the_parameters_counted_before(case)
 
 
 def test_random_points_build_with_the_parameters_counted_before(case):
-    """Fifty are built without their weights, the first five with them."""
+    """Fifteen are built without their weights, the first three with them."""
     hypermodel, space = case.make(total_steps=10), cases.space(case)
-    points = [random_point(space, seed) for seed in range(50)]
+    points = [random_point(space, seed) for seed in range(15)]
     counts = [count_parameters(lambda hp=hp: hypermodel.build(hp)) for hp in points]
-    built = [count_parameters(hypermodel.build(hp)) for hp in points[:5]]
-    assert built == counts[:5]
+    built = [count_parameters(hypermodel.build(hp)) for hp in points[:3]]
+    assert built == counts[:3]
     # The points differ in what the graph is made of, so they do in size.
     assert len(set(counts)) > 1
 
@@ -169,22 +170,37 @@ def final_losses(case, **compiling):
 
 
 @pytest.fixture(scope="module")
-def eager_losses():
-    """`eager_losses(case)` in float32, the reference of compiled training."""
-    return functools.cache(
-        lambda case: final_losses(case, run_eagerly=True, jit_compile=False)
-    )
+def graph_losses():
+    """`graph_losses(case)` in float32, the reference of other ways to train."""
+    return functools.cache(lambda case: final_losses(case, jit_compile=False))
 
 
-def test_jit_compiled_training_equals_eager_training(case, eager_losses):
+# One for each kind of network: without a convolution, with them, with attention.
+some_cases = pytest.mark.parametrize(
+    "case",
+    sampling.only(["HyperMLP", "HyperCNN", "HyperTextTransformer"], cases.CASES),
+    indirect=True,
+)
+
+
+@some_cases
+def test_jit_compiled_training_equals_training_in_a_graph(case, graph_losses):
     compiled = final_losses(case, jit_compile=True)
-    np.testing.assert_allclose(compiled, eager_losses(case), rtol=1e-4)
+    np.testing.assert_allclose(compiled, graph_losses(case), rtol=1e-4)
 
 
+def test_eager_training_equals_training_in_a_graph(graph_losses):
+    """As for graphs in general: one hypermodel shows it."""
+    case = cases.CASES["HyperMLP"]
+    eager = final_losses(case, run_eagerly=True, jit_compile=False)
+    np.testing.assert_allclose(eager, graph_losses(case), rtol=1e-4)
+
+
+@some_cases
 def test_training_in_mixed_precision_gives_nearly_the_losses_of_float32(
-    case, eager_losses, dtype_policy
+    case, graph_losses, dtype_policy
 ):
-    full = eager_losses(case)
+    full = graph_losses(case)
     dtype_policy("mixed_float16")
     mixed = final_losses(case)
     # Half precision keeps three digits.

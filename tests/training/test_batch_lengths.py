@@ -3,6 +3,7 @@
 Keras traces a step with the length that all batches have, or with None.
 """
 
+import itertools
 import logging
 
 import keras
@@ -11,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from keras_tricks.training import train
+from tests import sampling
 
 BATCH_SIZE = 8
 
@@ -48,10 +50,12 @@ def check(build, arguments, rates=(0.001, 0.01), **kwargs):
             np.testing.assert_allclose(each.curves[name], curve, 1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
-@pytest.mark.parametrize("packed", [None, 2])
-@pytest.mark.parametrize("num_validation", [8, 12])
-@pytest.mark.parametrize("num_examples", [16, 20, 4])
+@pytest.mark.parametrize(
+    ("num_examples", "num_validation", "packed", "jit_compile"),
+    sampling.one_in(
+        5, itertools.product([16, 20, 4], [8, 12], [None, 2], [False, True])
+    ),
+)
 def test_arrays(num_examples, num_validation, packed, jit_compile):
     x, y = arrays(num_examples)
     arguments = {

@@ -7,6 +7,7 @@ callback sees is known from the files that it writes and from Keras's `evaluate`
 import csv
 import functools
 import importlib.util
+import itertools
 import logging
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from keras_tricks import tuners
+from tests import sampling
 from tests.tuners import differences
 from tests.tuners.differences import dense
 
@@ -233,7 +235,10 @@ def fitted_with_fixture(tmp_path_factory):
     return fitted_with
 
 
-@pytest.mark.parametrize("name", CALLBACKS)
+MOST_USED = ("EarlyStopping", "ReduceLROnPlateau", "Looks", "HalvesOneVariable")
+
+
+@pytest.mark.parametrize("name", sampling.only(MOST_USED, CALLBACKS))
 def test_trials_are_what_fit_makes_of_them(name, fitted_with, tmp_path, caplog):
     """And `fit` need not train them."""
     objective = OBJECTIVES.get(name, "val_loss")
@@ -250,7 +255,7 @@ def test_trials_are_what_fit_makes_of_them(name, fitted_with, tmp_path, caplog):
     assert differences.number_of_programs(tuner) == 1
 
 
-@pytest.mark.parametrize("name", PACKED)
+@pytest.mark.parametrize("name", sampling.only(["Looks", "HalvesRate"], PACKED))
 def test_trials_of_a_pack_are_what_fit_makes_of_them(
     name, fitted_with, tmp_path, caplog
 ):
@@ -294,8 +299,13 @@ def test_the_model_has_the_weights_of_the_epoch(arguments, tmp_path):
     assert sorted(steps for *_, steps in SEEN) == [3, 3, 6, 6, 9, 9]
 
 
-@pytest.mark.parametrize("arguments", [{}, {"packed_trials": 2}], ids=str)
-@pytest.mark.parametrize("name", ["weights", "whole model"])
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    sampling.one_in(
+        3, itertools.product(["weights", "whole model"], [{}, {"packed_trials": 2}])
+    ),
+    ids=str,
+)
 def test_files_hold_what_was_logged(name, arguments, tmp_path):
     """Of each epoch of each trial: their names have the validation losses."""
     folder = tmp_path / "files"
@@ -360,21 +370,26 @@ def test_the_best_model_is_that_of_the_epoch_that_a_callback_called_best(tmp_pat
 
 @pytest.mark.parametrize(
     ("callback", "name"),
-    [
-        (ByTheBatch(), "ByTheBatch"),
-        (ByTheTestedBatch(), "ByTheTestedBatch"),
-        (Inherits(), "Inherits"),
-        (
-            keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None),
-            "LambdaCallback",
-        ),
-        (
-            keras.callbacks.ModelCheckpoint(
-                "never.weights.h5", save_freq=100, save_weights_only=True
+    sampling.one_in(
+        4,
+        [
+            (Inherits(), "Inherits"),
+            (ByTheBatch(), "ByTheBatch"),
+            (ByTheTestedBatch(), "ByTheTestedBatch"),
+            (
+                keras.callbacks.LambdaCallback(
+                    on_train_batch_end=lambda batch, logs: None
+                ),
+                "LambdaCallback",
             ),
-            "ModelCheckpoint",
-        ),
-    ],
+            (
+                keras.callbacks.ModelCheckpoint(
+                    "never.weights.h5", save_freq=100, save_weights_only=True
+                ),
+                "ModelCheckpoint",
+            ),
+        ],
+    ),
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_works_by_the_batch_is_fitted_and_named_once_a_search(
@@ -410,10 +425,13 @@ class SetsTheRate(keras.callbacks.Callback):
         model.optimizer.learning_rate = 0.5
 
 
+CHANGES = [HalvesMomentum, LeavesTheLayer, StopsAtOnce, SetsTheRate]
+
+
 @pytest.mark.parametrize(
-    "callback", [HalvesMomentum, LeavesTheLayer, StopsAtOnce, SetsTheRate]
+    ("callback", "arguments"),
+    sampling.one_in(3, itertools.product(CHANGES, [{}, {"packed_trials": 2}])),
 )
-@pytest.mark.parametrize("arguments", [{}, {"packed_trials": 2}], ids=str)
 def test_what_a_callback_changes_before_the_first_step_is_as_in_fit(
     callback, arguments, tmp_path
 ):

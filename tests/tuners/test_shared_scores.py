@@ -17,6 +17,7 @@ from keras_tricks import training
 from keras_tricks import tuners
 from keras_tricks.tuners import seeds
 from tests import child_process
+from tests import sampling
 from tests.tuners import differences
 from tests.tuners.differences import KINDS
 
@@ -67,7 +68,7 @@ def assert_same(curves: Any, others: Any) -> None:
             np.testing.assert_allclose(curve, other[name], RTOL, ATOL, err_msg=name)
 
 
-@pytest.mark.parametrize("name", TESTED)
+@pytest.mark.parametrize("name", sampling.one_in(6, TESTED, always=REPRESENTATIVE))
 def test_trials_are_what_fit_makes_of_them(name, tmp_path):
     """And the best one's model, loaded, has the score that the leaderboard tells."""
     kind, expected = KINDS[name], fitted(name)
@@ -84,19 +85,19 @@ def test_trials_are_what_fit_makes_of_them(name, tmp_path):
     np.testing.assert_allclose(logs[kind.objective[4:]], score, RTOL, ATOL)
 
 
-@pytest.mark.parametrize("name", TESTED[::2])
+@pytest.mark.parametrize("name", sampling.one_in(6, TESTED[::2]))
 def test_trials_of_a_pack_are_what_fit_makes_of_them(name, tmp_path):
     expected = fitted(name)
     tuner = differences.searched(tmp_path, KINDS[name], packed_trials=2)
     assert_same(differences.curves_of(tuner), expected)
 
 
-def is_flat(kind: differences.Kind) -> bool:
-    """Whether its data are one array of examples and one of labels."""
-    return not any(map(keras.tree.is_nested, kind.data()))
+def is_flat(name: str) -> bool:
+    """Whether a kind's data are one array of examples and one of labels."""
+    return not any(map(keras.tree.is_nested, KINDS[name].data()))
 
 
-@pytest.mark.parametrize("name", [n for n in TESTED[1::2] if is_flat(KINDS[n])])
+@pytest.mark.parametrize("name", sampling.one_in(6, filter(is_flat, TESTED[1::2])))
 def test_settings_are_what_fit_makes_of_them(name):
     kind, expected = KINDS[name], fitted(name)
     trained = training.train(
@@ -111,7 +112,10 @@ def test_settings_are_what_fit_makes_of_them(name):
     assert_same([each.curves for each in trained], expected)
 
 
-@pytest.mark.parametrize("name", [name for name in TESTED if KINDS[name].is_fed])
+FED = [name for name in TESTED if KINDS[name].is_fed]
+
+
+@pytest.mark.parametrize("name", sampling.one_in(3, FED))
 def test_models_that_differ_in_fed_numbers_share_a_program(name, tmp_path):
     tuner = differences.searched(tmp_path, KINDS[name])
     assert differences.number_of_programs(tuner) == 1
@@ -163,7 +167,7 @@ def benchmark():
     return module
 
 
-@pytest.mark.parametrize("seed", range(100, 115))
+@pytest.mark.parametrize("seed", sampling.one_in(5, range(100, 115)))
 def test_random_pairs_are_what_fit_makes_of_them(seed):
     """`benchmarks/shared_scores.py --pairs 1000` makes more of them."""
     script = benchmark()

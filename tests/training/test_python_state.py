@@ -1,0 +1,215 @@
+"""Code that remembers its calls is told from code that does not.
+
+A step of such code is another one each time that it is traced, and `fit` decides when.
+"""
+
+import itertools
+import random
+
+import keras
+import numpy as np
+import pytest
+
+from keras_tricks.training import python_state
+from keras_tricks.training import train
+from keras_tricks.training.steps import NotUnderstood
+
+NUM_CALLS = 0
+CALLS = {"number": 0}
+
+
+class CountsInItsClass(keras.layers.Layer):
+    calls = 0
+
+    def call(self, x):
+        CountsInItsClass.calls += 1
+        return x * (1 + self.calls % 2)
+
+
+class CountsInABase(CountsInItsClass):
+    def call(self, x):
+        return super().call(x)
+
+
+class CountsInAnAttribute(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self._calls = 0
+
+    def call(self, x):
+        self._calls += 1
+        return x * (1 + self._calls % 2)
+
+
+class CountsInAGlobal(keras.layers.Layer):
+    def call(self, x):
+        global NUM_CALLS
+        NUM_CALLS += 1
+        return x * (1 + NUM_CALLS % 2)
+
+
+def counted(x):
+    CALLS["number"] += 1
+    return x * (1 + CALLS["number"] % 2)
+
+
+class AsksAFunctionThatCounts(keras.layers.Layer):
+    def call(self, x):
+        return counted(x)
+
+
+class Counter:
+    def __init__(self):
+        self.number = 0
+
+    def __call__(self, x):
+        self.number += 1
+        return x * (1 + self.number % 2)
+
+
+def counting_closure():
+    seen = []
+
+    def call(x):
+        seen.append(len(seen))
+        return x * (1 + len(seen) % 2)
+
+    return call
+
+
+def counting_nonlocal():
+    number = 0
+
+    def call(x):
+        nonlocal number
+        number += 1
+        return x * (1 + number % 2)
+
+    return call
+
+
+def counting_iterator():
+    numbers = itertools.count()
+    return lambda x: x * (1 + next(numbers) % 2)
+
+
+def counting_default():
+    def call(x, seen={"number": 0}):  # noqa: B006 - it is what counts.
+        seen["number"] += 1
+        return x * (1 + seen["number"] % 2)
+
+    return call
+
+
+def counting_attribute():
+    def call(x):
+        call.number += 1
+        return x * (1 + call.number % 2)
+
+    call.number = 0
+    return call
+
+
+def drawing(generator):
+    return lambda x: x * float(generator.random())
+
+
+def activated(function):
+    return keras.layers.Dense(2, activation=function)
+
+
+REMEMBERING = {
+    "class": CountsInItsClass,
+    "base": CountsInABase,
+    "attribute": CountsInAnAttribute,
+    "global": CountsInAGlobal,
+    "function of the module": AsksAFunctionThatCounts,
+    "object": lambda: activated(Counter()),
+    "closure": lambda: activated(counting_closure()),
+    "nonlocal": lambda: activated(counting_nonlocal()),
+    "iterator": lambda: activated(counting_iterator()),
+    "default": lambda: activated(counting_default()),
+    "attribute of a function": lambda: activated(counting_attribute()),
+    "lambda layer": lambda: keras.layers.Lambda(counting_closure()),
+    "nested model": lambda: keras.Sequential([activated(counting_closure())]),
+    "random": lambda: activated(drawing(random.Random(0))),
+    "NumPy": lambda: activated(drawing(np.random.default_rng(0))),
+    "legacy NumPy": lambda: activated(drawing(np.random.RandomState(0))),
+}
+
+
+def model_of(layer, loss="mse", metrics=()):
+    model = keras.Sequential([keras.Input((2,)), layer, keras.layers.Dense(1)])
+    model.compile("sgd", loss, metrics=list(metrics))
+    return model
+
+
+def call(model):
+    x = np.ones((4, 2), "float32")
+    model.compute_loss(x, x[:, :1], model(x))
+    model.compute_metrics(x, x[:, :1], model(x))
+
+
+@pytest.mark.parametrize("name", REMEMBERING)
+def test_layers_that_remember_their_calls_are_found(name):
+    model = model_of(REMEMBERING[name]())
+    call(model)  # As a build may have called it.
+    with pytest.raises(NotUnderstood, match="changes when a step is traced"):
+        with python_state.unchanged(model):
+            call(model)
+
+
+def counting_loss():
+    count = counting_closure()
+    return lambda y, p: count(y - p) ** 2
+
+
+@pytest.mark.parametrize(
+    "compiled", [{"loss": counting_loss()}, {"metrics": [counting_loss()]}], ids=[*"lm"]
+)
+def test_losses_and_metrics_that_remember_their_calls_are_found(compiled):
+    model = model_of(keras.layers.Dense(2), **compiled)
+    call(model)
+    with pytest.raises(NotUnderstood, match="'seen' of the function"):
+        with python_state.unchanged(model):
+            call(model)
+
+
+class Notes(keras.layers.Layer):
+    """What is made by the first call and kept is the same for all."""
+
+    def call(self, x):
+        self.last_input = x
+        return x * SCALES["times"]
+
+
+SCALES = {"times": 2.0}
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: activated(lambda x: x * SCALES["times"]),
+        lambda: Notes(),
+        lambda: keras.layers.Dropout(0.5),
+        lambda: keras.layers.BatchNormalization(),
+        lambda: keras.layers.Lambda(lambda x: keras.ops.tanh(x)),
+    ],
+)
+def test_layers_that_remember_nothing_are_not(layer):
+    model = model_of(layer())
+    call(model)
+    with python_state.unchanged(model):
+        call(model)
+
+
+def test_fit_trains_what_remembers_and_says_so():
+    def build(rate):
+        model = model_of(CountsInItsClass())
+        model.optimizer.learning_rate = rate
+        return model
+
+    x = np.random.default_rng(0).normal(size=(16, 2)).astype("float32")
+    trained = train([0.01, 0.1], build, x, x[:, :1], epochs=1, batch_size=8)
+    for each in trained:
+        assert "'calls' of the class 'CountsInItsClass'" in each.reason
