@@ -10,6 +10,7 @@ import pytest
 from matplotlib import image
 
 from keras_tricks.hypermodels import RawTextClassifier
+from tests import sampling
 from tests.child_process import ROOT
 from tests.child_process import run_script
 from tests.child_process import stdout_of
@@ -76,7 +77,16 @@ def test_every_example_is_in_the_table():
     assert sorted(EXAMPLES) == sorted(p.name for p in ROOT.glob("examples/*.py"))
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+# The others are like one of these.
+TYPICAL = (
+    "bert_style_finetune.py",
+    "search_with_workers.py",
+    "tune_digits.py",
+    "tune_text.py",
+)
+
+
+@pytest.mark.parametrize("name", sampling.only(TYPICAL, EXAMPLES))
 def test_example_writes_its_files_and_says_where(name, finished_example):
     """Pictures show something, tables have rows, and stdout names each file."""
     folder, printed = finished_example(name)
@@ -107,6 +117,7 @@ def test_leaderboard_has_a_row_for_each_trial(finished_example):
     ]
 
 
+@pytest.mark.exhaustive  # Of scripts; tests/tuners/test_contract.py has it of tuners.
 def test_one_seed_gives_one_leaderboard(finished_example, tmp_path):
     """A second run with the same seed prints the same leaderboard."""
     _, first = finished_example("tune_digits.py")

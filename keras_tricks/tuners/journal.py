@@ -19,6 +19,10 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+_SQLITE_SUFFIXES = (".db", ".db3", ".sqlite", ".sqlite3")
+# Of a line of a journal, as `_append` and Optuna write it.
+_BEGINNING = b'{"op_code":'
+
 # A file's lock excludes other processes only.
 _writing = threading.Lock()
 
@@ -29,10 +33,14 @@ def journal_storage(path: str | os.PathLike[str]) -> Any:
     The file has Optuna's format, and optuna-dashboard shows it. Its own backend differs
     in two ways: a process that dies while it writes leaves neither a lock, which others
     would wait for, nor half a line that makes all that is written after it unreadable.
+
+    Raises:
+        ValueError: If there is a file which is no journal. It is left as it is.
     """
+    journal = Path(path)
+    _check(journal)
     storages: Any = optuna().storages
     backend: Any = storages.journal.BaseJournalBackend
-    journal = Path(path)
     journal.parent.mkdir(parents=True, exist_ok=True)
 
     class JournalFile(backend):
@@ -74,17 +82,54 @@ def _read(journal: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
     return entries, offset
 
 
+def _check(journal: Path) -> None:
+    """Raises if a file is something else, before anything is written to it."""
+    beginning = b""
+    if journal.is_dir():
+        raise ValueError(
+            "`storage` must be a file or a URL, and is a folder. "
+            f"Received: storage={str(journal)!r}"
+        )
+    if journal.is_file():
+        with open(journal, "rb") as file:
+            beginning = file.read(4096)
+    if beginning.startswith(b"SQLite format 3") or (
+        not beginning and journal.suffix in _SQLITE_SUFFIXES
+    ):
+        raise ValueError(
+            "`storage` is a path of an Optuna journal; a SQLite database is given by "
+            f"its URL: storage='sqlite:///{journal}'. Received: {str(journal)!r}"
+        )
+    if beginning and not _holds_an_entry(journal):
+        raise ValueError(
+            f"`storage` must be a new file or an Optuna journal, and {str(journal)!r} "
+            "holds something else. It is left as it is: give another path."
+        )
+
+
+def _holds_an_entry(journal: Path) -> bool:
+    """Whether some line of a file is one of a journal, or its only one begins so."""
+    with open(journal, "rb") as file:
+        first = file.read(len(_BEGINNING))
+        if b"\n" not in file.read() and _BEGINNING.startswith(first[:1]):
+            # Its writer was killed.
+            return first == _BEGINNING[: len(first)]
+        file.seek(0)
+        return any(_entry(line) is not None for line in file)
+
+
 def _entry(line: bytes) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)
     except ValueError:
         return None
-    return entry if isinstance(entry, dict) and "op_code" in entry else None
+    is_entry = isinstance(entry, dict) and {"op_code", "worker_id"} <= entry.keys()
+    return entry if is_entry else None
 
 
 def _append(journal: Path, logs: list[dict[str, Any]]) -> None:
     text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-    with _locked(journal), open(journal, "ab+", buffering=0) as file:
+    with _locked(journal), store.opened_to_append(journal) as file:
         end = _end_of_lines(file)
         file.truncate(end)
         try:
@@ -124,6 +169,6 @@ def _locked(journal: Path) -> Iterator[None]:
         return
     # The operating system lets go of it when the process ends, however it ends. Closing
     # another descriptor of the journal would release it too, hence a file of its own.
-    with _writing, open(f"{journal}.lock", "ab") as file:
+    with _writing, store.opened_to_append(f"{journal}.lock") as file:
         fcntl.lockf(file, fcntl.LOCK_EX)
         yield

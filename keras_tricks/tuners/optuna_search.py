@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import keras_tuner
 
+from keras_tricks.schedules import arguments
 from keras_tricks.tuners.one_trial import follows_logs
 from keras_tricks.tuners.searches import HyperModelLike
 from keras_tricks.tuners.searches import ObjectiveLike
@@ -140,11 +141,7 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
         # Here, so that the package can be imported without Optuna.
         from keras_tricks.tuners import optuna_oracle
 
-        if not lease_seconds > 0:
-            raise ValueError(
-                "`lease_seconds` must be positive. "
-                f"Received: lease_seconds={lease_seconds!r}"
-            )
+        lease_seconds = arguments.real("lease_seconds", lease_seconds, exclusive=True)
         if storage is not None and kwargs.get("overwrite"):
             raise ValueError(
                 "overwrite=True would delete a study that other processes may share. "

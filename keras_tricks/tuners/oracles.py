@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import keras_tuner
 import numpy as np
 
+from keras_tricks.schedules import arguments
 from keras_tricks.tuners import keras_tuner_hooks
 from keras_tricks.tuners import points
 from keras_tricks.tuners import records
@@ -22,6 +24,17 @@ is_feasible = scores.is_feasible
 order = scores.order
 
 CHECKPOINT = "checkpoint.weights.h5"
+
+# Arguments of KerasTuner's oracles that are numbers of something, and the least ones.
+_COUNTS = {
+    "max_trials": 1,
+    "max_retries_per_trial": 0,
+    "max_consecutive_failed_trials": 1,
+    "num_initial_points": 1,
+    "hyperband_iterations": 1,
+}
+# What KerasTuner calls a trial. Part of a path, so that nothing else may be one.
+_TRIAL_ID = re.compile(r"[0-9]+")
 
 
 class OracleMixin(keras_tuner_hooks.OracleHooks):
@@ -52,6 +65,9 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
 
     def __init__(self, *, seed: int | None = None, **kwargs: Any):
         seed = seeds.checked_seed(seed)
+        for name, minimum in _COUNTS.items():
+            if kwargs.get(name) is not None:
+                kwargs[name] = arguments.whole(name, kwargs[name], minimum=minimum)
         super().__init__(seed=seed, **kwargs)  # type: ignore[call-arg]
         self.given_seed = seed
         if seed is not None:
@@ -271,10 +287,16 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         """Returns all trials; stand-ins for those that are lost."""
         found: dict[str, Any] = {}
         self._lost = set()
-        missing = dict.fromkeys(_strings(state.get("start_order")))
+        order = _strings(state.get("start_order"))
+        missing = dict.fromkeys(filter(_TRIAL_ID.fullmatch, order))
         for folder in self.folder.glob("trial_*"):
-            if folder.is_dir():
-                missing.setdefault(folder.name.removeprefix("trial_"))
+            trial_id = folder.name.removeprefix("trial_")
+            if trial_id in missing or not folder.is_dir():
+                continue
+            if _TRIAL_ID.fullmatch(trial_id) and self._tells_of(folder, not state):
+                missing[trial_id] = None
+            else:
+                problems.append(f"{folder} is no trial of this search: skipped")
         for trial_id in missing:
             trial = self._read_trial(trial_id, problems)
             if trial is not None:
@@ -286,12 +308,27 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
                 found[trial_id] = _stand_in(trial_id)
         return _sorted(found)
 
+    def _tells_of(self, folder: Path, is_rebuilt: bool) -> bool:
+        """Whether a folder that no list of trials names holds one.
+
+        Args:
+            folder: The folder.
+            is_rebuilt: Whether there is no such list.
+        """
+        trial_id = folder.name.removeprefix("trial_")
+        is_readable = self._read_trial(trial_id, []) is not None
+        return is_readable or (is_rebuilt and any(folder.iterdir()))
+
     def _read_trial(self, trial_id: str, problems: list[str]) -> Any:
         folder = self.folder / f"trial_{trial_id}"
         try:
-            return keras_tuner.engine.trial.Trial.from_state(
-                store.read_json(folder / "trial.json")
-            )
+            state = store.read_json(folder / "trial.json")
+            if state.get("trial_id") != trial_id:
+                raise store.DamagedFileError(
+                    f"{folder / 'trial.json'} is another trial's "
+                    f"(trial_id={state.get('trial_id')!r})"
+                )
+            return keras_tuner.engine.trial.Trial.from_state(state)
         except (store.DamagedFileError, KeyError, TypeError, ValueError) as error:
             damage = error
         trial = self._trial_of_record(folder)
@@ -304,9 +341,10 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
     def _record_of(self, trial_id: str) -> records.TrialRecord | None:
         path = self.folder / f"trial_{trial_id}" / records.RECORD_FILE
         try:
-            return records.TrialRecord.read(path)
+            record = records.TrialRecord.read(path)
         except (OSError, ValueError, TypeError, KeyError):
             return None
+        return record if record.trial_id == trial_id else None
 
     def _trial_of_record(self, folder: Path) -> Any:
         """Returns the trial that a record tells of, or None."""

@@ -225,13 +225,17 @@ def versions() -> dict[str, str]:
     return found
 
 
+_NO_HOOKS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
+
+
 def git_commit() -> str | None:
     """Returns the commit of the working folder, or None outside of a repository."""
     import subprocess  # Here, because only a search that begins needs it.
 
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", *arguments],
+            # What the repository's own settings name is not run.
+            ["git", "--no-optional-locks", *_NO_HOOKS, *arguments],
             capture_output=True,
             check=True,
             encoding="utf-8",

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent import futures
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 from typing import Any
 from typing import ClassVar
 
@@ -27,6 +28,11 @@ except ImportError:  # Windows: a second search in one folder is not noticed the
 LOCK_FILE = "search.lock"
 
 _FULL = re.compile(r"No space left|File too large|quota exceeded|errno = (28|27|122)\b")
+# Of KerasTuner's tuners, too.
+_SEARCH_FILES = frozenset(
+    {LOCK_FILE, "oracle.json", "search.json", "tuner0.json", "study.journal"}
+)
+_TRIAL_FOLDER = re.compile(r"trial_[0-9]+")
 _counter = itertools.count()
 
 
@@ -173,6 +179,27 @@ def is_full_disk(error: BaseException) -> bool:
     return isinstance(error, OSError | RuntimeError) and bool(_FULL.search(str(error)))
 
 
+def opened_to_append(path: str | os.PathLike[str]) -> IO[bytes]:
+    """Opens a file to read it and to write at its end; makes it where it is missing.
+
+    Raises:
+        StorageError: If it is a symbolic link: what that leads to is no file of a
+            search, and is left as it is.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        return open(os.open(path, flags, 0o666), "ab+", buffering=0)
+    except OSError as error:
+        if not os.path.islink(path):
+            raise
+        raise StorageError(
+            error.errno,
+            f"{path} is a symbolic link, to {os.readlink(path)}. A search writes "
+            "only files of its own. Delete the link, or give the path that it "
+            "leads to.",
+        ) from None
+
+
 def remove_temporary_files(folder: Path) -> None:
     """Removes what killed writers left behind."""
     for pattern in (".*.tmp.*", "trial_*/.*.tmp.*"):
@@ -183,8 +210,14 @@ def remove_temporary_files(folder: Path) -> None:
 def remove_trials(folder: Path, except_for: Collection[str]) -> None:
     """Removes the folders of trials that are not among the named ones."""
     for path in folder.glob("trial_*"):
-        if path.is_dir() and path.name.removeprefix("trial_") not in except_for:
+        is_named = path.name.removeprefix("trial_") in except_for
+        if _TRIAL_FOLDER.fullmatch(path.name) and path.is_dir() and not is_named:
             shutil.rmtree(path)
+
+
+def _is_of_a_search(name: str) -> bool:
+    """Whether only searches write a file or folder of such a name."""
+    return name in _SEARCH_FILES or bool(_TRIAL_FOLDER.fullmatch(name))
 
 
 class ProjectLock:
@@ -209,18 +242,18 @@ class ProjectLock:
         name = str(self.folder.resolve())
         if name in self._held_here:
             raise self._in_use("this process")
-        file = open(self.folder / LOCK_FILE, "a+", encoding="utf-8")
+        file = opened_to_append(self.folder / LOCK_FILE)
         if fcntl is not None:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 file.seek(0)
-                holder = file.read().strip() or "another process"
+                holder = file.read().decode(errors="replace").strip()
+                holder = holder or "another process"
                 file.close()
                 raise self._in_use(holder) from None
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         self._file = file
         self._held_here.add(name)
         return self
@@ -248,10 +281,18 @@ def clear_project(folder: str | os.PathLike[str]) -> None:
 
     Raises:
         ProjectInUseError: If one is.
+        ValueError: If there are files in the folder, but none of a search.
     """
     folder = Path(folder)
     if not folder.exists():
         return
+    inside = sorted(path.name for path in folder.iterdir())
+    if inside and not any(map(_is_of_a_search, inside)):
+        raise ValueError(
+            f"overwrite=True would delete what is in {folder}, which is no search's: "
+            f"{', '.join(inside[:5])}. Choose another `directory` or `project_name`, "
+            "or empty the folder yourself."
+        )
     with ProjectLock(folder):
         for path in folder.iterdir():
             if path.name == LOCK_FILE:

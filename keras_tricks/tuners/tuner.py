@@ -92,6 +92,10 @@ class TunerMixin(Results, Resuming, OneTrial):
                 "`keep_checkpoints` must be an integer from 1 on, or None to keep "
                 f"all. Received: keep_checkpoints={keep_checkpoints!r}"
             )
+        if kwargs.get("executions_per_trial") is not None:
+            kwargs["executions_per_trial"] = arguments.whole(
+                "executions_per_trial", kwargs["executions_per_trial"], minimum=1
+            )
         if splits is not None:
             cross_validation.check_splits(splits, groups)
         self.reuse_programs = arguments.flag("reuse_programs", reuse_programs)

@@ -42,6 +42,7 @@ import keras_tuner
 
 from keras_tricks.parameters.unallocated import unallocated
 from keras_tricks.tuners import records
+from keras_tricks.tuners import store
 from keras_tricks.tuners import worker_payload
 from keras_tricks.tuners import worker_process
 from keras_tricks.tuners.asked_for import AskedFor
@@ -58,7 +59,10 @@ MOST_REPLACEMENTS = 2
 
 # Watches from the first moment on: Keras takes seconds to be imported.
 _START = """\
-import os, sys, threading, time
+import sys
+if sys.path[0] == "":  # Of -c; the searching process may not have it.
+    del sys.path[0]
+import os, threading, time
 def watch(parent):
     while os.getppid() == parent:
         time.sleep(0.25)
@@ -148,7 +152,9 @@ class _Pool:
         ours, theirs = connections.Pipe()
         environment = {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
+            "PYTHONPATH": os.pathsep.join(
+                os.fspath(path) or os.getcwd() for path in sys.path
+            ),
             "KERAS_BACKEND": keras.config.backend(),
             "TF_FORCE_GPU_ALLOW_GROWTH": "true",
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
@@ -157,10 +163,12 @@ class _Pool:
         if gpus:
             environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
         number = str(theirs.fileno())
-        with open(self.log(slot), "ab") as log:
+        # As `multiprocessing` has it: -O, -X, -W and the like.
+        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+        with store.opened_to_append(self.log(slot)) as log:
             process = subprocess.Popen(
                 # Not by -m, which would import the module under two names.
-                [sys.executable, "-c", _START, number, str(os.getpid())],
+                [sys.executable, *flags, "-c", _START, number, str(os.getpid())],
                 env=environment,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

@@ -1,0 +1,288 @@
+"""What lies in a folder or in a file is no reason to delete, to write or to run it."""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import warnings
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+from keras_tricks import tuners
+from keras_tricks.tuners import journal
+from keras_tricks.tuners import records
+from keras_tricks.tuners import store
+from tests import child_process
+
+
+class Scored(keras_tuner.HyperModel):
+    """Its score is its only setting, and nothing is trained."""
+
+    def build(self, hp):
+        hp.Float("x", 0.0, 1.0)
+        return keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+
+    def fit(self, hp, model, *args, **kwargs):
+        return hp.get("x")
+
+
+def tuner_in(directory, tuner_class=tuners.RandomSearch, **arguments):
+    arguments = {"max_trials": 3, "seed": 0, **arguments}
+    return tuner_class(Scored(), directory=directory, project_name="p", **arguments)
+
+
+def searched(directory, **arguments):
+    tuner = tuner_in(directory, **arguments)
+    tuner.search(verbose=0)
+    return tuner
+
+
+# Storage.
+
+
+def a_database(path):
+    with sqlite3.connect(path) as database:
+        database.execute("create table studies (name text)")
+    database.close()
+
+
+@pytest.mark.parametrize("name", ["study.db", "study"])
+def test_a_database_is_left_as_it_is_and_its_url_told(name, tmp_path):
+    path = tmp_path / name
+    a_database(path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=f"sqlite:///{path}"):
+        tuner_in(tmp_path, tuners.OptunaSearch, storage=path)
+    assert path.read_bytes() == before
+    assert {p.name for p in tmp_path.iterdir()} - {"p"} == {name}
+
+
+def test_a_name_of_a_database_that_is_not_there_gets_the_url_too(tmp_path):
+    with pytest.raises(ValueError, match="sqlite:///"):
+        tuner_in(tmp_path, tuners.OptunaSearch, storage=str(tmp_path / "new.sqlite3"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"some notes of mine\n",
+        b"notes without an end",
+        b'{"a": 1}\n{"b": 2}\n',
+        b"{\n",
+        b"\0" * 100,
+        b"[1, 2]\n",
+    ],
+)
+def test_a_file_that_is_no_journal_is_left_as_it_is(content, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="holds something else"):
+        tuner_in(tmp_path, tuners.OptunaSearch, storage=path)
+    assert path.read_bytes() == content
+
+
+def test_a_folder_is_no_storage(tmp_path):
+    with pytest.raises(ValueError, match="is a folder"):
+        tuner_in(tmp_path, tuners.OptunaSearch, storage=tmp_path)
+
+
+@pytest.mark.parametrize("damage", [lambda text: b"", lambda text: b"{x\n" + text])
+def test_an_empty_file_and_a_journal_that_is_damaged_at_its_start_are_taken(
+    damage, tmp_path
+):
+    whole = tmp_path / "whole"
+    journal.journal_storage(whole).create_new_study([1], "s")
+    path = tmp_path / "damaged"
+    path.write_bytes(damage(whole.read_bytes()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        storage = journal.journal_storage(path)
+        names = [study.study_name for study in storage.get_all_studies()]
+    assert names == (["s"] if path.stat().st_size else [])
+
+
+@pytest.mark.parametrize("length", [1, 5, 11, 20])
+def test_a_journal_whose_first_writer_was_killed_is_taken(length, tmp_path):
+    path = tmp_path / "journal"
+    journal.journal_storage(path).create_new_study([1], "s")
+    path.write_bytes(path.read_bytes()[:length])
+    journal.journal_storage(path).create_new_study([1], "other")
+    (study,) = journal.journal_storage(path).get_all_studies()
+    assert study.study_name == "other"
+
+
+# Links.
+
+
+@pytest.mark.parametrize("name", ["search.lock", "study.journal"])
+def test_a_link_in_the_place_of_a_file_is_not_followed(name, tmp_path):
+    target = tmp_path / "target"
+    target.write_text("of somebody else")
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / name).symlink_to(target)
+    with pytest.raises((store.StorageError, ValueError)) as caught:
+        searched(tmp_path, tuner_class=tuners.OptunaSearch)
+    assert str(target) in str(caught.value) or name in str(caught.value)
+    assert target.read_text() == "of somebody else"
+
+
+def test_the_message_names_the_link_and_its_target(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with pytest.raises(store.StorageError, match=r"link, to .*target\."):
+        store.opened_to_append(tmp_path / "link")
+    assert not (tmp_path / "target").exists()
+
+
+# Projects.
+
+
+def test_a_trial_s_file_cannot_name_another_folder(tmp_path):
+    searched(tmp_path, keep_checkpoints=1)
+    other = tmp_path / "other" / "trial_0"
+    shutil.copytree(tmp_path / "p" / "trial_0", other)
+    (other / "checkpoint.weights.h5").write_text("weights")
+    path = tmp_path / "p" / "trial_1" / "trial.json"
+    state = json.loads(path.read_text())
+    path.write_text(json.dumps({**state, "trial_id": "1/../../../other/trial_0"}))
+    with pytest.warns(UserWarning, match="another trial's"):
+        tuner = searched(tmp_path, keep_checkpoints=1, max_trials=4)
+    assert (other / "checkpoint.weights.h5").read_text() == "weights"
+    assert sorted(tuner.leaderboard()["trial_id"]) == ["0", "1", "2", "3"]
+
+
+def test_folders_that_are_no_trials_are_named_and_left(tmp_path):
+    project = searched(tmp_path).project_dir
+    for name in ("trial_60", "trial_x", "trial_\u00b2", "trial_1 (copy)"):
+        (tmp_path / "p" / name).mkdir()
+    shutil.copy(f"{project}/trial_1/trial.json", f"{project}/trial_1 (copy)")
+    shutil.copytree(f"{project}/trial_1", f"{project}/trial_7")
+    with pytest.warns(UserWarning, match="is no trial") as caught:
+        tuner = searched(tmp_path, max_trials=5)
+    told = " ".join(str(warning.message) for warning in caught)
+    for name in ("trial_60", "trial_x", "trial_\u00b2", "trial_1 (copy)", "trial_7"):
+        assert f"{name} is no trial of this search" in told
+        assert (tmp_path / "p" / name).exists()
+    assert sorted(tuner.leaderboard()["trial_id"]) == ["0", "1", "2", "3", "4"]
+
+
+def test_overwriting_deletes_searches_alone(tmp_path):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "code.py").write_text("x = 1")
+    with pytest.raises(ValueError, match=r"no search's: code\.py"):
+        tuner_in(tmp_path, overwrite=True)
+    assert (tmp_path / "p" / "code.py").read_text() == "x = 1"
+    (tmp_path / "p" / "code.py").unlink()
+    tuner_in(tmp_path, overwrite=True).search(verbose=0)
+    assert len(searched(tmp_path, overwrite=True, seed=1).leaderboard()) == 3
+
+
+def test_a_search_of_kerastuner_is_overwritten(tmp_path):
+    theirs = keras_tuner.RandomSearch(
+        Scored(), max_trials=2, directory=tmp_path, project_name="p"
+    )
+    theirs.search(verbose=0)
+    assert len(searched(tmp_path, overwrite=True).leaderboard()) == 3
+
+
+# Programs.
+
+
+def test_what_a_repository_s_settings_name_is_not_run(tmp_path, monkeypatch):
+    def git(*arguments):
+        subprocess.run(["git", *arguments], check=True, cwd=tmp_path)
+
+    git("init", "-q")
+    (tmp_path / "file").write_text("")
+    git("add", "file")
+    git("-c", "user.name=a", "-c", "user.email=a", "commit", "-qm", "a")
+    monitor = tmp_path / "monitor"
+    monitor.write_text(f"#!/bin/sh\ntouch {tmp_path}/was_run\n")
+    monitor.chmod(0o755)
+    git("config", "core.fsmonitor", str(monitor))
+    git("status", "--short")
+    assert (tmp_path / "was_run").exists()  # Or nothing would be shown.
+    (tmp_path / "was_run").unlink()
+    monkeypatch.chdir(tmp_path)
+    assert len(records.git_commit()) == 40
+    assert not (tmp_path / "was_run").exists()
+
+
+def test_workers_import_what_the_searching_process_imports(tmp_path):
+    """Not what lies in the working folder; and they have the interpreter's flags."""
+    here, code = tmp_path / "here", tmp_path / "code"
+    here.mkdir()
+    code.mkdir()
+    for name in ("keras_tricks", "numpy", "threading"):
+        (here / f"{name}.py").write_text("raise SystemExit('from here')")
+    (code / "script.py").write_text(
+        textwrap.dedent(
+            """
+            import pathlib, sys
+            import keras, keras_tuner
+            from keras_tricks import tuners
+            sys.path.append(pathlib.Path("of_a_path"))
+
+            class Optimized(keras_tuner.HyperModel):
+                def build(self, hp):
+                    hp.Float("x", 0.0, 1.0)
+                    return keras.Sequential([keras.Input((1,))])
+                def fit(self, hp, model, **kwargs):
+                    return float(sys.flags.optimize)
+
+            if __name__ == "__main__":
+                tuner = tuners.RandomSearch(Optimized(), max_trials=2, directory="d")
+                tuner.search(workers=2, verbose=0)
+                print(tuner.leaderboard()["default_objective"].tolist())
+            """
+        )
+    )
+    done = subprocess.run(
+        [sys.executable, "-OO", str(code / "script.py")],
+        cwd=here,
+        env={**os.environ, "PYTHONPATH": str(child_process.ROOT)},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.split("\n")[-2] == "[2.0, 2.0]"
+
+
+# Numbers.
+
+COUNTS = [
+    *("max_trials", "max_consecutive_failed_trials", "executions_per_trial"),
+    *("max_retries_per_trial", "num_initial_points", "hyperband_iterations"),
+]
+
+
+@pytest.mark.parametrize("wrong", [-1, 0.5, float("nan"), "", [], True], ids=repr)
+@pytest.mark.parametrize("name", COUNTS)
+def test_counts_are_whole_numbers(name, wrong, tmp_path):
+    kind = {
+        "num_initial_points": tuners.BayesianOptimization,
+        "hyperband_iterations": tuners.Hyperband,
+    }.get(name, tuners.RandomSearch)
+    with pytest.raises((ValueError, TypeError), match=f"`{name}` must be a whole"):
+        tuner_in(tmp_path, kind, **{name: wrong})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", sorted({*COUNTS} - {"max_retries_per_trial"}))
+def test_a_count_of_nothing_is_refused(name, tmp_path):
+    test_counts_are_whole_numbers(name, 0, tmp_path)
+
+
+def test_counts_may_be_numpy_s(tmp_path):
+    assert len(searched(tmp_path, max_trials=np.int64(2)).leaderboard()) == 2
+
+
+@pytest.mark.parametrize("wrong", [0, -1.0, float("nan"), "1", None, True], ids=repr)
+def test_a_lease_lasts(wrong, tmp_path):
+    with pytest.raises((ValueError, TypeError), match="lease_seconds"):
+        tuner_in(tmp_path, tuners.OptunaSearch, lease_seconds=wrong)
