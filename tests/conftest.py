@@ -60,6 +60,16 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_runtest_setup() -> None:
+    """Nor is what earlier tests have left, which TensorFlow mostly keeps for good.
+
+    Each trial clears Keras's session, and with it looks through all objects: after some
+    dozens of trainings that would take longer than to train.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def run_python(tmp_path: Path) -> Callable[..., str]:
     """`run_python(code_or_script, *arguments, env=None)` in a child process.

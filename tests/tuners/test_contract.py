@@ -17,6 +17,7 @@ import pytest
 
 import keras_tricks.tuners
 from tests import child_process
+from tests import sampling
 from tests.tuners import toys
 
 TUNERS = {
@@ -30,6 +31,13 @@ TUNERS = {
 
 # They try each point of a grid, or fill brackets, unless they are given a limit.
 WITHOUT_TEN_TRIALS = {"GridSearch", "Hyperband"}
+
+# For facts of what all tuners share: one oracle is KerasTuner's, the other is not.
+two_tuners = pytest.mark.parametrize(
+    "tuner_class",
+    sampling.only(["OptunaSearch", "RandomSearch"], TUNERS),
+    indirect=True,
+)
 
 # What two runs with one seed may differ in.
 DURATION = "seconds"
@@ -208,6 +216,7 @@ def test_a_tensorboard_callback_is_configured_as_by_kerastuner(tuner_class, tmp_
     assert [Path(folder) for folder in seen] == [tmp_path / "logs/0/execution0"]
 
 
+@two_tuners
 def test_executions_are_seeded_apart(tuner_class, tmp_path):
     tuner = toys.search(
         tuner_class, tmp_path, seed=0, max_trials=1, executions_per_trial=2
@@ -230,6 +239,7 @@ def test_the_leaderboard_is_sorted_by_kerastuners_scores(searched):
         assert table[name][0] == best[name]
 
 
+@two_tuners
 def test_a_score_to_maximize_is_sorted_downwards(tuner_class, tmp_path):
     score = keras_tuner.Objective("gain", "max")
     scores = [2.0, 5.0, 1.0, 5.0]
@@ -299,6 +309,7 @@ def test_the_best_model_scores_as_recorded(searched):
     assert model.evaluate(x, y, verbose=0)[0] == pytest.approx(score, rel=1e-6)
 
 
+@two_tuners
 def test_each_trial_is_on_disk_before_the_next(tuner_class, tmp_path):
     def finished(_):
         return float(len(list(tmp_path.glob("untitled_project/trial_*/record.json"))))
@@ -352,6 +363,7 @@ def test_an_interrupted_search_ends_as_if_it_had_not_been(
         assert resumed.curves(trial_id) == searched.curves(trial_id)
 
 
+@two_tuners
 def test_a_trial_that_diverges_in_training_is_never_best(tuner_class, tmp_path):
     def build(hp):
         rate = hp.Choice("rate", [1e-2, 1e30])
@@ -375,6 +387,7 @@ def test_a_trial_that_diverges_in_training_is_never_best(tuner_class, tmp_path):
     ]
 
 
+@two_tuners
 @pytest.mark.parametrize("direction", ["min", "max"])
 def test_scores_that_are_no_numbers_neither_win_nor_stop_the_search(
     tuner_class, tmp_path, direction
@@ -405,6 +418,7 @@ def test_scores_that_are_no_numbers_neither_win_nor_stop_the_search(
     assert error == "size is -inf"
 
 
+@two_tuners
 def test_failures_in_a_row_stop_the_search_and_tell_each_error(tuner_class, tmp_path):
     errors = [
         ValueError("no such thing"),
@@ -424,6 +438,7 @@ def test_failures_in_a_row_stop_the_search_and_tell_each_error(tuner_class, tmp_
     assert statuses == ["FAILED"] * 3
 
 
+@two_tuners
 def test_a_search_without_a_single_score_tells_each_error(tuner_class, tmp_path):
     outcomes = [ValueError("first\nand more"), math.nan]
     tuner = scored(tuner_class, tmp_path, outcomes.__getitem__, max_trials=2)
@@ -438,6 +453,7 @@ def test_a_search_without_a_single_score_tells_each_error(tuner_class, tmp_path)
     assert tuner.get_best_hyperparameters() == []
 
 
+@two_tuners
 def test_a_retried_trial_counts_once(tuner_class, tmp_path):
     outcomes = [ValueError("once"), 1.0, 2.0]
     tuner = scored(
@@ -453,6 +469,7 @@ def test_a_retried_trial_counts_once(tuner_class, tmp_path):
     assert table["status"].tolist() == ["COMPLETED", "COMPLETED"]
 
 
+@two_tuners
 def test_a_search_leaves_the_global_generators_as_they_were(tuner_class, tmp_path):
     """An unseeded search after a seeded one still draws a seed of its own."""
     tuner = scored(tuner_class, tmp_path, float, max_trials=1)
