@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import json
 import os
@@ -246,7 +247,16 @@ class ProjectLock:
         if fcntl is not None:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except OSError as error:
+                if error.errno not in (errno.EACCES, errno.EAGAIN):
+                    file.close()
+                    raise StorageError(
+                        error.errno,
+                        f"{self.folder} is on a file system without POSIX locks "
+                        f"({error}), so that a second search in it could not be told. "
+                        "Mount it with locks (Lustre: -o flock), or search in a "
+                        "local `directory`.",
+                    ) from error
                 file.seek(0)
                 holder = file.read().decode(errors="replace").strip()
                 holder = holder or "another process"

@@ -1,5 +1,6 @@
 """What lies in a folder or in a file is no reason to delete, to write or to run it."""
 
+import errno
 import json
 import os
 import shutil
@@ -137,6 +138,19 @@ def test_the_message_names_the_link_and_its_target(tmp_path):
     with pytest.raises(store.StorageError, match=r"link, to .*target\."):
         store.opened_to_append(tmp_path / "link")
     assert not (tmp_path / "target").exists()
+
+
+# File systems.
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EINVAL])
+def test_a_file_system_without_locks_is_named_as_such(number, tmp_path, monkeypatch):
+    def refuse(*args):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(store.fcntl, "lockf", refuse)
+    with pytest.raises(store.StorageError, match="without POSIX locks"):
+        searched(tmp_path)
 
 
 # Projects.
