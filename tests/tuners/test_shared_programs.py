@@ -25,6 +25,7 @@ from keras_tricks.hypermodels import HyperMLP
 from keras_tricks.training import packing
 from keras_tricks.tuners import records
 from tests import child_process
+from tests import sampling
 from tests.tuners import toys
 
 TRIALS = 6
@@ -98,7 +99,7 @@ def sizes_of_packs(monkeypatch):
     return sizes
 
 
-@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("shuffle", sampling.only([True], [False, True]))
 def test_a_shared_program_gives_the_bits_of_fit(shuffle, tmp_path):
     in_order = {"data": {"shuffle": shuffle}}
     shared = searched(tmp_path / "shared", **in_order)
