@@ -54,17 +54,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ranks.get(item.nodeid.split("::")[0], len(ranks)))
 
 
-def pytest_collection_finish() -> None:
-    """What the tests' modules have imported is not looked at again."""
-    gc.collect()
-    gc.freeze()
-
-
 def pytest_runtest_setup() -> None:
-    """Nor is what earlier tests have left, which TensorFlow mostly keeps for good.
+    """What was imported, and what earlier tests have left, is not looked at again.
 
-    Each trial clears Keras's session, and with it looks through all objects: after some
-    dozens of trainings that would take longer than to train.
+    TensorFlow keeps most of it for good. Each trial clears Keras's session, and with it
+    looks through all objects: after some dozens of trainings that would take longer
+    than to train.
     """
     gc.collect()
     gc.freeze()

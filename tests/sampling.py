@@ -15,27 +15,20 @@ def one_in(number: int, cases: Iterable[Any], *, always: Iterable[Any] = ()) -> 
 
     Args:
         number: Distance of two cases of the sample; the first case is in it.
-        cases: Values for `pytest.mark.parametrize`, or `pytest.param`s.
+        cases: Values for `pytest.mark.parametrize`; a tuple is one of several values.
         always: Those of the cases that no ordinary run may leave out.
     """
-    cases, always = list(cases), list(always)
-    assert all(case in cases for case in always), "a case of `always` is no case"
-    return [
-        case if place % number == 0 or case in always else _exhaustive(case)
-        for place, case in enumerate(cases)
-    ]
+    cases = list(cases)
+    return only([*cases[::number], *always], cases)
 
 
 def only(sample: Iterable[Any], cases: Iterable[Any]) -> list:
     """Returns parameters of which those of `sample` are run."""
-    sample = list(sample)
+    sample, cases = list(sample), list(cases)
+    assert all(case in cases for case in sample), "a case of the sample is no case"
     return [case if case in sample else _exhaustive(case) for case in cases]
 
 
 def _exhaustive(case: Any) -> Any:
-    if isinstance(case, type(pytest.param())):
-        return pytest.param(
-            *case.values, id=case.id, marks=[*case.marks, pytest.mark.exhaustive]
-        )
     values = case if isinstance(case, tuple) else (case,)
     return pytest.param(*values, marks=pytest.mark.exhaustive)

@@ -55,14 +55,16 @@ def unchanged(model: keras.Model) -> Iterator[None]:
     if generators != _global_generators():
         raise NotUnderstood("a step draws by Python's or NumPy's global generator")
     after = _Remembered(model).values
-    for (owner, name), (_, value) in after.items():
-        known = before.get((owner, name))
-        # What is seen for the first time may have been made by the call.
-        if known is None and (owner, None) not in before:
-            continue
-        if known is None or known[1] != value:
-            whose = after[owner, None][1]
-            raise NotUnderstood(f"{name!r} of {whose} changes when a step is traced")
+    for owner, name in {**before, **after}:
+        # An owner that is seen once only was made by the call, or dropped.
+        if (owner, None) in before and (owner, None) in after:
+            _, was = before.get((owner, name), (None, None))
+            _, now = after.get((owner, name), (None, None))
+            if was != now:
+                whose = after[owner, None][1]
+                raise NotUnderstood(
+                    f"{name!r} of {whose} changes when a step is traced"
+                )
 
 
 def _global_generators() -> str:
@@ -74,9 +76,10 @@ class _Remembered:
     """Plain values that a model's own code can reach.
 
     Attributes:
-        values: By the identity of an owner (an object, a class, a function or a
-            module's globals) and a name: the owner, which keeps its identity, and the
-            value. The name None is for a description of the owner.
+        values: By the identity of an owner (an object, a class or a function) and a
+            name: the owner, which keeps its identity, and the value. The globals that
+            a function uses are the function's. The name None is for a description of
+            the owner.
     """
 
     def __init__(self, model: keras.Model):
@@ -114,26 +117,17 @@ class _Remembered:
         names, cells = function.__code__.co_freevars, function.__closure__ or ()
         inside = {n: _content(c) for n, c in zip(names, cells, strict=True)}
         inside |= vars(function) | _defaults(function)
+        for name in _names_in(function.__code__) & function.__globals__.keys():
+            inside.setdefault(name, function.__globals__[name])
         self._note(function, f"the function {function.__qualname__!r}", inside)
-        used = {
-            name: function.__globals__[name]
-            for name in _names_in(function.__code__)
-            if name in function.__globals__
-        }
-        module = f"the module {function.__module__!r}"
-        self._note(function.__globals__, module, used)
-        return [*inside.values(), *used.values(), wrapped]
+        return [*inside.values(), wrapped]
 
     def _parts_of_class(self, kind: type) -> Iterable[Any]:
         if _is_of_library(kind):
             return []
         inside = {n: v for n, v in vars(kind).items() if not n.startswith("__")}
         self._note(kind, f"the class {kind.__qualname__!r}", inside)
-        return [
-            *map(_function_of, inside.values()),
-            *(_function_of(v) for n, v in vars(kind).items() if n == "__call__"),
-            *kind.__bases__,
-        ]
+        return [*map(_function_of, vars(kind).values()), *kind.__bases__]
 
     def _parts_of_object(self, value: Any) -> Iterable[Any]:
         try:
@@ -191,7 +185,7 @@ def _items_of(mapping: Mapping) -> list[Any]:
     kind: type = type(mapping)
     if issubclass(kind, dict):
         return list(dict.values(mapping))  # type: ignore[arg-type]
-    return list(mapping.values()) if _is_of_library(type(mapping)) else []
+    return list(mapping.values()) if _is_of_library(kind) else []
 
 
 def _content(cell: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import threading
@@ -110,12 +111,10 @@ def _check(journal: Path) -> None:
 def _holds_an_entry(journal: Path) -> bool:
     """Whether some line of a file is one of a journal, or its only one begins so."""
     with open(journal, "rb") as file:
-        first = file.read(len(_BEGINNING))
-        if b"\n" not in file.read() and _BEGINNING.startswith(first[:1]):
-            # Its writer was killed.
-            return first == _BEGINNING[: len(first)]
-        file.seek(0)
-        return any(_entry(line) is not None for line in file)
+        first = file.readline()
+        if not first.endswith(b"\n"):  # Its writer was killed.
+            return _BEGINNING.startswith(first[: len(_BEGINNING)])
+        return any(_entry(line) is not None for line in itertools.chain([first], file))
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:

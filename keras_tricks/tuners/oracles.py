@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -33,8 +32,6 @@ _COUNTS = {
     "num_initial_points": 1,
     "hyperband_iterations": 1,
 }
-# What KerasTuner calls a trial. Part of a path, so that nothing else may be one.
-_TRIAL_ID = re.compile(r"[0-9]+")
 
 
 class OracleMixin(keras_tuner_hooks.OracleHooks):
@@ -286,38 +283,32 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
     ) -> dict[str, Any]:
         """Returns all trials; stand-ins for those that are lost."""
         found: dict[str, Any] = {}
+        missing: dict[str, None] = {}
         self._lost = set()
-        order = _strings(state.get("start_order"))
-        missing = dict.fromkeys(filter(_TRIAL_ID.fullmatch, order))
+        listed = filter(store.TRIAL_ID.fullmatch, _strings(state.get("start_order")))
+        folders = {f"trial_{trial_id}": True for trial_id in listed}
         for folder in self.folder.glob("trial_*"):
-            trial_id = folder.name.removeprefix("trial_")
-            if trial_id in missing or not folder.is_dir():
-                continue
-            if _TRIAL_ID.fullmatch(trial_id) and self._tells_of(folder, not state):
+            if folder.is_dir():
+                folders.setdefault(folder.name, False)
+        for name, is_listed in folders.items():
+            trial_id, told = store.trial_id_of(name), list[str]()
+            trial = None if trial_id is None else self._read_trial(trial_id, told)
+            if trial_id is not None and trial is not None:
+                found[trial_id] = trial
+            elif trial_id is not None and (
+                # Without a list, whatever has a file is one that was lost.
+                is_listed or (not state and any((self.folder / name).iterdir()))
+            ):
                 missing[trial_id] = None
             else:
-                problems.append(f"{folder} is no trial of this search: skipped")
-        for trial_id in missing:
-            trial = self._read_trial(trial_id, problems)
-            if trial is not None:
-                found[trial_id] = trial
+                told = [f"{self.folder / name} is no trial of this search: skipped"]
+            problems += told
         missing.update(dict.fromkeys(_gaps(found)))
         for trial_id in missing:
             if trial_id not in found:
                 self._lost.add(trial_id)
                 found[trial_id] = _stand_in(trial_id)
         return _sorted(found)
-
-    def _tells_of(self, folder: Path, is_rebuilt: bool) -> bool:
-        """Whether a folder that no list of trials names holds one.
-
-        Args:
-            folder: The folder.
-            is_rebuilt: Whether there is no such list.
-        """
-        trial_id = folder.name.removeprefix("trial_")
-        is_readable = self._read_trial(trial_id, []) is not None
-        return is_readable or (is_rebuilt and any(folder.iterdir()))
 
     def _read_trial(self, trial_id: str, problems: list[str]) -> Any:
         folder = self.folder / f"trial_{trial_id}"

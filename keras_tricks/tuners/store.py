@@ -33,7 +33,8 @@ _FULL = re.compile(r"No space left|File too large|quota exceeded|errno = (28|27|
 _SEARCH_FILES = frozenset(
     {LOCK_FILE, "oracle.json", "search.json", "tuner0.json", "study.journal"}
 )
-_TRIAL_FOLDER = re.compile(r"trial_[0-9]+")
+# What KerasTuner calls a trial. Part of a path, so that nothing else may be one.
+TRIAL_ID = re.compile(r"[0-9]+")
 _counter = itertools.count()
 
 
@@ -187,7 +188,9 @@ def opened_to_append(path: str | os.PathLike[str]) -> IO[bytes]:
         StorageError: If it is a symbolic link: what that leads to is no file of a
             search, and is left as it is.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+    # The first is not there on Windows, the second nowhere else.
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     try:
         return open(os.open(path, flags, 0o666), "ab+", buffering=0)
     except OSError as error:
@@ -211,14 +214,21 @@ def remove_temporary_files(folder: Path) -> None:
 def remove_trials(folder: Path, except_for: Collection[str]) -> None:
     """Removes the folders of trials that are not among the named ones."""
     for path in folder.glob("trial_*"):
-        is_named = path.name.removeprefix("trial_") in except_for
-        if _TRIAL_FOLDER.fullmatch(path.name) and path.is_dir() and not is_named:
+        trial_id = trial_id_of(path.name)
+        if trial_id is not None and trial_id not in except_for and path.is_dir():
             shutil.rmtree(path)
+
+
+def trial_id_of(name: str) -> str | None:
+    """Returns the ID of the trial whose folder has a name, or None if none's has."""
+    trial_id = name.removeprefix("trial_")
+    is_one = trial_id != name and TRIAL_ID.fullmatch(trial_id)
+    return trial_id if is_one else None
 
 
 def _is_of_a_search(name: str) -> bool:
     """Whether only searches write a file or folder of such a name."""
-    return name in _SEARCH_FILES or bool(_TRIAL_FOLDER.fullmatch(name))
+    return name in _SEARCH_FILES or trial_id_of(name) is not None
 
 
 class ProjectLock:

@@ -189,9 +189,10 @@ def test_jit_compiled_training_equals_training_in_a_graph(case, graph_losses):
     np.testing.assert_allclose(compiled, graph_losses(case), rtol=1e-4)
 
 
-def test_eager_training_equals_training_in_a_graph(graph_losses):
-    """As for graphs in general: one hypermodel shows it."""
-    case = cases.CASES["HyperMLP"]
+@pytest.mark.parametrize(
+    "case", sampling.only(["HyperMLP"], cases.CASES), indirect=True
+)
+def test_eager_training_equals_training_in_a_graph(case, graph_losses):
     eager = final_losses(case, run_eagerly=True, jit_compile=False)
     np.testing.assert_allclose(eager, graph_losses(case), rtol=1e-4)
 

@@ -5,6 +5,7 @@ A step of such code is another one each time that it is traced, and `fit` decide
 
 import itertools
 import random
+import types
 
 import keras
 import numpy as np
@@ -157,6 +158,45 @@ def test_layers_that_remember_their_calls_are_found(name):
     with pytest.raises(NotUnderstood, match="changes when a step is traced"):
         with python_state.unchanged(model):
             call(model)
+
+
+class KeepsItsFirstInput(keras.layers.Layer):
+    """Its first call finds nothing, and the others what that one has left."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = None
+
+    def call(self, x):
+        if self.first is None:
+            self.first = [x]
+        return x
+
+
+def test_a_plain_value_that_another_takes_the_place_of_is_found():
+    layer = KeepsItsFirstInput()
+    model = model_of(layer)
+    layer.first = None  # Building has called it.
+    with pytest.raises(NotUnderstood, match="'first' of an object"):
+        with python_state.unchanged(model):
+            call(model)
+
+
+class MakesItsFunction(keras.layers.Layer):
+    """What is made by the call uses a global that nothing did before."""
+
+    def call(self, x):
+        self.made = types.SimpleNamespace(times=lambda value: value * FACTOR)
+        return self.made.times(x)
+
+
+FACTOR = 2.0
+
+
+def test_a_global_that_a_new_function_uses_has_not_changed():
+    model = model_of(MakesItsFunction())
+    with python_state.unchanged(model):
+        call(model)
 
 
 def counting_loss():
