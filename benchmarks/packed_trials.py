@@ -10,6 +10,10 @@ same epochs and the same data:
 stock   `keras_tuner.RandomSearch`
 reuse   `keras_tricks.tuners.RandomSearch`: one program for each structure
 packed  the same with `packed_trials=K`: K trials in a step
+fit     the same with `reuse_programs=False`, if `--ways` names it: trained by `fit`
+
+The last three have the same trials. Kendall's tau tells how far their scores rank them
+alike: of `packed` and `reuse` against the first of `fit` and `reuse` that has run.
 
 All that a search does counts: building, tracing, training, files. With `--sizes` the
 first row is searched in packs of each size instead, and trials per minute are drawn
@@ -31,6 +35,7 @@ import keras_tuner
 import numpy as np
 import rich.console
 import rich.table
+import scipy.stats
 import sklearn.datasets
 import tensorflow as tf
 
@@ -120,7 +125,7 @@ ROWS = {
 
 
 def search(way, row, trials, pack, jit_compile):
-    """Returns the seconds of a search and its best score."""
+    """Returns the seconds of a search, and the score of each of its trials."""
     make, data, space, (epochs, batch_size, _) = ROWS[row]
     (x, y), validation = data()
     keras.utils.clear_session()
@@ -129,7 +134,7 @@ def search(way, row, trials, pack, jit_compile):
         epochs=epochs, batch_size=batch_size, jit_compile=jit_compile or "auto"
     )
     package = keras_tuner if way == "stock" else tuners
-    more = {"packed_trials": pack} if way == "packed" else {}
+    more = {"packed": {"packed_trials": pack}, "fit": {"reuse_programs": False}}
     with tempfile.TemporaryDirectory() as folder:
         tuner = package.RandomSearch(
             hypermodel,
@@ -138,7 +143,7 @@ def search(way, row, trials, pack, jit_compile):
             seed=1,
             hyperparameters=fixed(**space),
             directory=folder,
-            **more,
+            **more.get(way, {}),
         )
         if way == "stock":
             # It imports tensorboard for every trial, which TensorFlow does not bring.
@@ -146,7 +151,8 @@ def search(way, row, trials, pack, jit_compile):
         began = time.perf_counter()
         tuner.search(x, y, validation_data=validation, verbose=0)
         seconds = time.perf_counter() - began
-        return seconds, tuner.oracle.get_best_trials(1)[0].score
+        ended = tuner.oracle.get_best_trials(trials)
+        return seconds, {trial.trial_id: trial.score for trial in ended}
 
 
 def compare(rows, options):
@@ -154,18 +160,18 @@ def compare(rows, options):
         title=f"Trials per minute, packs of {options.pack}"
         f"{', jit_compile=True' if options.jit_compile else ''}; {versions()}"
     )
-    for column in ("search", "way", "trials", "s", "trials/min", "stock = 1", "best"):
-        table.add_column(
-            column, justify="left" if column in ("search", "way") else "right"
-        )
+    measured = ("trials", "s", "trials/min", "stock = 1", "best", "tau")
+    for column in ("search", "way", *measured):
+        table.add_column(column, justify="right" if column in measured else "left")
     for row in rows:
         trials = options.trials or ROWS[row][3][2]
         found = {}
         for way in options.ways:
             found[way] = search(way, row, trials, options.pack, options.jit_compile)
             print(f"{row}, {way}: {found[way][0]:.1f} s", flush=True)
-        for way, (seconds, best) in found.items():
+        for way, (seconds, scores) in found.items():
             ratio = found["stock"][0] / seconds if "stock" in found else float("nan")
+            reference = found.get("fit") or found.get("reuse")
             table.add_row(
                 row,
                 way,
@@ -173,10 +179,18 @@ def compare(rows, options):
                 f"{seconds:.1f}",
                 f"{60 * trials / seconds:.0f}",
                 f"{ratio:.1f}",
-                f"{best:.4f}",
+                f"{max(scores.values()):.4f}",
+                "" if way == "stock" or not reference else tau(scores, reference[1]),
             )
         table.add_section()
     rich.console.Console(width=110).print(table)
+
+
+def tau(scores, others):
+    """Returns Kendall's tau of two rankings of the same trials, as text."""
+    both = sorted(scores.keys() & others.keys())
+    ranks = [[found[trial_id] for trial_id in both] for found in (scores, others)]
+    return f"{scipy.stats.kendalltau(*ranks).statistic:.3f}"
 
 
 def against_size(row, options):

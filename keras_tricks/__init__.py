@@ -1,18 +1,25 @@
 """Training tricks for Keras 3: exact, serializable, and safe to compile.
 
 Importing the package registers its schedules, optimizers and losses with Keras, so that
-`keras.models.load_model` needs no `custom_objects`. The folders that stand on
-KerasTuner (`hypermodels`, `tuners`), `training` and `tf1` are imported when they are
-first used; models of hypermodels load once `keras_tricks.hypermodels` is imported.
+`keras.models.load_model` needs no `custom_objects`. The other folders are imported
+when they are first used; models of hypermodels load once `keras_tricks.hypermodels` is
+imported.
 """
 
 import importlib
+import typing
 
-from keras_tricks import callbacks
 from keras_tricks import losses
 from keras_tricks import optimizers
-from keras_tricks import parameters
 from keras_tricks import schedules
+
+if typing.TYPE_CHECKING:
+    from keras_tricks import callbacks
+    from keras_tricks import hypermodels
+    from keras_tricks import parameters
+    from keras_tricks import tf1
+    from keras_tricks import training
+    from keras_tricks import tuners
 
 __version__ = "0.1.0"
 
@@ -28,14 +35,12 @@ __all__ = [
     "tuners",
 ]
 
-_IMPORTED_ON_USE = ("hypermodels", "tf1", "training", "tuners")
-
 
 def __getattr__(name: str):
-    if name in _IMPORTED_ON_USE:
+    if name in __all__:  # And not imported yet.
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_IMPORTED_ON_USE])
+    return sorted({*globals(), *__all__})

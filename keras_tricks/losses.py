@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_tricks.schedules import arguments
+from keras_tricks import _validation
 
 __all__ = ["ClassificationLoss"]
 
@@ -54,13 +54,10 @@ class ClassificationLoss(keras.losses.Loss):
         self, label_smoothing: float = 0.0, focal_gamma: float = 0.0, **kwargs: Any
     ):
         super().__init__(**{"name": "classification_loss", **kwargs})
-        self.label_smoothing = arguments.real("label_smoothing", label_smoothing)
-        if self.label_smoothing >= 1:
-            raise ValueError(
-                "`label_smoothing` must be below 1. "
-                f"Received: label_smoothing={label_smoothing!r}"
-            )
-        self.focal_gamma = arguments.real("focal_gamma", focal_gamma)
+        self.label_smoothing = _validation.check_float(
+            "label_smoothing", label_smoothing, below=1
+        )
+        self.focal_gamma = _validation.check_float("focal_gamma", focal_gamma)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         logits = ops.convert_to_tensor(y_pred)

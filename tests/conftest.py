@@ -12,6 +12,11 @@ from tests import child_process
 # Before TensorFlow is imported anywhere: its notices bury the report of a failure.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+# Before NumPy is. Gaussian processes of some dozen trials gain nothing by threads, and
+# those of two test processes wait for each other: twice the processor time was spent.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # Importing TensorFlow leaves half a million objects that live as long as the process:
 # looking through them for garbage took a quarter of the tests' time.
 gc.set_threshold(50_000)

@@ -107,6 +107,8 @@ def test_import_asks_for_nothing_optional(run_python):
 def public_names():
     """Each (module, name) that the folders and the single modules offer."""
     for module in pkgutil.iter_modules(keras_tricks.__path__):
+        if module.name.startswith("_"):
+            continue
         imported = importlib.import_module(f"keras_tricks.{module.name}")
         names = getattr(imported, "__all__", None)
         if names is None and not module.ispkg:

@@ -5,10 +5,10 @@ import statistics
 
 import keras
 
+from keras_tricks import _validation
 from keras_tricks.optimizers import ClippedOptimizer
 from keras_tricks.optimizers import clipped
 from keras_tricks.optimizers.statistics import Counts
-from keras_tricks.schedules import arguments
 
 # From this share of clipped updates on, the learning rate is what should be changed.
 _TOO_MANY_CLIPPED = 0.5
@@ -83,7 +83,7 @@ class GradientMonitor(keras.callbacks.Callback):
 
     def __init__(self, verbose: int = 1):
         super().__init__()
-        self.verbose = arguments.whole("verbose", verbose)
+        self.verbose = _validation.check_int("verbose", verbose)
         self.norms: list[float] = []
         self._made = self._clipped = 0
 

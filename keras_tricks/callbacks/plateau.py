@@ -6,9 +6,9 @@ from typing import get_args
 
 import keras
 
+from keras_tricks import _validation
 from keras_tricks.callbacks.innermost import innermost_optimizer
 from keras_tricks.optimizers import keras_hooks
-from keras_tricks.schedules import arguments
 from keras_tricks.schedules.scaled import Scaled
 
 Mode = Literal["auto", "min", "max"]
@@ -92,24 +92,19 @@ class ReduceScheduleOnPlateau(keras.callbacks.Callback):
         verbose: int = 0,
     ):
         super().__init__()
-        if not isinstance(monitor, str):
-            raise TypeError(
-                "`monitor` must be the name of a metric. "
-                f"Received: monitor={monitor!r} (of type {type(monitor).__name__})"
-            )
-        self.monitor = monitor
-        self.factor = arguments.real("factor", factor, exclusive=True)
+        self.monitor = _validation.check_text("monitor", monitor)
+        self.factor = _validation.check_float("factor", factor, exclusive=True)
         if self.factor >= 1:
             raise ValueError(
                 "`factor` must be a number > 0 and < 1, or nothing is reduced. "
-                f"Received: factor={factor!r}"
+                f"{_validation.received('factor', factor)}"
             )
-        self.patience = arguments.whole("patience", patience)
-        self.mode = arguments.one_of("mode", mode, MODES)
-        self.min_delta = arguments.real("min_delta", min_delta)
-        self.cooldown = arguments.whole("cooldown", cooldown)
-        self.min_multiplier = arguments.real("min_multiplier", min_multiplier)
-        self.verbose = arguments.whole("verbose", verbose)
+        self.patience = _validation.check_int("patience", patience)
+        self.mode = _validation.check_choice("mode", mode, MODES)
+        self.min_delta = _validation.check_float("min_delta", min_delta)
+        self.cooldown = _validation.check_int("cooldown", cooldown)
+        self.min_multiplier = _validation.check_float("min_multiplier", min_multiplier)
+        self.verbose = _validation.check_int("verbose", verbose)
         self._plateau = keras.callbacks.ReduceLROnPlateau(
             monitor=self.monitor,
             factor=self.factor,
@@ -222,7 +217,7 @@ def _multiplier_state(model: keras.Model) -> _MultiplierState:
             "ReduceScheduleOnPlateau needs an optimizer whose learning rate is a "
             "schedule; for one whose rate is a number there is "
             "keras.callbacks.ReduceLROnPlateau. "
-            f"Received: learning_rate={optimizer.learning_rate!r}"
+            f"{_validation.received('learning_rate', optimizer.learning_rate)}"
         )
     if not isinstance(schedule, Scaled):
         with _variables_on_all_replicas(model):

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import keras_tuner
 
+from keras_tricks import _validation
 from keras_tricks._fit_call import FitCall
 from keras_tricks._watched_values import watched
 from keras_tricks.hypermodels import sameness
@@ -18,7 +19,6 @@ from keras_tricks.hypermodels.layers import ScalarDropout
 from keras_tricks.hypermodels.losses import hyper_loss
 from keras_tricks.hypermodels.optimizer_space import hyper_optimizer
 from keras_tricks.hypermodels.optimizer_space import optimizer_settings
-from keras_tricks.schedules import arguments
 
 _PACKAGE = "keras_tricks.hypermodels."
 NORMS = ("batch", "layer", "none")
@@ -72,21 +72,25 @@ class HyperClassifier(keras_tuner.HyperModel):
         name: str | None = None,
         tunable: bool = True,
     ):
-        super().__init__(name=name, tunable=tunable)
-        self.num_classes = arguments.whole("num_classes", num_classes, minimum=2)
-        self.batch_size = arguments.whole("batch_size", batch_size, minimum=1)
-        self.epochs = arguments.whole("epochs", epochs, minimum=1)
+        if name is not None:
+            _validation.check_text("name", name)
+        super().__init__(name=name, tunable=_validation.check_flag("tunable", tunable))
+        self.num_classes = _validation.check_int("num_classes", num_classes, minimum=2)
+        self.batch_size = _validation.check_int("batch_size", batch_size, minimum=1)
+        self.epochs = _validation.check_int("epochs", epochs, minimum=1)
         if total_steps is not None:
-            total_steps = arguments.whole("total_steps", total_steps, minimum=1)
+            total_steps = _validation.check_int("total_steps", total_steps, minimum=1)
         self.total_steps = total_steps
         if patience is not None:
-            patience = arguments.whole("patience", patience, minimum=1)
+            patience = _validation.check_int("patience", patience, minimum=1)
         self.patience = patience
-        self.plain = arguments.flag("plain", plain)
-        if jit_compile != "auto":
-            jit_compile = arguments.flag("jit_compile", jit_compile)
+        self.plain = _validation.check_flag("plain", plain)
+        if not isinstance(jit_compile, str) or jit_compile != "auto":
+            jit_compile = _validation.check_flag("jit_compile", jit_compile)
         self.jit_compile = jit_compile
-        self.optimizer_arguments = dict(optimizer_arguments or {})
+        self.optimizer_arguments = checked_dictionary(
+            "optimizer_arguments", optimizer_arguments
+        )
         # For each network, what surrounded it and what it read of its settings.
         self._networks: list[tuple[Any, dict[str, Any]]] = []
         self._read_before = ReadBefore()
@@ -254,7 +258,7 @@ class HyperClassifier(keras_tuner.HyperModel):
         """Declares `norm`, fixed to `default`, and applies it."""
         if self.plain:
             return x
-        kind = arguments.one_of("norm", hp.Fixed("norm", default), NORMS)
+        kind = _validation.check_choice("norm", hp.Fixed("norm", default), NORMS)
         if kind == "none":
             return x
         if kind == "batch":
@@ -287,7 +291,8 @@ class HyperClassifier(keras_tuner.HyperModel):
         if not call.has_validation:
             raise ValueError(
                 "`patience` needs a validation loss: pass `validation_data` or "
-                f"`validation_split` to `fit`. Received: patience={self.patience!r}"
+                f"`validation_split` to `fit`. "
+                f"{_validation.received('patience', self.patience)}"
             )
         warmup_fraction = hp.values.get("warmup_fraction", 0.0)
         warmup = math.ceil(warmup_fraction * call["epochs"])
@@ -297,6 +302,38 @@ class HyperClassifier(keras_tuner.HyperModel):
             start_from_epoch=call["initial_epoch"] + warmup,
             restore_best_weights=True,
         )
+
+
+def checked_sizes(name: str, sizes: Any) -> tuple[int, ...]:
+    """Returns a shape without the batch axis, if it is one.
+
+    Raises:
+        TypeError: If it is no tuple or list of numbers.
+        ValueError: If it is empty, or a number in it is no size.
+    """
+    if not isinstance(sizes, tuple | list):
+        raise TypeError(
+            f"`{name}` must be a tuple of sizes. "
+            f"{_validation.received(name, sizes, True)}"
+        )
+    if not sizes:
+        raise ValueError(
+            f"`{name}` must hold a size. {_validation.received(name, sizes)}"
+        )
+    return tuple(_validation.check_int(name, size, minimum=1) for size in sizes)
+
+
+def checked_dictionary(name: str, value: Any) -> dict[str, Any]:
+    """Returns a dictionary of arguments, or raises `TypeError`; None is none."""
+    names = value if isinstance(value, dict) else ()
+    if value is not None and not (
+        isinstance(value, dict) and all(isinstance(key, str) for key in names)
+    ):
+        raise TypeError(
+            f"`{name}` must be a dictionary from names to values, or None. "
+            f"{_validation.received(name, value, True)}"
+        )
+    return dict(value or {})
 
 
 def _first_input(x: Any) -> Any:

@@ -3,9 +3,10 @@
 import keras
 import keras_tuner
 
+from keras_tricks import _validation
 from keras_tricks.hypermodels.base import HyperClassifier
+from keras_tricks.hypermodels.base import checked_sizes
 from keras_tricks.hypermodels.layers import SequencePooling
-from keras_tricks.schedules import arguments
 
 POOLING = ("mean", "max", "attention")
 MAX_BLOCKS = 4
@@ -64,14 +65,12 @@ class HyperCNN(HyperClassifier):
 
     def __init__(self, input_shape: tuple[int, int, int], num_classes: int, **kwargs):
         super().__init__(num_classes, **kwargs)
-        self.input_shape = tuple(
-            arguments.whole("input_shape", size, minimum=1) for size in input_shape
-        )
+        self.input_shape = checked_sizes("input_shape", input_shape)
         if len(self.input_shape) != 3:
             raise ValueError(
                 "`input_shape` must be (height, width, channels); gray images get a "
                 "last axis of 1 by `images[..., None]`. "
-                f"Received: input_shape={input_shape!r}"
+                f"{_validation.received('input_shape', input_shape)}"
             )
 
     def network(self, hp: keras_tuner.HyperParameters) -> keras.Model:
@@ -106,7 +105,7 @@ class HyperCNN(HyperClassifier):
 
 def _pooled(x, pooling: str):
     """Returns `(batch, filters)`, pooled over the image."""
-    arguments.one_of("pooling", pooling, POOLING)
+    _validation.check_choice("pooling", pooling, POOLING)
     if pooling == "mean":
         return keras.layers.GlobalAveragePooling2D(data_format="channels_last")(x)
     if pooling == "max":

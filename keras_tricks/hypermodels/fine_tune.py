@@ -12,11 +12,12 @@ import keras
 import keras_tuner
 import numpy as np
 
+from keras_tricks import _validation
 from keras_tricks.hypermodels.base import HyperClassifier
+from keras_tricks.hypermodels.base import checked_dictionary
 from keras_tricks.hypermodels.layer_wise import layer_wise
 from keras_tricks.hypermodels.layers import PACKAGE
 from keras_tricks.hypermodels.layers import SequencePooling
-from keras_tricks.schedules import arguments
 
 Kind = Literal["text", "image"]
 KINDS = get_args(Kind)
@@ -123,25 +124,28 @@ class HyperFineTune(HyperClassifier):
         optimizer_arguments: dict[str, Any] | None = None,
         **kwargs: Any,
     ):
-        self.kind = arguments.one_of("kind", kind, KINDS)
+        self.kind = _validation.check_choice("kind", kind, KINDS)
         rate = {"learning_rate": LEARNING_RATES[kind]}
-        optimizer_arguments = {**rate, **(optimizer_arguments or {})}
+        given = checked_dictionary("optimizer_arguments", optimizer_arguments)
+        optimizer_arguments = {**rate, **given}
         super().__init__(num_classes, optimizer_arguments=optimizer_arguments, **kwargs)
         if isinstance(backbone, keras.Model):
             _check_inputs(backbone)
         elif isinstance(backbone, keras.Layer) or not callable(backbone):
             raise TypeError(
                 "`backbone` must be a keras.Model, or a function that returns one. "
-                f"Received: backbone={backbone!r}"
+                f"{_validation.received('backbone', backbone)}"
             )
         if mask is not None and not callable(mask):
             raise TypeError(
                 "`mask` must be a function from the model's inputs to a mask. "
-                f"Received: mask={mask!r}"
+                f"{_validation.received('mask', mask)}"
             )
         self.backbone = backbone
-        self.stages = arguments.whole("stages", stages, minimum=1)
-        self.output = output
+        self.stages = _validation.check_int("stages", stages, minimum=1)
+        self.output = (
+            None if output is None else _validation.check_text("output", output)
+        )
         self.mask = mask
         self._last_made: Callable[[], Any] = lambda: None
 
@@ -216,13 +220,13 @@ class HyperFineTune(HyperClassifier):
             if name not in outputs:
                 raise ValueError(
                     "`output` must be one of the backbone's outputs, "
-                    f"{sorted(outputs)}. Received: output={self.output!r}"
+                    f"{sorted(outputs)}. {_validation.received('output', self.output)}"
                 )
             return outputs[name]
         if self.output is not None:
             raise ValueError(
                 "`output` is for a backbone that returns a dictionary. "
-                f"Received: output={self.output!r}, with {outputs!r}"
+                f"{_validation.received('output', self.output)}, with {outputs!r}"
             )
         if isinstance(outputs, list | tuple):
             if len(outputs) > 1:
@@ -254,7 +258,9 @@ class HyperFineTune(HyperClassifier):
                 f"Received: an output of shape {features.shape}"
             )
         layers = _GLOBAL_POOLING[rank]
-        method = arguments.one_of("pooling", hp.Fixed("pooling", "mean"), tuple(layers))
+        method = _validation.check_choice(
+            "pooling", hp.Fixed("pooling", "mean"), tuple(layers)
+        )
         return layers[method]()(features)
 
 
@@ -291,18 +297,13 @@ def _check_inputs(model: keras.Model) -> None:
         raise ValueError(
             "`backbone` must be a Functional or Sequential model that knows its "
             "inputs: pass keras.Model(inputs, backbone(inputs)), with "
-            f"inputs = keras.Input(...). Received: backbone={model!r}"
+            f"inputs = keras.Input(...). {_validation.received('backbone', model)}"
         )
 
 
 def _layer_decay(hp: keras_tuner.HyperParameters) -> float:
     decay = hp.Fixed("layer_decay", 1.0)
-    number = arguments.real("layer_decay", decay, exclusive=True)
-    if number > 1:
-        raise ValueError(
-            f"`layer_decay` must be at most 1. Received: layer_decay={decay!r}"
-        )
-    return number
+    return _validation.check_float("layer_decay", decay, exclusive=True, maximum=1)
 
 
 def _copy(model: keras.Model) -> keras.Model:
@@ -314,7 +315,7 @@ def _copy(model: keras.Model) -> keras.Model:
             "The backbone cannot be made anew from its configuration: that gives "
             f"{len(copied)} weights instead of {len(shapes)}, or others. Pass a "
             "function that makes it, weights included, as `backbone`. "
-            f"Received: backbone={model!r}"
+            f"{_validation.received('backbone', model)}"
         )
     for target, source in zip(copy.weights, model.weights, strict=True):
         target.assign(source)

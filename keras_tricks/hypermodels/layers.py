@@ -7,8 +7,8 @@ from typing import get_args
 import keras
 from keras import ops
 
+from keras_tricks import _validation
 from keras_tricks._runtime_scalars import RuntimeScalars
-from keras_tricks.schedules import arguments
 
 PACKAGE = "keras_tricks"
 Pooling = Literal["max", "mean", "attention", "first"]
@@ -72,11 +72,7 @@ class ScalarDropout(keras.layers.Layer, RuntimeScalars):
 
     @rate.setter
     def rate(self, rate: float) -> None:
-        if isinstance(rate, bool) or not 0 <= rate < 1:
-            raise ValueError(
-                f"`rate` must be at least 0 and below 1. Received: rate={rate!r}"
-            )
-        self._rate = float(rate)
+        self._rate = _validation.check_float("rate", rate, below=1)
         for variable, value in self.fed_variables(rate=self._rate):
             variable.assign(value)
 
@@ -150,7 +146,7 @@ class SequencePooling(keras.layers.Layer):
 
     def __init__(self, method: Pooling = "max", **kwargs: Any):
         super().__init__(**kwargs)
-        self.method = arguments.one_of("method", method, POOLING)
+        self.method = _validation.check_choice("method", method, POOLING)
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:

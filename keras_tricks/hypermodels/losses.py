@@ -2,8 +2,8 @@
 
 import keras_tuner
 
+from keras_tricks import _validation
 from keras_tricks.losses import ClassificationLoss
-from keras_tricks.schedules import arguments
 
 __all__ = ["LOSSES", "ClassificationLoss", "hyper_loss"]
 
@@ -19,7 +19,7 @@ def hyper_loss(hp: keras_tuner.HyperParameters) -> ClassificationLoss:
     | `label_smoothing` | fixed | 0 | scalar |
     | `focal_gamma` (only with `"focal"`) | fixed | 2 | scalar |
     """
-    kind = arguments.one_of("loss", hp.Fixed("loss", "cross_entropy"), LOSSES)
+    kind = _validation.check_choice("loss", hp.Fixed("loss", "cross_entropy"), LOSSES)
     smoothing = hp.Fixed("label_smoothing", 0.0)
     gamma = hp.Fixed("focal_gamma", 2.0)
     return ClassificationLoss(smoothing, gamma if kind == "focal" else 0.0)

@@ -6,7 +6,8 @@ import keras
 import keras_tuner
 
 from keras_tricks.hypermodels.base import HyperClassifier
-from keras_tricks.schedules import arguments
+from keras_tricks.hypermodels.base import checked_dictionary
+from keras_tricks.hypermodels.base import checked_sizes
 
 
 class HyperMLP(HyperClassifier):
@@ -59,11 +60,10 @@ class HyperMLP(HyperClassifier):
         optimizer_arguments: dict[str, Any] | None = None,
         **kwargs: Any,
     ):
-        optimizer_arguments = {"learning_rate": 3e-3, **(optimizer_arguments or {})}
+        given = checked_dictionary("optimizer_arguments", optimizer_arguments)
+        optimizer_arguments = {"learning_rate": 3e-3, **given}
         super().__init__(num_classes, optimizer_arguments=optimizer_arguments, **kwargs)
-        self.input_shape = tuple(
-            arguments.whole("input_shape", size, minimum=1) for size in input_shape
-        )
+        self.input_shape = checked_sizes("input_shape", input_shape)
 
     def network(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         layers = hp.Int("layers", 1, 3, default=1)

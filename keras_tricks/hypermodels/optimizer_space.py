@@ -6,10 +6,10 @@ from typing import NamedTuple
 import keras
 import keras_tuner
 
+from keras_tricks import _validation
 from keras_tricks.optimizers import AdamWeightDecay
 from keras_tricks.optimizers import ClippedOptimizer
 from keras_tricks.schedules import WarmupPolynomialDecay
-from keras_tricks.schedules import arguments
 
 WITH_BETAS = ("adam", "nadam", "adamw")
 
@@ -125,15 +125,32 @@ def optimizer_settings(
     learning_rate: float = 1e-3,
 ) -> OptimizerSettings:
     """Declares what `hyper_optimizer` declares, and makes no optimizer."""
-    total_steps = arguments.whole("total_steps", total_steps, minimum=1)
-    learning_rate = arguments.real("learning_rate", learning_rate, exclusive=True)
+    if not isinstance(hp, keras_tuner.HyperParameters):
+        raise TypeError(
+            "`hp` must be a keras_tuner.HyperParameters. "
+            f"{_validation.received('hp', hp, True)}"
+        )
+    total_steps = _validation.check_int("total_steps", total_steps, minimum=1)
+    learning_rate = _validation.check_float(
+        "learning_rate", learning_rate, exclusive=True
+    )
+    if not isinstance(optimizers, tuple | list):
+        raise TypeError(
+            "`optimizers` must be a tuple of names. "
+            f"{_validation.received('optimizers', optimizers, True)}"
+        )
+    if learning_rate * 100 > _validation.GREATEST:
+        raise ValueError(
+            "`learning_rate` must be a number of which 100 times are one in float32. "
+            f"{_validation.received('learning_rate', learning_rate)}"
+        )
     if not optimizers:
         raise ValueError("`optimizers` must name at least one optimizer. Received: ()")
     for name in optimizers:
-        arguments.one_of("optimizers", name, tuple(_OPTIMIZERS))
+        _validation.check_choice("optimizers", name, tuple(_OPTIMIZERS))
     # A user may have declared another one before.
     name = hp.Choice("optimizer", list(optimizers))
-    arguments.one_of("optimizer", name, tuple(optimizers))
+    _validation.check_choice("optimizer", name, tuple(optimizers))
     peak = hp.Float(
         "learning_rate",
         learning_rate / 10,

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_tricks import _validation
+
 
 @keras.saving.register_keras_serializable("keras_tricks", name="RawTextClassifier")
 class RawTextClassifier(keras.Model):
@@ -49,15 +51,24 @@ class RawTextClassifier(keras.Model):
         labels: Sequence[str | int] | None = None,
         **kwargs: Any,
     ):
+        for name, part, kind in (
+            ("vectorizer", vectorizer, keras.layers.TextVectorization),
+            ("classifier", classifier, keras.Model),
+        ):
+            if not isinstance(part, kind):
+                raise TypeError(
+                    f"`{name}` must be a {kind.__name__}. "
+                    f"{_validation.received(name, part, True)}"
+                )
         super().__init__(**kwargs)
         _check_length(vectorizer, classifier)
         num_classes = classifier.output_shape[-1]
         if labels is None:
             labels = list(range(num_classes))
-        if isinstance(labels, str) or not len(labels) == len({*labels}) == num_classes:
+        if not _are_names(labels, num_classes):
             raise ValueError(
                 f"`labels` must name each of the {num_classes} classes of the model "
-                f"once. Received: labels={labels!r}"
+                f"once. {_validation.received('labels', labels)}"
             )
         self.vectorizer = vectorizer
         self.classifier = classifier
@@ -106,6 +117,18 @@ class RawTextClassifier(keras.Model):
         return cls(**config)
 
 
+def _are_names(labels: Any, num_classes: int) -> bool:
+    """Whether there is one string or whole number for each class, no two alike."""
+    if np.ndim(labels) != 1 or not isinstance(
+        labels, list | tuple | range | np.ndarray
+    ):
+        return False
+    names = [_validation.plain(label) for label in labels]
+    if not all(isinstance(name, str | int) for name in names):  # Bools, too.
+        return False
+    return len(names) == len({*names}) == num_classes
+
+
 def _check_length(vectorizer: Any, classifier: keras.Model) -> None:
     config = vectorizer.get_config()
     made, taken = config["output_sequence_length"], classifier.input_shape[-1]
@@ -113,7 +136,7 @@ def _check_length(vectorizer: Any, classifier: keras.Model) -> None:
         raise ValueError(
             "`vectorizer` must make as many ids of a text as `classifier` takes: build "
             f"it with output_sequence_length={taken}. "
-            f"Received: output_sequence_length={made!r}"
+            f"{_validation.received('output_sequence_length', made)}"
         )
 
 

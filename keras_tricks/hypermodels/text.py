@@ -5,11 +5,11 @@ from typing import Any
 import keras
 import keras_tuner
 
+from keras_tricks import _validation
 from keras_tricks.hypermodels.base import HyperClassifier
 from keras_tricks.hypermodels.examples import Examples
 from keras_tricks.hypermodels.examples import batches_of
 from keras_tricks.hypermodels.examples import is_dataset
-from keras_tricks.schedules import arguments
 
 
 class HyperTextClassifier(HyperClassifier):
@@ -36,10 +36,10 @@ class HyperTextClassifier(HyperClassifier):
         **kwargs: Any,
     ):
         super().__init__(num_classes, **kwargs)
-        self.vocabulary_size = arguments.whole(
+        self.vocabulary_size = _validation.check_int(
             "vocabulary_size", vocabulary_size, minimum=2
         )
-        self.sequence_length = arguments.whole(
+        self.sequence_length = _validation.check_int(
             "sequence_length", sequence_length, minimum=1
         )
 

@@ -5,10 +5,10 @@ from typing import Any
 import keras
 import keras_tuner
 
+from keras_tricks import _validation
 from keras_tricks.hypermodels.layers import SequencePooling
 from keras_tricks.hypermodels.layers import ZeroPadding
 from keras_tricks.hypermodels.text import HyperTextClassifier
-from keras_tricks.schedules import arguments
 
 
 class HyperTextCNN(HyperTextClassifier):
@@ -70,13 +70,20 @@ class HyperTextCNN(HyperTextClassifier):
         **kwargs: Any,
     ):
         super().__init__(vocabulary_size, sequence_length, num_classes, **kwargs)
-        if not filter_widths or not all(filter_widths):
+        is_nested = isinstance(filter_widths, tuple | list) and all(
+            isinstance(choice, tuple | list) and choice for choice in filter_widths
+        )
+        if not is_nested or not filter_widths:
             raise ValueError(
                 "`filter_widths` must be a tuple of tuples of widths, such as "
-                f"((3, 4, 5), (5,)). Received: filter_widths={filter_widths!r}"
+                "((3, 4, 5), (5,)). "
+                f"{_validation.received('filter_widths', filter_widths)}"
             )
         self.filter_widths = tuple(
-            tuple(arguments.whole("filter_widths", size, minimum=1) for size in choice)
+            tuple(
+                _validation.check_int("filter_widths", size, minimum=1)
+                for size in choice
+            )
             for choice in filter_widths
         )
         widest = max(max(choice) for choice in self.filter_widths)

@@ -5,9 +5,9 @@ from typing import Any
 import keras
 import keras_tuner
 
+from keras_tricks import _validation
 from keras_tricks.hypermodels.layers import SequencePooling
 from keras_tricks.hypermodels.text import HyperTextClassifier
-from keras_tricks.schedules import arguments
 
 CELLS = {
     "lstm": keras.layers.LSTMCell,
@@ -77,7 +77,7 @@ class HyperTextRCNN(HyperTextClassifier):
         tokens = self.tokens()
         # The embedding has most of the weights, and few examples of each word.
         embedded = self.dropout(hp, self.embedding(hp, tokens))
-        cell = arguments.one_of("cell", hp.Fixed("cell", "lstm"), tuple(CELLS))
+        cell = _validation.check_choice("cell", hp.Fixed("cell", "lstm"), tuple(CELLS))
         context_units = hp.Int(
             "context_units", 32, 256, step=2, sampling="log", default=128
         )

@@ -5,10 +5,10 @@ from typing import Any
 import keras
 import keras_tuner
 
+from keras_tricks import _validation
 from keras_tricks.hypermodels.layers import PACKAGE
 from keras_tricks.hypermodels.layers import SequencePooling
 from keras_tricks.hypermodels.text import HyperTextClassifier
-from keras_tricks.schedules import arguments
 
 
 class HyperTextTransformer(HyperTextClassifier):
@@ -128,7 +128,7 @@ class PositionEmbedding(keras.layers.Layer):
 
     def __init__(self, stddev: float = 0.1, **kwargs: Any):
         super().__init__(**kwargs)
-        self.stddev = arguments.real("stddev", stddev)
+        self.stddev = _validation.check_float("stddev", stddev)
         self.initializer = keras.initializers.TruncatedNormal(stddev=self.stddev)
         self.supports_masking = True
 

@@ -1,12 +1,14 @@
 """BERT's optimizer."""
 
 import re
+from collections.abc import Mapping
+from collections.abc import Sequence
 
 import keras
 from keras import ops
 
+from keras_tricks import _validation
 from keras_tricks.optimizers import gradients as gradient_ops
-from keras_tricks.schedules import arguments
 
 # BERT's patterns for LayerNorm, and how Keras spells what they mean.
 _LAYER_NORM = {"LayerNorm", "layer_norm"}
@@ -56,7 +58,7 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
         beta_2: Decay of the second moment, from 0 to below 1.
         epsilon: Added to the root of the second moment, > 0.
         exclude_from_weight_decay: Regular expressions for paths of weights that do
-            not decay.
+            not decay; `None` is none, as in BERT.
         bias_correction: Whether to correct the moments as Adam does.
         learning_rate_multipliers: Regular expression for paths -> factor of the rate,
             for rates that differ by layer; of several that are found the first
@@ -89,7 +91,7 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-6,
-        exclude_from_weight_decay: tuple[str, ...] = (
+        exclude_from_weight_decay: Sequence[str] | None = (
             "LayerNorm",
             "layer_norm",
             "bias",
@@ -99,19 +101,27 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
         name: str = "adam_weight_decay",
         **kwargs,
     ):
+        _validation.check_text("name", name)
+        learning_rate = _learning_rate(learning_rate)
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
-        self.weight_decay = arguments.real("weight_decay", weight_decay)
+        self.weight_decay = _validation.check_float("weight_decay", weight_decay)
         self.beta_1 = _decay("beta_1", beta_1)
         self.beta_2 = _decay("beta_2", beta_2)
-        self.epsilon = arguments.real("epsilon", epsilon, exclusive=True)
-        self.bias_correction = arguments.flag("bias_correction", bias_correction)
+        self.epsilon = _validation.check_float("epsilon", epsilon, exclusive=True)
+        self.bias_correction = _validation.check_flag(
+            "bias_correction", bias_correction
+        )
         self.excluded_patterns = _patterns(
             "exclude_from_weight_decay", exclude_from_weight_decay
         )
-        multipliers = dict(learning_rate_multipliers or {})
+        multipliers = _dictionary(
+            "learning_rate_multipliers", learning_rate_multipliers
+        )
         _patterns("learning_rate_multipliers", multipliers)
         self.learning_rate_multipliers = {
-            pattern: arguments.real(f"learning_rate_multipliers[{pattern!r}]", factor)
+            pattern: _validation.check_float(
+                f"learning_rate_multipliers[{pattern!r}]", factor
+            )
             for pattern, factor in multipliers.items()
         }
 
@@ -215,24 +225,48 @@ def _path(variable) -> str:
 
 
 def _decay(name: str, value) -> float:
-    number = arguments.real(name, value)
-    if number >= 1:
-        raise ValueError(f"`{name}` must be below 1. Received: {name}={value!r}")
-    return number
+    return _validation.check_float(name, value, below=1)
+
+
+def _learning_rate(value):
+    """Returns a rate that Keras can use: a number as a float, all else as it is."""
+    if _validation.is_number(_validation.plain(value)):
+        return _validation.check_float("learning_rate", value)
+    is_schedule = isinstance(value, keras.optimizers.schedules.LearningRateSchedule)
+    # Keras takes functions without arguments, too.
+    if not is_schedule and (not callable(value) or isinstance(value, type)):
+        raise TypeError(
+            "`learning_rate` must be a number or a LearningRateSchedule. "
+            f"{_validation.received('learning_rate', value, True)}"
+        )
+    return value
+
+
+def _dictionary(name: str, value) -> dict:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TypeError(
+            f"`{name}` must be a dictionary from regular expressions to factors. "
+            f"{_validation.received(name, value, True)}"
+        )
+    return dict(value)
 
 
 def _patterns(name: str, patterns) -> tuple[str, ...]:
-    if isinstance(patterns, str):
+    if patterns is None:
+        return ()
+    if not isinstance(patterns, list | tuple | set | frozenset | Mapping):
         raise TypeError(
-            f"`{name}` must be a list of regular expressions, such as ['{patterns}']. "
-            f"Received: {name}={patterns!r}"
+            f"`{name}` must be a list of regular expressions, such as ['bias']. "
+            f"{_validation.received(name, patterns, True)}"
         )
     for pattern in patterns:
         try:
             re.compile(pattern)
         except (re.error, TypeError) as error:
             raise ValueError(
-                f"`{name}` must hold regular expressions. Received: {pattern!r} "
-                f"({error})"
+                f"`{name}` must hold regular expressions ({error}). "
+                f"{_validation.received(name, patterns)}"
             ) from error
     return tuple(patterns)

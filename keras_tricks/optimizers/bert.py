@@ -1,9 +1,13 @@
 """BERT's recipe: the schedule, the clipping and the optimizer in one call."""
 
+from collections.abc import Sequence
+
+from keras_tricks import _validation
+from keras_tricks.optimizers import limits
 from keras_tricks.optimizers.adam_weight_decay import AdamWeightDecay
 from keras_tricks.optimizers.clipped import ClippedOptimizer
 from keras_tricks.schedules import WarmupPolynomialDecay
-from keras_tricks.schedules import arguments
+from keras_tricks.schedules.warmup import JOINS
 from keras_tricks.schedules.warmup import Join
 
 
@@ -19,7 +23,11 @@ def create_optimizer(
     adam_beta2: float = 0.999,
     adam_epsilon: float = 1e-6,
     adam_global_clipnorm: float | None = 1.0,
-    exclude_from_weight_decay: tuple[str, ...] = ("LayerNorm", "layer_norm", "bias"),
+    exclude_from_weight_decay: Sequence[str] | None = (
+        "LayerNorm",
+        "layer_norm",
+        "bias",
+    ),
     join: Join = "overlap",
     layer_decay: float | None = None,
     num_layers: int | None = None,
@@ -44,7 +52,8 @@ def create_optimizer(
         adam_beta2: Decay of the second moment.
         adam_epsilon: Added to the root of the second moment.
         adam_global_clipnorm: The limit of the gradients' global norm, or `None`.
-        exclude_from_weight_decay: Regular expressions for weights without decay.
+        exclude_from_weight_decay: Regular expressions for weights without decay;
+            `None` is none, as in BERT.
         join: How warmup and decay are joined; see `WarmupPolynomialDecay`.
         layer_decay: Factor of the rate from each layer to the one below, in (0, 1];
             needs `num_layers`. See `layer_wise_multipliers`.
@@ -66,8 +75,31 @@ def create_optimizer(
     Reference:
         `create_optimizer` in `optimization.py` of google-research/bert.
     """
-    init_lr = arguments.real("init_lr", init_lr)
-    ratio = arguments.real("min_lr_ratio", min_lr_ratio)
+    # Under the names of this function, before others take them by theirs.
+    init_lr = _validation.check_float("init_lr", init_lr)
+    ratio = _validation.check_float(
+        "min_lr_ratio", min_lr_ratio, maximum=1, hint=", or the rate grows"
+    )
+    steps = _validation.check_int("num_train_steps", num_train_steps, minimum=1)
+    warmup_steps = 0
+    if num_warmup_steps is not None:
+        warmup_steps = _validation.check_int("num_warmup_steps", num_warmup_steps)
+    join = _validation.check_choice("join", join, JOINS)  # type: ignore[assignment]
+    if warmup_steps > steps or (join != "overlap" and warmup_steps == steps):
+        raise ValueError(
+            "`num_warmup_steps` must be shorter than the run, `num_train_steps`, which "
+            "includes the warmup. "
+            f"{_validation.received('num_warmup_steps', num_warmup_steps)}, "
+            f"num_train_steps={num_train_steps!r}"
+        )
+    weight_decay_rate = _validation.check_float("weight_decay_rate", weight_decay_rate)
+    for name, beta in (("adam_beta1", adam_beta1), ("adam_beta2", adam_beta2)):
+        _validation.check_float(name, beta, below=1)
+    adam_epsilon = _validation.check_float("adam_epsilon", adam_epsilon, exclusive=True)
+    if adam_global_clipnorm is not None:
+        adam_global_clipnorm = limits.check_limit(
+            "adam_global_clipnorm", adam_global_clipnorm
+        )
     if (layer_decay is None) != (num_layers is None):
         raise ValueError(
             "`layer_decay` and `num_layers` must be given together. Received: "
@@ -78,8 +110,8 @@ def create_optimizer(
         multipliers = layer_wise_multipliers(num_layers, layer_decay)
     schedule = WarmupPolynomialDecay(
         init_lr,
-        num_train_steps,
-        num_warmup_steps or 0,
+        steps,
+        warmup_steps,
         end_learning_rate=init_lr * ratio,
         power=power,
         join=join,
@@ -126,12 +158,10 @@ def layer_wise_multipliers(num_layers: int, layer_decay: float) -> dict[str, flo
         Classification", 2018 (discriminative fine-tuning); Clark et al., "ELECTRA",
         2020, whose code has one factor more everywhere.
     """
-    layers = arguments.whole("num_layers", num_layers, minimum=1)
-    decay = arguments.real("layer_decay", layer_decay, exclusive=True)
-    if decay > 1:
-        raise ValueError(
-            f"`layer_decay` must be at most 1. Received: layer_decay={layer_decay!r}"
-        )
+    layers = _validation.check_int("num_layers", num_layers, minimum=1)
+    decay = _validation.check_float(
+        "layer_decay", layer_decay, exclusive=True, maximum=1
+    )
     multipliers = {
         rf"(^|[/_])layer_{number}([/_]|$)": decay ** (layers - number)
         for number in range(layers)

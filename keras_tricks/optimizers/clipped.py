@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_tricks import _validation
 from keras_tricks.optimizers import clipped_arguments
 from keras_tricks.optimizers import clipping
 from keras_tricks.optimizers import gradients as gradient_ops
@@ -139,14 +140,15 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
             clipvalue=clipvalue,
             adaptive_clip=adaptive_clip,
         )
-        clipped_arguments.check_choice("nonfinite", nonfinite, NONFINITE)
-        clipped_arguments.check_choice(
-            "sparse_norm", sparse_norm, gradient_ops.SPARSE_NORMS
+        _validation.check_choice("nonfinite", nonfinite, NONFINITE)
+        _validation.check_choice("sparse_norm", sparse_norm, gradient_ops.SPARSE_NORMS)
+        max_consecutive_skips = clipped_arguments.checked_count(
+            "max_consecutive_skips", max_consecutive_skips, 1
         )
-        clipped_arguments.check_count("max_consecutive_skips", max_consecutive_skips, 1)
-        clipped_arguments.check_count(
+        gradient_accumulation_steps = clipped_arguments.checked_count(
             "gradient_accumulation_steps", gradient_accumulation_steps, 2
         )
+        _validation.check_text("name", name)
         if max_consecutive_skips is not None and nonfinite != "skip":
             raise ValueError(
                 '`max_consecutive_skips` needs nonfinite="skip". Received: '
@@ -219,9 +221,10 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
             in_use = f"{self._kind}={self._limit_now()!r}" if self._kind else "none"
             raise ValueError(
                 f"`{kind}` can be changed only where the optimizer was made with a "
-                f"number for it. Its limit is {in_use}. Received: {kind}={value!r}"
+                f"number for it. Its limit is {in_use}. "
+                f"{_validation.received(kind, value)}"
             )
-        self._given_limit = limits.positive(kind, value)
+        self._given_limit = limits.check_limit(kind, value)
         self._limit.assign(self._given_limit)
 
     def build(self, variables):

@@ -1,9 +1,8 @@
 """Checks of what a `ClippedOptimizer` is made from."""
 
-import numbers
-
 import keras
 
+from keras_tricks import _validation
 from keras_tricks.optimizers import keras_hooks
 from keras_tricks.optimizers import limits
 
@@ -22,25 +21,9 @@ def only_limit(**given) -> tuple[str | None, object]:
     return None, None
 
 
-def check_choice(name: str, value, choices: tuple[str, ...]) -> None:
-    """Raises `ValueError` unless `value` is one of `choices`."""
-    if value not in choices:
-        allowed = ", ".join(repr(choice) for choice in choices)
-        raise ValueError(
-            f"`{name}` must be one of {allowed}. Received: {name}={value!r}"
-        )
-
-
-def check_count(name: str, value, least: int) -> None:
-    """Raises `ValueError` unless `value` is a whole number >= `least`, or `None`."""
-    if value is None:
-        return
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not whole or value < least:
-        raise ValueError(
-            f"`{name}` must be a whole number >= {least} or None. "
-            f"Received: {name}={value!r}"
-        )
+def checked_count(name: str, value, least: int) -> int | None:
+    """Returns `value` if it is a whole number >= `least` or `None`, or raises."""
+    return None if value is None else _validation.check_int(name, value, minimum=least)
 
 
 def check_inner_optimizer(inner, wrapper_class: type) -> None:
@@ -49,13 +32,13 @@ def check_inner_optimizer(inner, wrapper_class: type) -> None:
         raise TypeError(
             "`inner_optimizer` must be a Keras optimizer, such as "
             "ClippedOptimizer(keras.optimizers.Adam(1e-3), global_clipnorm=1.0). "
-            f"Received: inner_optimizer={inner!r}"
+            f"{_validation.received('inner_optimizer', inner)}"
         )
     if isinstance(inner, wrapper_class):
         raise ValueError(
             "`inner_optimizer` must not be a ClippedOptimizer: the norm of clipped "
             "gradients says nothing. Use one wrapper with the smaller limit. "
-            f"Received: inner_optimizer={inner!r}"
+            f"{_validation.received('inner_optimizer', inner)}"
         )
     if isinstance(inner, keras.optimizers.LossScaleOptimizer):
         raise ValueError(
@@ -70,7 +53,7 @@ def check_inner_optimizer(inner, wrapper_class: type) -> None:
                 raise ValueError(
                     "`inner_optimizer` must not clip by itself. Leave out "
                     f"`{argument}` of {type(leaf).__name__} and give the limit to "
-                    f"ClippedOptimizer. Received: {argument}={limit!r}"
+                    f"ClippedOptimizer. {_validation.received(argument, limit)}"
                 )
         steps = getattr(leaf, "gradient_accumulation_steps", None)
         if steps is not None:

@@ -1,47 +1,22 @@
 """What a clip limit may be: a number, a schedule, or a percentile of the norms."""
 
-import math
-import numbers
-
 import keras
 import numpy as np
 from keras import ops
 
+from keras_tricks import _validation
 from keras_tricks.optimizers import gradients as gradient_ops
 
 LearningRateSchedule = keras.optimizers.schedules.LearningRateSchedule
 
 # The normal numbers of float32, in which limits are kept.
-_LEAST, _GREATEST = (
-    float(x) for x in (np.finfo("float32").tiny, np.finfo("float32").max)
-)
+_LEAST, _GREATEST = _validation.LEAST, _validation.GREATEST
 
 
-def positive(name: str, value) -> float:
-    """Returns `value` as a float, or raises if it cannot bound a norm.
-
-    Raises:
-        TypeError: If `value` is not a Python or NumPy number.
-        ValueError: If it is 0, negative, NaN or infinite, or would be in float32.
-    """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(
-            f"`{name}` must be a positive number, such as {name}=1.0. "
-            f"Received: {name}={value!r} (of type {type(value).__name__})"
-        )
-    limit = float(value)
-    if not (math.isfinite(limit) and limit > 0):
-        raise ValueError(
-            f"`{name}` must be a finite number > 0; leave it out to clip nothing. "
-            f"Received: {name}={value!r}"
-        )
-    if not _LEAST <= limit <= _GREATEST:
-        raise ValueError(
-            f"`{name}` must be a finite number > 0 in float32, too, from {_LEAST:.2g} "
-            f"to {_GREATEST:.2g}; leave it out to clip nothing. "
-            f"Received: {name}={value!r}"
-        )
-    return limit
+def check_limit(name: str, value) -> float:
+    """Returns `value` as a float, or raises if it cannot bound a norm."""
+    hint = "; leave it out to clip nothing"
+    return _validation.check_float(name, value, exclusive=True, hint=hint)
 
 
 def usable(limit):
@@ -91,26 +66,11 @@ class PercentileLimit:
     def __init__(
         self, percentile: float = 90.0, window: int = 1000, min_updates: int = 10
     ):
-        self.percentile = positive("percentile", percentile)
-        if self.percentile > 100:
-            raise ValueError(
-                "`percentile` must be in percent, above 0 and at most 100. "
-                f"Received: percentile={percentile!r}"
-            )
-        for name, value, least in (
-            ("window", window, 1),
-            ("min_updates", min_updates, 0),
-        ):
-            if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-                raise TypeError(
-                    f"`{name}` must be a whole number. Received: {name}={value!r}"
-                )
-            if value < least:
-                raise ValueError(
-                    f"`{name}` must be at least {least}. Received: {name}={value!r}"
-                )
-        self.window = int(window)
-        self.min_updates = int(min_updates)
+        self.percentile = _validation.check_float(
+            "percentile", percentile, exclusive=True, maximum=100, hint=", in percent"
+        )
+        self.window = _validation.check_int("window", window, minimum=1)
+        self.min_updates = _validation.check_int("min_updates", min_updates)
 
     def __repr__(self) -> str:
         return (
@@ -172,9 +132,9 @@ def checked_limit(name: str, value):
         if name != "global_clipnorm":
             raise ValueError(
                 "A PercentileLimit is one of global norms: give it as "
-                f"`global_clipnorm`. Received: {name}={value!r}"
+                f"`global_clipnorm`. {_validation.received(name, value)}"
             )
         return value
     if isinstance(value, LearningRateSchedule):
         return value
-    return positive(name, value)
+    return check_limit(name, value)

@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from keras_tricks import _validation
+from keras_tricks.parameters import counting
 from keras_tricks.parameters.counting import Countable
 from keras_tricks.parameters.counting import count_parameters
 
@@ -110,10 +112,23 @@ def check_parameter_budget(
     >>> print(check_parameter_budget(model, num_samples=1437))
     650 trainable parameters for 1,437 samples: 0.452 a sample, within the limit of 0.5, though 0.1 is better.
     """  # noqa: E501
-    if not 0 < recommended <= limit:
+    counting.check_countable("model", model)
+    strict, log = (
+        _validation.check_flag("strict", strict),
+        _validation.check_flag("log", log),
+    )
+    for name, ratio in (("limit", limit), ("recommended", recommended)):
+        if not _validation.is_number(_validation.plain(ratio)):
+            raise TypeError(
+                f"`{name}` must be a number of parameters per sample. "
+                f"{_validation.received(name, ratio, True)}"
+            )
+    limit, recommended = map(_validation.plain, (limit, recommended))
+    if not 0 < recommended <= limit or limit > _validation.GREATEST:
         raise ValueError(
             "`recommended` must be positive and at most `limit`. "
-            f"Received: recommended={recommended!r}, limit={limit!r}"
+            f"{_validation.received('recommended', recommended)}, "
+            f"limit={_validation.shown(limit)}"
         )
     samples = number_of_samples(num_samples)
     budget = ParameterBudget(
@@ -156,13 +171,14 @@ def number_of_samples(data: Any) -> int:
         raise TypeError(
             "`num_samples` must be a whole number, an array, a tuple or dict of "
             "arrays, a tf.data.Dataset or a keras.utils.PyDataset. "
-            f"Received: num_samples={data!r} (of type {type(data).__name__})"
+            f"{_validation.received('num_samples', data, True)}"
         )
     else:
-        count = data.__index__()
+        count = _validation.check_int("num_samples", data.__index__(), minimum=-(2**63))
     if count <= 0:
         raise ValueError(
-            f"`num_samples` must be positive. Received: num_samples={data!r}"
+            "`num_samples` must be positive. "
+            f"{_validation.received('num_samples', data)}"
         )
     return count
 
@@ -173,7 +189,7 @@ def _samples_of_dataset(dataset: Any) -> int:
         raise ValueError(
             "The number of batches of the dataset must be known. Use "
             "`tf.data.experimental.assert_cardinality`, or `take` of an infinite one. "
-            f"Received: num_samples={dataset!r}"
+            f"{_validation.received('num_samples', dataset)}"
         )
     shapes = [spec.shape for spec in keras.tree.flatten(dataset.element_spec)]
     if any(shape.rank == 0 for shape in shapes):
@@ -195,7 +211,7 @@ def _samples_of_py_dataset(dataset: keras.utils.PyDataset) -> int:
     if batches is None:
         raise ValueError(
             "The number of batches of the PyDataset must be known: implement "
-            f"`__len__`. Received: num_samples={dataset!r}"
+            f"`__len__`. {_validation.received('num_samples', dataset)}"
         )
     if batches == 0:
         return 0
@@ -210,5 +226,5 @@ def _first_size(arrays: Any) -> int:
             return int(leaf.shape[0])
     raise TypeError(
         "`num_samples` must hold arrays whose first axis counts the samples. "
-        f"Received: num_samples={arrays!r}"
+        f"{_validation.received('num_samples', arrays)}"
     )

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import keras
 
+from keras_tricks import _validation
 from keras_tricks.parameters import keras_hooks
 from keras_tricks.parameters.unallocated import unallocated
 
@@ -69,11 +70,13 @@ def count_parameters(
     >>> count_parameters(large)  # 12 TB of weights
     3000003000000
     """  # noqa: E501
-    if trainable not in (True, False, None):
+    trainable = _validation.plain(trainable)
+    if trainable is not None and not isinstance(trainable, bool):
         raise TypeError(
             "`trainable` must be True, False or None (for all). "
-            f"Received: trainable={trainable!r}"
+            f"{_validation.received('trainable', trainable)}"
         )
+    log = _validation.check_flag("log", log)
     count = with_weights(
         what, lambda weighty: _total(variables_of(weighty, trainable)), input_shape
     )
@@ -112,6 +115,18 @@ def with_weights(
     return unallocated(build_and_use)
 
 
+def check_countable(name: str, what: Any) -> None:
+    """Raises `TypeError`, by the caller's name, where nothing could be counted."""
+    is_list = isinstance(what, list | tuple) and all(map(_is_variable, what))
+    is_counted = isinstance(what, keras.Layer) or _has_variables(what)
+    if not (is_counted or is_list or callable(what)):
+        raise TypeError(
+            f"`{name}` must be a Keras model or layer, a list of variables, a "
+            "tf.Module, a tf.compat.v1.Graph, or a function that returns a model. "
+            f"{_validation.received(name, what, True)}"
+        )
+
+
 def variables_of(what: Any, trainable: bool | None = None) -> list[Any]:
     """Returns the distinct variables of a built layer, module, list or graph."""
     if isinstance(what, keras.Layer):
@@ -129,7 +144,7 @@ def variables_of(what: Any, trainable: bool | None = None) -> list[Any]:
         raise TypeError(
             "`what` must be a Keras model or layer, a list of variables, a tf.Module, "
             "a tf.compat.v1.Graph, or a function that returns a model. "
-            f"Received: what={what!r} (of type {type(what).__name__})"
+            f"{_validation.received('what', what, True)}"
         )
     distinct = {id(variable): variable for variable in everything}
     trained_ids = {id(variable) for variable in trained}

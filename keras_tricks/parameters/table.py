@@ -14,6 +14,7 @@ from typing import Any
 
 import keras
 
+from keras_tricks import _validation
 from keras_tricks.parameters import rows
 from keras_tricks.parameters.counting import Countable
 from keras_tricks.parameters.counting import size_of
@@ -78,6 +79,10 @@ class ParameterTable:
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Writes one line a row, with full paths and plain numbers."""
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(
+                f"`path` must be a path. {_validation.received('path', path, True)}"
+            )
         names = [field.name for field in dataclasses.fields(ParameterRow)]
         with open(path, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
@@ -221,22 +226,22 @@ def parameter_table(
     block 216 92%
     (other) 18 8%
     """
-    if depth is not None and (isinstance(depth, bool) or depth < 1):
-        raise ValueError(f"`depth` must be at least 1. Received: depth={depth!r}")
+    if depth is not None:
+        depth = _validation.check_int("depth", depth, minimum=1)
     try:
         pattern = None if group_by is None else re.compile(group_by)
-    except re.error as error:
+    except (re.error, TypeError) as error:
         raise ValueError(
             f"`group_by` must be a regular expression ({error}). "
-            f"Received: group_by={group_by!r}"
+            f"{_validation.received('group_by', group_by)}"
         ) from error
-    state_of: Any = None if optimizer is None else keras.optimizers.get(optimizer)
+    state_of: Any = None if optimizer is None else _optimizer_of(optimizer)
 
     def table(layer: Any) -> ParameterTable:
         if not isinstance(layer, keras.Layer):
             raise TypeError(
                 "`model` must be a Keras model or layer, or a function that returns "
-                f"one. Received: model={layer!r} (of type {type(layer).__name__})"
+                f"one. {_validation.received('model', layer, True)}"
             )
         trained = variables_of(layer, trainable=True)
         frozen = variables_of(layer, trainable=False)
@@ -257,6 +262,21 @@ def parameter_table(
         )
 
     return with_weights(model, table, input_shape)
+
+
+def _optimizer_of(optimizer: Any) -> keras.optimizers.Optimizer:
+    if isinstance(optimizer, keras.optimizers.Optimizer):
+        return optimizer
+    try:
+        if not isinstance(optimizer, str | dict):
+            raise TypeError("it is neither an optimizer nor the name of one")
+        return keras.optimizers.get(optimizer)
+    except Exception as error:  # A configuration may fail in any way.
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(
+            "`optimizer` must be a Keras optimizer, or the name of one. "
+            f"{_validation.received('optimizer', optimizer)}"
+        ) from error
 
 
 def _state_bytes(optimizer: keras.optimizers.Optimizer, trained: list[Any]) -> int:

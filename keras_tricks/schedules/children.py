@@ -1,11 +1,9 @@
 """Schedules inside schedules: what is accepted as a child, and its rate."""
 
-import numbers
-
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_tricks.schedules import arguments
+from keras_tricks import _validation
 from keras_tricks.schedules import steps
 from keras_tricks.schedules.base import Schedule
 
@@ -26,9 +24,9 @@ def schedule(name: str, value) -> LearningRateSchedule | float:
             schedule that cannot be saved since it has no `get_config`.
         ValueError: If it is a number, but negative, NaN or infinite.
     """
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        return arguments.real(name, value)
-    received = f"Received: {name}={value!r} (of type {type(value).__name__})"
+    if _validation.is_number(_validation.plain(value)):
+        return _validation.check_float(name, value)
+    received = _validation.received(name, value, True)
     if not isinstance(value, LearningRateSchedule):
         raise TypeError(
             f"`{name}` must be a `keras.optimizers.schedules.LearningRateSchedule`, "

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_tricks.schedules import arguments
+from keras_tricks import _validation
 from keras_tricks.schedules import children
 from keras_tricks.schedules import steps as step_arithmetic
 from keras_tricks.schedules.base import Schedule
@@ -66,14 +66,14 @@ class Joined(Schedule):
             if not isinstance(value, list | tuple):
                 raise TypeError(
                     f"`{name}` must be a list or a tuple. "
-                    f"Received: {name}={value!r} (of type {type(value).__name__})"
+                    f"{_validation.received(name, value, True)}"
                 )
         self.schedules = [
             children.schedule(f"schedules[{number}]", value)
             for number, value in enumerate(schedules)
         ]
         self.boundaries = [
-            arguments.whole(f"boundaries[{number}]", value, minimum=1)
+            _validation.check_int(f"boundaries[{number}]", value, minimum=1)
             for number, value in enumerate(boundaries)
         ]
         if len(self.boundaries) != len(self.schedules) - 1:
@@ -84,7 +84,7 @@ class Joined(Schedule):
         if any(b <= a for a, b in itertools.pairwise(self.boundaries)):
             raise ValueError(
                 "`boundaries` must be strictly increasing. "
-                f"Received: boundaries={boundaries!r}"
+                f"{_validation.received('boundaries', boundaries)}"
             )
 
     def rate(self, step):
@@ -141,7 +141,7 @@ class PerUpdate(Schedule):
     ):
         super().__init__()
         self.schedule = children.schedule("schedule", schedule)
-        self.gradient_accumulation_steps = arguments.whole(
+        self.gradient_accumulation_steps = _validation.check_int(
             "gradient_accumulation_steps", gradient_accumulation_steps, minimum=1
         )
 
@@ -189,7 +189,7 @@ class Shifted(Schedule):
     def __init__(self, schedule: LearningRateSchedule | float, steps: int):
         super().__init__()
         self.schedule = children.schedule("schedule", schedule)
-        self.steps = arguments.whole("steps", steps, minimum=-(2**63))
+        self.steps = _validation.check_int("steps", steps, minimum=-(2**63))
 
     def rate(self, step):
         distance = step_arithmetic.count(abs(self.steps))

@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_tricks.schedules import arguments
+from keras_tricks import _validation
 from keras_tricks.schedules.base import Schedule
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def curve(
     """
     schedule = _checked_schedule(schedule)
     if isinstance(steps, numbers.Real):
-        count = arguments.whole("steps", steps, minimum=1)
+        count = _validation.check_int("steps", steps, minimum=1)
         if _COMPILE_FROM <= count < 2**31:
             program = _program(schedule, count)
             if program is not None:
@@ -121,9 +121,9 @@ def plot(
     >>> ax.figure.savefig("schedules.png")  # doctest: +SKIP
     """
     labelled = _labelled(schedules)
-    arguments.flag("log_scale", log_scale)
+    log_scale = _validation.check_flag("log_scale", log_scale)
     if isinstance(steps, numbers.Real):
-        drawn_steps = np.arange(arguments.whole("steps", steps, minimum=1))
+        drawn_steps = np.arange(_validation.check_int("steps", steps, minimum=1))
     else:
         drawn_steps = steps = _checked_steps(steps)
     if drawn_steps.ndim != 1 or not drawn_steps.size:
@@ -151,14 +151,14 @@ def plot(
     return ax
 
 
-def _checked_schedule(schedule):
+def _checked_schedule(schedule, name: str = "schedule"):
     if isinstance(schedule, LearningRateSchedule):
         return schedule
-    if isinstance(schedule, numbers.Real) and not isinstance(schedule, bool):
-        return arguments.real("schedule", schedule)
+    if _validation.is_number(_validation.plain(schedule)):
+        return _validation.check_float(name, schedule)
     raise TypeError(
-        "`schedule` must be a `keras.optimizers.schedules.LearningRateSchedule` or a "
-        f"number. Received: schedule={schedule!r} (of type {type(schedule).__name__})"
+        f"`{name}` must be a `keras.optimizers.schedules.LearningRateSchedule` or a "
+        f"number. {_validation.received(name, schedule, True)}"
     )
 
 
@@ -172,7 +172,7 @@ def _checked_steps(steps) -> np.ndarray:
     if array.dtype.kind not in "iu":
         raise TypeError(
             "`steps` must be a whole number or an array of whole numbers. "
-            f"Received: steps={steps!r} (of type {type(steps).__name__})"
+            f"{_validation.received('steps', steps, True)}"
         )
     if array.size and array.min() < 0:
         raise ValueError(
@@ -261,22 +261,30 @@ def _labelled(schedules) -> dict[str, LearningRateSchedule | float]:
     else:
         if isinstance(schedules, LearningRateSchedule | numbers.Real):
             schedules = [schedules]
-        elif isinstance(schedules, str) or not isinstance(schedules, Iterable):
-            _checked_schedule(schedules)
+        elif (
+            isinstance(schedules, str)
+            or not isinstance(schedules, Iterable)
+            or getattr(schedules, "shape", None) == ()
+        ):
+            _checked_schedule(schedules, "schedules")
         labelled = {}
         for schedule in schedules:
             name = (
                 type(schedule).__name__
                 if isinstance(schedule, LearningRateSchedule)
-                else f"{schedule}"
+                else _validation.shown(schedule)
             )
             same = sum(label.split(" ")[0] == name for label in labelled)
             labelled[f"{name} ({same + 1})" if same else name] = schedule
     if not labelled:
         raise ValueError(
-            f"`schedules` must hold at least one schedule. Received: {schedules!r}"
+            "`schedules` must hold at least one schedule. "
+            f"{_validation.received('schedules', schedules)}"
         )
-    return {label: _checked_schedule(value) for label, value in labelled.items()}
+    return {
+        label: _checked_schedule(value, "schedules")
+        for label, value in labelled.items()
+    }
 
 
 def _axes(ax):
@@ -291,7 +299,6 @@ def _axes(ax):
         _, ax = plt.subplots(layout="constrained")
     elif not isinstance(ax, matplotlib.axes.Axes):
         raise TypeError(
-            "`ax` must be a matplotlib `Axes`. "
-            f"Received: ax={ax!r} (of type {type(ax).__name__})"
+            f"`ax` must be a matplotlib `Axes`. {_validation.received('ax', ax, True)}"
         )
     return ax

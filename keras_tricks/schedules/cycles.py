@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_tricks.schedules import arguments
+from keras_tricks import _validation
 from keras_tricks.schedules import functions
 from keras_tricks.schedules import run_length
 from keras_tricks.schedules import steps
@@ -75,21 +75,23 @@ class CyclicalSchedule(Schedule):
         gamma: float = 0.99994,
     ):
         super().__init__()
-        self.initial_learning_rate = arguments.real(
+        self.initial_learning_rate = _validation.check_float(
             "initial_learning_rate", initial_learning_rate
         )
-        self.maximal_learning_rate = arguments.real(
-            "maximal_learning_rate",
-            maximal_learning_rate,
-            minimum=self.initial_learning_rate,
+        self.maximal_learning_rate = _validation.check_float(
+            "maximal_learning_rate", maximal_learning_rate
         )
-        self.step_size = arguments.whole("step_size", step_size, minimum=1)
-        self.scale = arguments.one_of("scale", scale, SCALES)
-        self.gamma = arguments.real("gamma", gamma, exclusive=True)
-        if self.gamma > 1:
+        if self.maximal_learning_rate < self.initial_learning_rate:
             raise ValueError(
-                f"`gamma` must be at most 1, or the rates grow. Received: gamma={gamma}"
+                "`maximal_learning_rate` must be at least `initial_learning_rate`. "
+                f"Received: maximal_learning_rate={maximal_learning_rate!r}, "
+                f"initial_learning_rate={initial_learning_rate!r}"
             )
+        self.step_size = _validation.check_int("step_size", step_size, minimum=1)
+        self.scale = _validation.check_choice("scale", scale, SCALES)
+        self.gamma = _validation.check_float(
+            "gamma", gamma, exclusive=True, maximum=1, hint=", or the rates grow"
+        )
 
     def rate(self, step):
         half, whole = steps.count(self.step_size), steps.count(2 * self.step_size)
@@ -174,17 +176,19 @@ class OneCycle(Schedule):
         three_phase: bool = False,
     ):
         super().__init__()
-        self.max_learning_rate = arguments.real(
+        self.max_learning_rate = _validation.check_float(
             "max_learning_rate", max_learning_rate, exclusive=True
         )
-        self.total_steps = arguments.whole("total_steps", total_steps, minimum=1)
-        self.warmup_fraction = arguments.real("warmup_fraction", warmup_fraction)
-        self.div_factor = arguments.real("div_factor", div_factor, minimum=1)
-        self.final_div_factor = arguments.real(
+        self.total_steps = _validation.check_int("total_steps", total_steps, minimum=1)
+        self.warmup_fraction = _validation.check_float(
+            "warmup_fraction", warmup_fraction
+        )
+        self.div_factor = _validation.check_float("div_factor", div_factor, minimum=1)
+        self.final_div_factor = _validation.check_float(
             "final_div_factor", final_div_factor, exclusive=True
         )
-        self.anneal = arguments.one_of("anneal", anneal, ANNEALS)
-        self.three_phase = arguments.flag("three_phase", three_phase)
+        self.anneal = _validation.check_choice("anneal", anneal, ANNEALS)
+        self.three_phase = _validation.check_flag("three_phase", three_phase)
         if self.warmup_fraction >= 1 or (three_phase and self.warmup_fraction > 0.5):
             raise ValueError(
                 "`warmup_fraction` must be a share of the run that leaves room for "

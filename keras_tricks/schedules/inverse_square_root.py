@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_tricks.schedules import arguments
+from keras_tricks import _validation
 from keras_tricks.schedules import steps
 from keras_tricks.schedules.base import Schedule
 
@@ -62,11 +62,13 @@ class InverseSquareRoot(Schedule):
         start_learning_rate: float = 0.0,
     ):
         super().__init__()
-        self.peak_learning_rate = arguments.real(
+        self.peak_learning_rate = _validation.check_float(
             "peak_learning_rate", peak_learning_rate, exclusive=True
         )
-        self.warmup_steps = arguments.whole("warmup_steps", warmup_steps, minimum=1)
-        self.start_learning_rate = arguments.real(
+        self.warmup_steps = _validation.check_int(
+            "warmup_steps", warmup_steps, minimum=1
+        )
+        self.start_learning_rate = _validation.check_float(
             "start_learning_rate", start_learning_rate
         )
         if self.start_learning_rate > self.peak_learning_rate:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_tricks.schedules import arguments
+from keras_tricks import _validation
 from keras_tricks.schedules.base import Schedule
 
 
@@ -49,9 +49,11 @@ class NoamSchedule(Schedule):
 
     def __init__(self, d_model: int, warmup_steps: int = 4000, *, scale: float = 1.0):
         super().__init__()
-        self.d_model = arguments.whole("d_model", d_model, minimum=1)
-        self.warmup_steps = arguments.whole("warmup_steps", warmup_steps, minimum=1)
-        self.scale = arguments.real("scale", scale, exclusive=True)
+        self.d_model = _validation.check_int("d_model", d_model, minimum=1)
+        self.warmup_steps = _validation.check_int(
+            "warmup_steps", warmup_steps, minimum=1
+        )
+        self.scale = _validation.check_float("scale", scale, exclusive=True)
 
     def rate(self, step):
         step = ops.cast(step, "float32")

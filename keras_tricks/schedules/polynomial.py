@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_tricks.schedules import arguments
+from keras_tricks import _validation
 from keras_tricks.schedules import run_length
 from keras_tricks.schedules import steps
 from keras_tricks.schedules import warmup
@@ -85,15 +85,17 @@ class WarmupPolynomialDecay(Schedule):
         join: warmup.Join = "overlap",
     ):
         super().__init__()
-        self.initial_learning_rate = arguments.real(
+        self.initial_learning_rate = _validation.check_float(
             "initial_learning_rate", initial_learning_rate
         )
-        self.decay_steps = arguments.whole("decay_steps", decay_steps, minimum=1)
-        self.warmup_steps = arguments.whole("warmup_steps", warmup_steps)
-        self.end_learning_rate = arguments.real("end_learning_rate", end_learning_rate)
-        self.power = arguments.real("power", power, exclusive=True)
-        self.cycle = arguments.flag("cycle", cycle)
-        self.join = arguments.one_of("join", join, warmup.JOINS)
+        self.decay_steps = _validation.check_int("decay_steps", decay_steps, minimum=1)
+        self.warmup_steps = _validation.check_int("warmup_steps", warmup_steps)
+        self.end_learning_rate = _validation.check_float(
+            "end_learning_rate", end_learning_rate
+        )
+        self.power = _validation.check_float("power", power, exclusive=True)
+        self.cycle = _validation.check_flag("cycle", cycle)
+        self.join = _validation.check_choice("join", join, warmup.JOINS)
         left_to_decay = self.decay_steps - self.warmup_steps
         if join == "shift":
             unusable = left_to_decay < 1

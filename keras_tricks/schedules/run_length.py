@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_tricks.schedules import arguments
+from keras_tricks import _validation
 
 # What `keras.Model.fit` takes where it is given arrays and no batch size.
 _BATCH_SIZE_OF_FIT = 32
@@ -31,9 +31,9 @@ def num_updates(num_examples: Any, batch_size: int | None, epochs: int) -> int:
         ValueError: If a number is out of its range, or the size of the data is not
             known, or not the same in all parts.
     """
-    epochs = arguments.whole("epochs", epochs, minimum=1)
+    epochs = _validation.check_int("epochs", epochs, minimum=1)
     if batch_size is not None:
-        batch_size = arguments.whole("batch_size", batch_size, minimum=1)
+        batch_size = _validation.check_int("batch_size", batch_size, minimum=1)
     if hasattr(num_examples, "element_spec") and hasattr(num_examples, "cardinality"):
         elements = _size_of_dataset(num_examples)
         if _has_batches(num_examples, batch_size):
@@ -57,20 +57,15 @@ def share(name: str, fraction: float, steps: int) -> int:
         TypeError: If `fraction` is no number.
         ValueError: If it is out of its range.
     """
-    number = arguments.real(name, fraction)
-    if number > 1:
-        raise ValueError(
-            f"`{name}` must be a share of the updates, from 0 to 1. "
-            f"Received: {name}={fraction!r}"
-        )
-    return int(steps * number)
+    hint = ", a share of the updates"
+    return int(steps * _validation.check_float(name, fraction, maximum=1, hint=hint))
 
 
 def _number_of_examples(data: Any) -> int:
     if not isinstance(data, tuple | list | dict) and not hasattr(data, "shape"):
-        return arguments.whole("num_examples", data, minimum=1)
+        return _validation.check_int("num_examples", data, minimum=1)
     if getattr(data, "shape", None) == ():  # A number of NumPy's or a tensor.
-        return arguments.whole("num_examples", np.asarray(data).item(), minimum=1)
+        return _validation.check_int("num_examples", np.asarray(data).item(), minimum=1)
     leaves = [data] if hasattr(data, "shape") else keras.tree.flatten(data)
     # As in `(x, None)`, or `(x, y, None)` without weights.
     shapes = [getattr(leaf, "shape", None) for leaf in leaves if leaf is not None]
@@ -78,7 +73,7 @@ def _number_of_examples(data: Any) -> int:
         raise TypeError(
             "`num_examples` must be a number, or data whose parts have the examples "
             "along their first axis: arrays, frames, a tf.data.Dataset, a PyDataset. "
-            f"Received: num_examples={data!r} (of type {type(data).__name__})"
+            f"{_validation.received('num_examples', data, True)}"
         )
     sizes = sorted({int(shape[0]) for shape in shapes if shape is not None})
     if len(sizes) > 1 or sizes[0] < 1:
@@ -97,7 +92,8 @@ def _size_of_dataset(dataset: Any) -> int:
             "`num_examples` must be a dataset of a known size: use `take` of an "
             "infinite one, `tf.data.experimental.assert_cardinality`, or give a "
             "number, with steps_per_epoch * batch_size where `fit` is given "
-            f"steps_per_epoch. Received: num_examples={dataset!r} of size {kind}"
+            "steps_per_epoch. "
+            f"{_validation.received('num_examples', dataset)} of size {kind}"
         )
     return elements
 
@@ -111,14 +107,15 @@ def _has_batches(dataset: Any, batch_size: int | None) -> bool:
     if single and batch_size is None:
         raise ValueError(
             "`batch_size` must be given for a dataset of single examples, unless it "
-            f"is batched before. Received: num_examples={dataset!r}, batch_size=None"
+            "is batched before. "
+            f"{_validation.received('num_examples', dataset)}, batch_size=None"
         )
     size = next(iter(leading), None)
     if not single and size is not None and batch_size not in (None, size):
         raise ValueError(
             "`batch_size` must be left out for a dataset that is batched already; one "
             f"of single examples must be batched before where these have {size} "
-            f"numbers in all parts. Received: num_examples={dataset!r}, "
+            f"numbers in all parts. {_validation.received('num_examples', dataset)}, "
             f"batch_size={batch_size!r}"
         )
     return not single
@@ -132,6 +129,6 @@ def _size_of_py_dataset(dataset: keras.utils.PyDataset) -> int:
     if not batches:
         raise ValueError(
             "`num_examples` must be a PyDataset of a known size: implement `__len__`. "
-            f"Received: num_examples={dataset!r} of {batches} batches"
+            f"{_validation.received('num_examples', dataset)} of {batches} batches"
         )
     return int(batches)

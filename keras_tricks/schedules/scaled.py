@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_tricks.schedules import arguments
+from keras_tricks import _validation
 from keras_tricks.schedules import children
 from keras_tricks.schedules.base import Schedule
 
@@ -61,7 +61,7 @@ class Scaled(Schedule):
         super().__init__()
         self.schedule = children.schedule("schedule", schedule)
         self.multiplier = keras.Variable(
-            arguments.real("multiplier", multiplier),
+            _validation.check_float("multiplier", multiplier),
             dtype="float32",
             trainable=False,
             # Rates stay float32 in a model of mixed precision.

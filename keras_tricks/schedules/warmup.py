@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_tricks.schedules import arguments
+from keras_tricks import _validation
 from keras_tricks.schedules import children
 from keras_tricks.schedules import steps
 from keras_tricks.schedules.base import Schedule
@@ -77,10 +77,10 @@ class Warmup(Schedule):
     ):
         super().__init__()
         self.schedule = children.schedule("schedule", schedule)
-        self.warmup_steps = arguments.whole("warmup_steps", warmup_steps)
-        self.start = arguments.real("start", start)
-        self.power = arguments.real("power", power, exclusive=True)
-        self.join = arguments.one_of("join", join, JOINS)
+        self.warmup_steps = _validation.check_int("warmup_steps", warmup_steps)
+        self.start = _validation.check_float("start", start)
+        self.power = _validation.check_float("power", power, exclusive=True)
+        self.join = _validation.check_choice("join", join, JOINS)
         if self.warmup_steps:
             self._check_rates()
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_tricks.schedules import arguments
+from keras_tricks import _validation
 from keras_tricks.schedules import functions
 from keras_tricks.schedules import run_length
 from keras_tricks.schedules import steps
@@ -92,15 +92,17 @@ class WarmupStableDecay(Schedule):
         start_learning_rate: float = 0.0,
     ):
         super().__init__()
-        self.peak_learning_rate = arguments.real(
+        self.peak_learning_rate = _validation.check_float(
             "peak_learning_rate", peak_learning_rate, exclusive=True
         )
-        self.total_steps = arguments.whole("total_steps", total_steps, minimum=1)
-        self.warmup_steps = arguments.whole("warmup_steps", warmup_steps)
-        self.decay_steps = arguments.whole("decay_steps", decay_steps, minimum=1)
-        self.end_learning_rate = arguments.real("end_learning_rate", end_learning_rate)
-        self.decay = arguments.one_of("decay", decay, tuple(TAILS))
-        self.start_learning_rate = arguments.real(
+        self.total_steps = _validation.check_int("total_steps", total_steps, minimum=1)
+        self.warmup_steps = _validation.check_int("warmup_steps", warmup_steps)
+        self.decay_steps = _validation.check_int("decay_steps", decay_steps, minimum=1)
+        self.end_learning_rate = _validation.check_float(
+            "end_learning_rate", end_learning_rate
+        )
+        self.decay = _validation.check_choice("decay", decay, tuple(TAILS))
+        self.start_learning_rate = _validation.check_float(
             "start_learning_rate", start_learning_rate
         )
         if self.warmup_steps + self.decay_steps > self.total_steps:

@@ -5,6 +5,7 @@ import os
 import keras
 import numpy as np
 
+from keras_tricks import _validation
 from keras_tricks.tf1 import name_maps
 from keras_tricks.tf1 import slots
 from keras_tricks.tf1.matching import Matching
@@ -122,6 +123,7 @@ def restore_optimizer(
         `optimization.py` of google-research/bert; `tf.compat.v1.train`.
     """  # noqa: E501
     _check_model(model)
+    strict = _validation.check_flag("strict", strict)
     state = slots.OptimizerState(model, optimizer)
     reader = CheckpointReader(checkpoint)
     matching = Matching(model, state, list(reader.shapes), variable_map)
@@ -162,7 +164,7 @@ def _check_model(model) -> None:
     if not isinstance(model, keras.Model):
         raise TypeError(
             "`model` must be a Keras model. "
-            f"Received: model={model!r} (of type {type(model).__name__})"
+            f"{_validation.received('model', model, True)}"
         )
     if not model.built:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_tricks import _validation
 from keras_tricks.tf1 import name_maps
 from keras_tricks.tf1.slots import SLOT_NAMES
 from keras_tricks.tf1.slots import OptimizerState
@@ -160,11 +161,13 @@ def _dictionary_and_function(variable_map, names: dict):
     if callable(variable_map):
         return {}, variable_map
     try:
+        if isinstance(variable_map, str):  # One that is empty would be a dictionary.
+            raise TypeError("a string")
         given = dict(variable_map)
     except (TypeError, ValueError):
         raise TypeError(
             "`variable_map` must be a dictionary from TF1 names to Keras paths, or a "
-            f"function. Received: variable_map={variable_map!r}"
+            f"function. {_validation.received('variable_map', variable_map)}"
         ) from None
     named = {name_maps.without_output(name): target for name, target in given.items()}
     unknown = [name for name in named if name not in names]

@@ -4,6 +4,8 @@ import os
 
 import numpy as np
 
+from keras_tricks import _validation
+
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 
@@ -28,6 +30,11 @@ class CheckpointReader:
         # Here, since all of the package but this works without TensorFlow on JAX.
         import tensorflow as tf
 
+        if not isinstance(checkpoint, str | os.PathLike):
+            raise TypeError(
+                "`checkpoint` must be a path. "
+                f"{_validation.received('checkpoint', checkpoint, True)}"
+            )
         self.path = os.fspath(checkpoint)
         # What the native reader raises depends on where the file ends.
         self._errors = (tf.errors.OpError, LookupError, RuntimeError, ValueError)
@@ -39,7 +46,7 @@ class CheckpointReader:
                 "`checkpoint` must be the prefix of a checkpoint's files, such as "
                 "'model.ckpt-400' where 'model.ckpt-400.index' is one of them, or a "
                 "directory with a file 'checkpoint' that names the latest one. There "
-                f"is none. Received: checkpoint={self.path!r}"
+                f"is none. {_validation.received('checkpoint', self.path)}"
             )
         try:
             self._reader = tf.train.load_checkpoint(prefix)
@@ -57,7 +64,7 @@ class CheckpointReader:
                 "`checkpoint` must have been written by tf.compat.v1.train.Saver, "
                 "which saves variables under their names. This one was written by "
                 "tf.train.Checkpoint, or by save_weights of TF2. "
-                f"Received: checkpoint={self.path!r}"
+                f"{_validation.received('checkpoint', self.path)}"
             )
 
     @staticmethod

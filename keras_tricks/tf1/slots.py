@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_tricks import _validation
 from keras_tricks.optimizers import keras_hooks
 from keras_tricks.optimizers.adam_weight_decay import AdamWeightDecay
 
@@ -48,7 +49,7 @@ class OptimizerState:
             raise ValueError(
                 "`optimizer` must be built to have slots that can be restored: call "
                 "optimizer.build(model.trainable_variables). "
-                f"Received: optimizer={optimizer!r}"
+                f"{_validation.received('optimizer', optimizer)}"
             )
         self.slots: list = []
         self._accumulators: list = []
@@ -148,7 +149,7 @@ def _innermost(optimizer):
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         raise TypeError(
             "`optimizer` must be a Keras optimizer. "
-            f"Received: optimizer={optimizer!r} (of type {type(optimizer).__name__})"
+            f"{_validation.received('optimizer', optimizer, True)}"
         )
     while hasattr(optimizer, "inner_optimizer"):
         optimizer = optimizer.inner_optimizer

@@ -19,6 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_tricks.parameters.keras_hooks import all_layers
 from keras_tricks.training import keras_hooks
 from keras_tricks.training.steps import FunctionalModel
 from keras_tricks.training.steps import NotUnderstood
@@ -193,7 +194,7 @@ def _saved_as(model: keras.Model) -> str:
             [*model.trainable_variables, *model.non_trainable_variables]
         )
     }
-    layers = keras_hooks.all_layers(model)
+    layers = all_layers(model)
     kinds = [(type(each).__module__, type(each).__qualname__) for each in layers]
     weights = [[place.get(id(v)) for v in each.weights] for each in layers]
     return repr((kinds, weights))

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_tricks import _validation
+from keras_tricks.training import keras_hooks
 from keras_tricks.training.data_order import epoch_order
 from keras_tricks.training.data_order import known_length
 from keras_tricks.training.programs import Program
@@ -62,12 +64,14 @@ class Data:
         return _num_batches(self.validation)
 
     @functools.cached_property
-    def first_examples(self) -> Any:
-        """A few examples, to be looked at."""
-        examples = self.examples
-        if is_stream(examples):
-            examples = next(iter(examples))
-        return tf.nest.map_structure(lambda tensor: tensor[:2], examples)
+    def sample(self) -> Any:
+        """A few examples, to be looked at; of a dataset, what is known unread.
+
+        A dataset that shuffles is in another order after each time that it is read.
+        """
+        if is_stream(self.examples):
+            return self.specs[0]
+        return tf.nest.map_structure(lambda tensor: tensor[:2], self.examples)
 
     @functools.cached_property
     def specs(self) -> tuple[Any, Any]:
@@ -96,7 +100,8 @@ class Data:
         """
         if is_stream(self.examples):
             steps = tf.constant(self.steps_per_epoch)
-            return program.train_stream(state, numbers, rates, self.examples, steps)
+            with keras_hooks.reading(self.examples) as batches:
+                return program.train_stream(state, numbers, rates, batches, steps)
         number = num_examples(self.examples)
         order = tf.constant(epoch_order(self.order_seed, epoch, number))
         return program.train_epoch(
@@ -114,12 +119,21 @@ class Data:
             return state, {}
         if is_stream(self.validation):
             steps = tf.constant(self._validation_steps)
-            return program.evaluate_stream(state, numbers, self.validation, steps)
+            with keras_hooks.reading(self.validation) as batches:
+                return program.evaluate_stream(state, numbers, batches, steps)
         return program.evaluate(
             state,
             numbers,
             self.validation,
             self.validation_batch_size or self.batch_size,
+        )
+
+    def has_known_length(self) -> bool:
+        """Whether no dataset has to be read for its batches to be counted."""
+        return all(
+            int(dataset.cardinality()) != tf.data.UNKNOWN_CARDINALITY
+            for dataset in (self.examples, self.validation)
+            if is_stream(dataset)
         )
 
     def is_empty(self) -> bool:
@@ -177,7 +191,7 @@ def _check(dataset: tf.data.Dataset) -> None:
     ):
         raise ValueError(
             "The elements of a dataset must be batches `(x, y)` or `(x, y, weights)` "
-            f"of dense tensors. Received: element_spec={spec!r}"
+            f"of dense tensors. {_validation.received('element_spec', spec)}"
         )
     if int(dataset.cardinality()) == tf.data.INFINITE_CARDINALITY:
         raise ValueError(

@@ -4,6 +4,8 @@ import operator
 
 import numpy as np
 
+from keras_tricks import _validation
+
 
 def epoch_order(order_seed: int | None, epoch: int, num_examples: int) -> np.ndarray:
     """Returns the order of the examples in one epoch, a permutation.
@@ -35,7 +37,8 @@ def epoch_order(order_seed: int | None, epoch: int, num_examples: int) -> np.nda
         return np.arange(num_examples, dtype="int32")
     if operator.index(order_seed) < 0:
         raise ValueError(
-            f"`order_seed` must be at least 0. Received: order_seed={order_seed!r}"
+            "`order_seed` must be at least 0. "
+            f"{_validation.received('order_seed', order_seed)}"
         )
     generator = np.random.default_rng([operator.index(order_seed), epoch])
     return generator.permutation(num_examples).astype("int32")

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_tricks.optimizers.keras_hooks import leaf_optimizers
+from keras_tricks.parameters.keras_hooks import all_layers
 from keras_tricks.training import keras_hooks
 
 # Fed as a whole curve, or not for updates at all.
@@ -63,7 +64,7 @@ def penalty_places(model: keras.Model) -> list[Place]:
     found: list[Place] = []
     kinds = (keras.regularizers.Regularizer, keras.constraints.Constraint)
     known = set()
-    for number, layer in enumerate(keras_hooks.all_layers(model)):
+    for number, layer in enumerate(all_layers(model)):
         for key, value in sorted(vars(layer).items()):
             if isinstance(value, kinds) and id(value) not in known:
                 known.add(id(value))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_tricks.training import keras_hooks
+from keras_tricks.parameters.keras_hooks import all_layers
 
 # More seeds than any model draws.
 _MANY = 4096
@@ -82,7 +82,7 @@ class InitialWeights:
         self._variables = [(v.shape, v.dtype) for v in _variables(model)]
         places = {value: place for place, value in enumerate(_seeds(seed))}
         recipes: dict[int, Any] = {}
-        for layer in keras_hooks.all_layers(model):
+        for layer in all_layers(model):
             drawn = [
                 _Drawn(type(value), value.get_config(), places[value.seed])
                 for value in vars(layer).values()
@@ -125,13 +125,6 @@ class InitialWeights:
                 self._recipes, self._variables, strict=True
             )
         ]
-
-    def agrees_with(self, model: keras.Model, seed: int) -> bool:
-        """Whether a model that was built after `set_random_seed(seed)` starts so."""
-        return all(
-            np.array_equal(value, variable.numpy())
-            for value, variable in zip(self(seed), _variables(model), strict=True)
-        )
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:

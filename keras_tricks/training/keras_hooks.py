@@ -6,12 +6,12 @@
 | `Optimizer._learning_rate` | 3.11 to 3.15 | a rate that is fed takes the place of a variable or a schedule |
 | `Optimizer._exclude_from_weight_decay`, `_exclude_from_weight_decay_pattern` | 3.11 to 3.15 | what `exclude_from_weight_decay` was told is in no configuration |
 | `Functional._nodes_by_depth` | 3.11 to 3.15 | the configuration of a functional model does not tell of every argument of a call |
+| `TFEpochIterator` | 3.11 to 3.15 | `fit` begins more readings of a dataset than it has epochs, and each moves the order in which `Dataset.shuffle` goes on |
 | `object_name_uids` of Keras's global state | 3.11 to 3.15 | `clear_session` begins names anew, too, but empties much else |
 | `Trainer._loss_tracker`, `Layer._call_has_training_arg`, `Variable._autocast` | 3.11 to 3.15 | `Trainer.train_step` and layers go by them |
 | `Layer._losses`, `_trainable_variables`, `_non_trainable_variables`, `Trainer._distribute_strategy` | 3.11 to 3.15 | what was added by `add_loss` outside of a call, a layer's own weights whether it is frozen or not, and the strategy of a model have no public name |
 | `_unique_id` of `tf.Variable` | TensorFlow 2.19 to 2.21 | nothing else tells whether a variable was there before a model was built |
 | `Loss._fn_kwargs` | 3.11 to 3.15 | where Keras's losses keep `label_smoothing` and the like |
-| `Layer._flatten_layers` | 3.11 to 3.15 | a layer's own layers have no public name |
 | `_pfor_converter_registry`, `wrap` of `tensorflow.python.ops.parallel_for.pfor` | TensorFlow 2.19 to 2.21 | `tf.vectorized_map` has no public place for conversions of further operations |
 | `tensorflow.python.framework.op_def_registry` | TensorFlow 2.19 to 2.21 | whether an operation inside of a function has a state is told nowhere else |
 | `tensorflow.python.client.device_lib` | TensorFlow 2.19 to 2.21 | the public functions tell what of a GPU's memory is in use, not how much there is |
@@ -32,6 +32,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 from keras.src.backend.common import global_state
+from keras.src.backend.tensorflow.trainer import TFEpochIterator
 
 from keras_tricks.optimizers import AdamWeightDecay
 from keras_tricks.optimizers.keras_hooks import leaf_optimizers
@@ -191,11 +192,6 @@ def keyword_arguments(loss: keras.losses.Loss) -> dict[str, Any]:
     return getattr(loss, "_fn_kwargs", {})
 
 
-def all_layers(model: keras.Model) -> list[keras.Layer]:
-    """Returns `model` and all layers in it, containers before contents."""
-    return model._flatten_layers(include_self=True, recursive=True)
-
-
 def _wrappers_and_leaves(optimizer: keras.optimizers.Optimizer) -> list:
     inner = getattr(optimizer, "inner_optimizer", None)
     return [optimizer, *(_wrappers_and_leaves(inner) if inner is not None else ())]
@@ -286,6 +282,19 @@ def called(model: keras.Model, x: Any, training: bool) -> Any:
     if model._call_has_training_arg:
         return model(x, training=training)
     return model(x)
+
+
+@contextlib.contextmanager
+def reading(dataset: tf.data.Dataset) -> Iterator[tf.data.Iterator]:
+    """Yields the batches of an epoch, and leaves the dataset as `fit` leaves it."""
+    strategy = tf.distribute.get_strategy()
+    epoch = iter(TFEpochIterator(x=dataset, distribute_strategy=strategy))
+    _, _, batches = next(epoch)
+    yield batches
+    # Keras counts the batches, which were taken, and begins the next reading. A loop
+    # over `epoch` would begin one more.
+    while next(epoch, None) is not None:
+        pass
 
 
 @contextlib.contextmanager

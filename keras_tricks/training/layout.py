@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_tricks.optimizers import ClippedOptimizer
-from keras_tricks.training import keras_hooks
+from keras_tricks.parameters.keras_hooks import all_layers
 
 # They update each number by itself, whichever weight it belongs to.
 _BY_NUMBER = (
@@ -127,7 +127,6 @@ def _may_be_joined(model: keras.Model, variables: list) -> bool:
         and all(variable.constraint is None for variable in variables)
         # Their gradients are sparse, and mostly larger than all the rest.
         and not any(
-            isinstance(layer, keras.layers.Embedding)
-            for layer in keras_hooks.all_layers(model)
+            isinstance(layer, keras.layers.Embedding) for layer in all_layers(model)
         )
     )

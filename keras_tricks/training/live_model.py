@@ -28,7 +28,8 @@ class LiveModel:
         model: A model as the trial's, compiled and not trained; it belongs to this
             object from now on.
         steps: The steps that train the trial, with separate weights.
-        examples: A few examples, for which Keras makes the metrics' variables.
+        examples: A few examples, or the specs of a batch, for which Keras makes the
+            metrics' variables.
         num_steps: Updates of the whole run.
 
     Raises:

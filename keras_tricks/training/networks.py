@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_tricks._runtime_scalars import RuntimeScalars
+from keras_tricks.parameters.keras_hooks import all_layers
 from keras_tricks.training import fed_numbers
 from keras_tricks.training import keras_hooks
 from keras_tricks.training import python_state
@@ -141,7 +142,7 @@ class Network:
         # The model is changed from here on; what the trial needs was read.
         steps = FunctionalModel(
             model,
-            data.first_examples,
+            data.sample,
             data.specs,
             joins_weights=self._joins_weights,
         )
@@ -177,7 +178,7 @@ class Network:
         if rate is None:
             return
         index = {id(variable): place for place, variable in enumerate(self._order)}
-        for layer in keras_hooks.all_layers(self._model):
+        for layer in all_layers(self._model):
             if isinstance(layer, RuntimeScalars) and "rate" in layer.fed_by_variables:
                 for variable, value in layer.fed_variables(rate=rate):
                     values[index[id(variable)]] = np.asarray(value, variable.dtype)
@@ -188,22 +189,31 @@ def _compared(cache, model, data, before, rates) -> tuple[Steps, Trial]:
     with python_state.unchanged(model):
         functional = FunctionalModel(
             model,
-            data.first_examples,
+            data.sample,
             data.specs,
             feeds_numbers=False,
             joins_weights=False,
         )
-        own = CapturedModel(
-            functional,
-            # XLA wants to know some numbers beforehand, and which ones is not told.
-            feeds=not model.jit_compile,
-        )
+        # XLA wants to know some numbers beforehand, and which ones is not told.
+        feeds = not model.jit_compile
+        own = CapturedModel(functional, feeds=feeds)
+        if cache.find(own.key, own.numbers) is None:
+            # What Python keeps elsewhere (a file, the environment) is seen by its
+            # effect alone, once for each program.
+            _check_same(own, CapturedModel(functional, feeds=feeds))
     start = own.start._replace(optimizer=optimizer_start(own, before))
     steps = cache.find(own.key, own.numbers)
     if steps is None:
         cache.add(own.key, own)
         steps = own
     return steps, Trial(start, own.numbers, rates, Holder(model, own.variables))
+
+
+def _check_same(one: CapturedModel, other: CapturedModel) -> None:
+    """Raises if a step is another one when it is traced a second time."""
+    numbers = one.numbers, other.numbers
+    if one.key != other.key or not np.array_equal(*numbers, equal_nan=True):
+        raise NotUnderstood("a step is another one each time that it is traced")
 
 
 def _equal(one: tuple, other: tuple) -> bool:

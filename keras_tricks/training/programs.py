@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_tricks import _validation
 from keras_tricks.training import fed_numbers
 from keras_tricks.training import memory
 from keras_tricks.training.data_order import known_length
@@ -154,7 +155,7 @@ class Program:
         return state, self._results(state, numbers)
 
     def _train_stream(
-        self, state: State, numbers, rates, dataset: tf.data.Dataset, num_steps
+        self, state: State, numbers, rates, batches: tf.data.Iterator, num_steps
     ) -> tuple[State, dict[str, Any]]:
         """Trains for an epoch of a dataset, each batch of which all trials see once.
 
@@ -162,7 +163,7 @@ class Program:
             state: The state at its start.
             numbers: See `_train_epoch`.
             rates: See there.
-            dataset: Batches `(x, y)` or `(x, y, weights)`.
+            batches: A reading of a dataset of `(x, y)` or `(x, y, weights)`.
             num_steps: Number of the batches.
 
         Returns:
@@ -180,12 +181,12 @@ class Program:
         layout, num_axes = self.functional.layout, int(self.packed)
         state = self._cleared(state)
         state = state._replace(trainable=layout.join(state.trainable, num_axes))
-        state = self._over_stream(step, state, dataset, num_steps)
+        state = self._over_stream(step, state, batches, num_steps)
         state = state._replace(trainable=layout.part(state.trainable, num_axes))
         return state, self._results(state, numbers)
 
     def _evaluate_stream(
-        self, state: State, numbers, dataset: tf.data.Dataset, num_steps
+        self, state: State, numbers, batches: tf.data.Iterator, num_steps
     ) -> tuple[State, dict[str, Any]]:
         """Returns the loss and the metrics of `state` on a dataset; see `_evaluate`."""
 
@@ -195,13 +196,11 @@ class Program:
 
             return self._over_trials(run, state, numbers)
 
-        state = self._over_stream(step, self._cleared(state), dataset, num_steps)
+        state = self._over_stream(step, self._cleared(state), batches, num_steps)
         return state, self._results(state, numbers)
 
-    def _over_stream(self, step, state: State, dataset, num_steps) -> State:
+    def _over_stream(self, step, state: State, batches, num_steps) -> State:
         # Not `dataset.reduce`, which computes on the host.
-        batches = iter(dataset)
-
         def body(number, state):
             return number + 1, step(number, state, next(batches))
 
@@ -343,7 +342,7 @@ class ProgramCache:
     """
 
     def __init__(self, max_models: int = 16) -> None:
-        self.max_models = max_models
+        self.max_models = _validation.check_int("max_models", max_models, minimum=1)
         # The structure that was used last is the last one.
         self._models: dict[Any, list[Steps]] = {}
         self._lock = threading.Lock()

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import copy
 import functools
 import itertools
 import random
@@ -30,6 +31,7 @@ _LIBRARIES = sys.stdlib_module_names | {
     "tensorflow",
     "wrapt",
 }
+_CONTAINERS = (list, dict, set, collections.deque)
 _LEAVES = (keras.Variable, keras.KerasTensor, tf.Tensor, tf.Variable)
 # What is nearest to the model comes first; more objects are not looked at.
 _MAX_OBJECTS = 50_000
@@ -44,27 +46,27 @@ def unchanged(model: keras.Model) -> Iterator[None]:
     Its steps are then other ones each time that they are traced, and `fit` traces them
     at its own times. Looked at are the attributes of objects and of classes, the
     variables that functions close over, and the globals of their modules, wherever the
-    model, its losses and its metrics lead to code that is not a library's.
+    model, its losses and its metrics lead to code that is not a library's. What has
+    changed is put back, so that `fit` begins where it would have begun.
 
     Raises:
         NotUnderstood: If Python's or NumPy's global generator has drawn, or if a value
             is another one or has gone.
     """
-    generators, before = _global_generators(), _Remembered(model).values
-    yield
-    if generators != _global_generators():
+    generators, remembered = _global_generators(), Remembered(model)
+    reason = None
+    try:
+        yield
+    except NotUnderstood as error:
+        reason = error
+    drawn = generators != _global_generators()
+    changed = remembered.put_back()
+    if drawn:
         raise NotUnderstood("a step draws by Python's or NumPy's global generator")
-    after = _Remembered(model).values
-    for owner, name in {**before, **after}:
-        # An owner that is seen once only was made by the call, or dropped.
-        if (owner, None) in before and (owner, None) in after:
-            _, was = before.get((owner, name), (None, None))
-            _, now = after.get((owner, name), (None, None))
-            if was != now:
-                whose = after[owner, None][1]
-                raise NotUnderstood(
-                    f"{name!r} of {whose} changes when a step is traced"
-                )
+    if changed is not None:
+        raise NotUnderstood(f"{changed} changes when a step is traced") from reason
+    if reason is not None:
+        raise reason
 
 
 def _global_generators() -> str:
@@ -72,8 +74,12 @@ def _global_generators() -> str:
     return repr((random.getstate(), kind, np.asarray(keys).tobytes(), position))
 
 
-class _Remembered:
-    """Plain values that a model's own code can reach.
+class Remembered:
+    """Plain values that a model's own code, or another object's, can reach.
+
+    Args:
+        root: The object.
+        but_for: Classes whose instances are left out, with what they lead to.
 
     Attributes:
         values: By the identity of an owner (an object, a class or a function) and a
@@ -82,23 +88,50 @@ class _Remembered:
             the owner.
     """
 
-    def __init__(self, model: keras.Model):
+    def __init__(self, root: Any, but_for: tuple[type, ...] = ()):
+        self._root, self._but_for = root, but_for
         self.values: dict[tuple[int, str | None], tuple[Any, Any]] = {}
+        # What stood there, and what was in it if it is a container.
+        self._contents: dict[tuple[int, str | None], tuple[Any, Any]] = {}
         self._seen: dict[int, Any] = {}
-        todo = collections.deque([model])
+        todo = collections.deque([root])
         while todo and len(self._seen) < _MAX_OBJECTS:
             value = todo.popleft()
             if id(value) not in self._seen:
                 self._seen[id(value)] = value
-                todo.extend(itertools.islice(self._parts(value), _MAX_OBJECTS))
+                parts = itertools.islice(self._parts(value), _MAX_OBJECTS)
+                todo.extend(part for part in parts if not isinstance(part, _PLAIN))
+
+    def put_back(self) -> str | None:
+        """Sets what is another one now to what it was.
+
+        Returns:
+            Which one that was, the first of several; None if there was none.
+        """
+        before, after = self.values, Remembered(self._root, self._but_for).values
+        changed = None
+        for owner, name in {**before, **after}:
+            # An owner that is seen once only was made by the call, or dropped.
+            if (owner, None) not in before or (owner, None) not in after:
+                continue
+            _, was = before.get((owner, name), (None, None))
+            _, now = after.get((owner, name), (None, None))
+            if was != now:
+                changed = changed or f"{name!r} of {after[owner, None][1]}"
+                if (owner, name) in before:
+                    _put_back(
+                        before[owner, name][0], name, *self._contents[owner, name]
+                    )
+        return changed
 
     def _parts(self, value: Any) -> Iterable[Any]:
         """Notes what is plain in an object, and returns what else it leads to."""
-        if isinstance(value, (*_PLAIN, *_LEAVES, types.ModuleType, np.ndarray)):
+        leaves = *_LEAVES, types.ModuleType, np.ndarray, *self._but_for
+        if isinstance(value, leaves):
             return []
         if isinstance(value, Mapping):
             return _items_of(value)
-        if isinstance(value, (list, tuple, set, frozenset)):
+        if isinstance(value, (list, tuple, set, frozenset, collections.deque)):
             return list(value)
         if isinstance(value, functools.partial):
             return [value.func, value.args, value.keywords]
@@ -151,13 +184,74 @@ class _Remembered:
             plain = _plain(value)
             if plain is not None:
                 self.values[id(owner), name] = owner, plain
+                self._contents[id(owner), name] = value, _content_of(value)
+
+
+def before_a_build(build: Any) -> Remembered:
+    """Returns what a build may change, to be put back before the model is built again.
+
+    Layers and optimizers that were there before are left out: they belong to variables,
+    which are not put back.
+
+    Args:
+        build: The function or hypermodel that builds models.
+    """
+    return Remembered(build, (keras.layers.Layer, keras.optimizers.Optimizer))
+
+
+def _content_of(value: Any) -> Any:
+    """Returns what a container or an iterator holds now; None for a plain value."""
+    if isinstance(value, (*_CONTAINERS, np.ndarray, itertools.count)):
+        return copy.copy(value)
+    if isinstance(value, random.Random):
+        return value.getstate()
+    if isinstance(value, np.random.Generator):
+        return value.bit_generator.state
+    if isinstance(value, np.random.RandomState):
+        return value.get_state()
+    return None
+
+
+def _put_back(owner: Any, name: Any, value: Any, content: Any) -> None:
+    """Sets an attribute, a closed-over variable or a global to what it was."""
+    if isinstance(value, np.ndarray):
+        value[...] = content
+    elif isinstance(value, (list, collections.deque)):
+        value.clear()
+        value.extend(content)
+    elif isinstance(value, (dict, set)):
+        value.clear()
+        value.update(content)
+    elif isinstance(value, random.Random):
+        value.setstate(content)
+    elif isinstance(value, np.random.Generator):
+        value.bit_generator.state = content
+    elif isinstance(value, np.random.RandomState):
+        value.set_state(content)
+    else:
+        # Nobody can turn back an iterator: a copy takes its place.
+        value = content if isinstance(value, itertools.count) else value
+        if isinstance(owner, types.FunctionType):
+            _set_in_function(owner, name, value)
+        else:
+            setattr(owner, name, value)
+
+
+def _set_in_function(function: types.FunctionType, name: str, value: Any) -> None:
+    if name in function.__code__.co_freevars:
+        place = function.__code__.co_freevars.index(name)
+        assert function.__closure__ is not None
+        function.__closure__[place].cell_contents = value
+    elif name in vars(function):
+        setattr(function, name, value)
+    elif name in function.__globals__:
+        function.__globals__[name] = value
 
 
 def _plain(value: Any) -> Any:
     """Returns a value that can be compared with a later one, or None."""
     if isinstance(value, _PLAIN):
-        # NaN is unlike itself.
-        return type(value), repr(value)
+        return _comparable(value)
     if isinstance(value, np.ndarray) and value.size <= _MAX_ITEMS:
         return "array", value.tobytes() if value.dtype != object else value.size
     if isinstance(value, itertools.count):
@@ -170,14 +264,20 @@ def _plain(value: Any) -> Any:
         return "generator", repr(value.get_state())
     if isinstance(value, Mapping):
         return len(value), _plain_items(_items_of(value))
-    if isinstance(value, (list, set, frozenset)):
+    if isinstance(value, (list, set, frozenset, collections.deque)):
         return len(value), _plain_items(value)
     return None
 
 
 def _plain_items(values: Iterable[Any]) -> list[Any]:
     first = itertools.islice(values, _MAX_ITEMS)
-    return [repr(value) for value in first if isinstance(value, _PLAIN)]
+    return [_comparable(value) for value in first if isinstance(value, _PLAIN)]
+
+
+def _comparable(value: Any) -> tuple[type, Any]:
+    # NaN is unlike itself; a long text is to be compared, not copied.
+    is_float = isinstance(value, (float, complex))
+    return type(value), repr(value) if is_float else value
 
 
 def _items_of(mapping: Mapping) -> list[Any]:

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from keras_tricks._runtime_scalars import RuntimeScalars
 from keras_tricks.optimizers.keras_hooks import leaf_optimizers
+from keras_tricks.parameters.keras_hooks import all_layers
 from keras_tricks.training import fed_numbers
 from keras_tricks.training import keras_hooks
 from keras_tricks.training import signature
@@ -122,8 +123,8 @@ class FunctionalModel(Steps):
 
     Args:
         model: A model that `structure.why_not_compiled_once` has nothing against.
-        examples: A few examples `(x, y)` or `(x, y, weights)`, with which Keras makes
-            the metrics' variables.
+        examples: A few examples `(x, y)` or `(x, y, weights)`, or the specs of a batch,
+            with which Keras makes the metrics' variables.
         specs: Kind and shape of a batch of the training and of the validation, or None.
         feeds_numbers: Whether the numbers of `fed_numbers` are arguments of the steps;
             otherwise the steps contain them.
@@ -172,9 +173,7 @@ class FunctionalModel(Steps):
         )
         self.start = State(*values, *tf.nest.map_structure(_value, self.variables[2:]))
         self.drawing_layers = [
-            layer
-            for layer in keras_hooks.all_layers(model)
-            if isinstance(layer, RuntimeScalars)
+            layer for layer in all_layers(model) if isinstance(layer, RuntimeScalars)
         ]
         self._signature = signature.signature(model, None)
         if self.numbers:
@@ -348,14 +347,70 @@ def _value(variable: keras.Variable) -> Any:
 
 
 def make_metrics(model: keras.Model, examples: Any) -> None:
-    """Has Keras make the variables of a model's metrics, as the first batch does."""
+    """Has Keras make the variables of a model's metrics, as the first batch does.
+
+    Args:
+        model: The model.
+        examples: A few examples, or the specs of a batch.
+
+    Raises:
+        NotUnderstood: If a metric is not the same at the beginning of each epoch: a
+            program has them begin with what they are reset to.
+    """
+    first = [(metric, _values_of(metric)) for metric in _metrics_of_others(model)]
+    if isinstance(tf.nest.flatten(examples)[0], tf.TypeSpec):
+        show = tf.function(_show_metrics, autograph=False)
+        show.get_concrete_function(model, examples)
+    else:
+        _show_metrics(model, examples)
+    model.reset_metrics()
+    for metric, values in first:
+        _check_reset(metric, values)
+
+
+def _show_metrics(model: keras.Model, examples: Any) -> None:
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(examples)
     y_pred = keras_hooks.called(model, x, training=False)
     model.compute_loss(
         x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=False
     )
     model.compute_metrics(x, y, y_pred, sample_weight)
-    model.reset_metrics()
+
+
+def _metrics_of_others(model: keras.Model) -> list[keras.Metric]:
+    """Returns a model's metrics of classes that are not Keras's."""
+    compiled = keras_hooks.compiled_with(model)
+    given = compiled["metrics"], compiled["weighted_metrics"], model.metrics
+    found = {
+        id(each): each
+        for each in keras.tree.flatten(given)
+        if isinstance(each, keras.Metric)
+        and type(each).__module__.partition(".")[0] != "keras"
+    }
+    return list(found.values())
+
+
+def _check_reset(metric: keras.Metric, first: dict[int, np.ndarray]) -> None:
+    """Raises if a metric begins an epoch with anything but what it began with."""
+    reset = _values_of(metric)
+    for variable in metric.variables:
+        value = variable.numpy()
+        variable.assign(~value if value.dtype == bool else value + 1)
+    metric.reset_state()
+    again = _values_of(metric)
+    for values in (first, reset):
+        if not all(
+            each in again
+            and np.array_equal(value, again[each], equal_nan=value.dtype.kind == "f")
+            for each, value in values.items()
+        ):
+            raise NotUnderstood(
+                f"the metric {metric.name!r} does not begin each epoch alike"
+            )
+
+
+def _values_of(metric: keras.Metric) -> dict[int, np.ndarray]:
+    return {id(variable): variable.numpy() for variable in metric.variables}
 
 
 def _given(layer: keras.Layer, drawn: Any) -> Callable[[Any], Any]:

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from keras_tricks.optimizers import ClippedOptimizer
 from keras_tricks.optimizers.keras_hooks import leaf_optimizers
+from keras_tricks.parameters.keras_hooks import all_layers
 from keras_tricks.training import keras_hooks
 
 # What `fit` consists of, and a program does in its own way. `call` and `compute_loss`
@@ -50,7 +51,7 @@ def why_not_compiled_once(model: keras.Model) -> str | None:
         return "the model was compiled without a loss"
     if not model.trainable_variables:
         return "the model has nothing to train"
-    for layer in keras_hooks.all_layers(model):
+    for layer in all_layers(model):
         if getattr(layer, "activity_regularizer", None) is not None:
             return f"the layer {layer.name!r} has an activity regularizer"
         if keras_hooks.has_added_losses(layer):
@@ -81,7 +82,7 @@ def why_not_of_one_trial(
                 return f"the metric {metric.name!r} is used by several models"
     frozen = {
         id(weight)
-        for layer in keras_hooks.all_layers(model)
+        for layer in all_layers(model)
         if not layer.trainable
         for weight in keras_hooks.weights_that_stay(layer)
     }
@@ -93,7 +94,7 @@ def why_not_of_one_trial(
 
 def why_not_vectorized(model: keras.Model) -> str | None:
     """Returns why trials of `model` cannot be trained by one step, or None."""
-    for layer in keras_hooks.all_layers(model):
+    for layer in all_layers(model):
         if isinstance(layer, _RECURRENT):
             return f"the loop of the layer {layer.name!r} cannot be vectorised"
     return None

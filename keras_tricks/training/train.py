@@ -2,9 +2,9 @@
 
 import dataclasses
 import logging
-import operator
 from collections.abc import Callable
 from collections.abc import Hashable
+from collections.abc import Iterable
 from collections.abc import Sequence
 from typing import Any
 from typing import Literal
@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_tricks.schedules import arguments
+from keras_tricks import _validation
 from keras_tricks.training import choice
 from keras_tricks.training import packing
 from keras_tricks.training import programs
@@ -154,9 +154,26 @@ def train(
     >>> results[1].score < results[0].score
     True
     """
+    is_scalar = getattr(settings, "shape", None) == ()
+    if (
+        isinstance(settings, str | dict)
+        or not isinstance(settings, Iterable)
+        or is_scalar
+    ):
+        raise TypeError(
+            "`settings` must be a list of settings. "
+            f"{_validation.received('settings', settings, True)}"
+        )
     settings = list(settings)
+    _validation.check_function("build", build, "a function from a setting to a model")
     seeds = _checked_seeds(seeds, len(settings))
-    _check(packed, epochs, batch_size, patience, same_network, compile_arguments)
+    packed, epochs, batch_size, patience = _checked_counts(
+        packed=packed, epochs=epochs, batch_size=batch_size, patience=patience
+    )
+    memory_limit = _checked_limit(memory_limit)
+    jit_compile = _validation.check_flag("jit_compile", jit_compile)
+    order_seed = _checked_order_seed(order_seed)
+    _check(same_network, compile_arguments, on_epoch, cache)
     sweep = _Sweep(
         settings,
         seeds,
@@ -283,9 +300,16 @@ def _tensors(nest: Any) -> Any:
 
 
 def _checked_seeds(seeds: Sequence[int] | int, number: int) -> list[int]:
-    if isinstance(seeds, int):
-        return [seeds] * number
-    seeds = [operator.index(seed) for seed in seeds]
+    given = seeds
+    seeds = _validation.plain(seeds)
+    if _validation.is_number(seeds):
+        return [_checked_seed(seeds)] * number
+    if isinstance(seeds, bool | str | dict) or not isinstance(seeds, Iterable):
+        raise TypeError(
+            "`seeds` must be a whole number, or a list of those. "
+            f"{_validation.received('seeds', given, True)}"
+        )
+    seeds = [_checked_seed(seed) for seed in seeds]
     if len(seeds) != number:
         raise ValueError(
             f"`seeds` must be one for each of the {number} settings, or one for all. "
@@ -294,14 +318,57 @@ def _checked_seeds(seeds: Sequence[int] | int, number: int) -> list[int]:
     return seeds
 
 
-def _check(packed, epochs, batch_size, patience, same_network, compile_arguments):
-    """Raises if an argument of `train` is out of its range."""
-    if packed is not None and packed != "auto":
-        arguments.whole("packed", packed, minimum=1)
-    arguments.whole("epochs", epochs, minimum=1)
-    arguments.whole("batch_size", batch_size, minimum=1)
+def _checked_seed(seed: Any) -> int:
+    """Returns a seed, if Keras can take it."""
+    number = _validation.check_int("seeds", seed)
+    if number >= 2**32:
+        raise ValueError(
+            "`seeds` must be below 2**32, as NumPy's are. "
+            f"{_validation.received('seeds', seed)}"
+        )
+    return number
+
+
+def _checked_order_seed(seed: Any) -> int | None:
+    return None if seed is None else _validation.check_int("order_seed", seed)
+
+
+def _checked_limit(limit: Any) -> int | None:
+    return (
+        None
+        if limit is None
+        else _validation.check_int("memory_limit", limit, minimum=1)
+    )
+
+
+def _checked_counts(*, packed, epochs, batch_size, patience):
+    """Returns the numbers of something, or raises if one is out of its range."""
+    if packed is not None and not (isinstance(packed, str) and packed == "auto"):
+        packed = _validation.check_int("packed", packed, minimum=1)
     if patience is not None:
-        arguments.whole("patience", patience, minimum=1)
+        patience = _validation.check_int("patience", patience, minimum=1)
+    return (
+        packed,
+        _validation.check_int("epochs", epochs, minimum=1),
+        _validation.check_int("batch_size", batch_size, minimum=1),
+        patience,
+    )
+
+
+def _check(same_network, compile_arguments, on_epoch, cache):
+    """Raises if a function or the cache of `train` is none."""
+    for name, function in (
+        ("same_network", same_network),
+        ("compile_arguments", compile_arguments),
+        ("on_epoch", on_epoch),
+    ):
+        if function is not None:
+            _validation.check_function(name, function)
+    if cache is not None and not isinstance(cache, programs.ProgramCache):
+        raise TypeError(
+            "`cache` must be a ProgramCache or None. "
+            f"{_validation.received('cache', cache, True)}"
+        )
     if (same_network is None) != (compile_arguments is None):
         raise ValueError(
             "`same_network` and `compile_arguments` must be given together. Received: "

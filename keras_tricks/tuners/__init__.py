@@ -1,8 +1,14 @@
 """Hyperparameter search: KerasTuner's tuners, with repeatable and recorded trials."""
 
-from keras_tricks.tuners.budget import InfeasibleTrialError
 from keras_tricks.tuners.budget import WithinBudget
 from keras_tricks.tuners.coarse_to_fine import CoarseToFine
+from keras_tricks.tuners.coarse_to_fine import Round
+from keras_tricks.tuners.confirmation import Confirmation
+from keras_tricks.tuners.errors import DamagedFileError
+from keras_tricks.tuners.errors import InfeasibleTrialError
+from keras_tricks.tuners.errors import ProjectInUseError
+from keras_tricks.tuners.errors import StorageError
+from keras_tricks.tuners.errors import TooManyFailuresError
 from keras_tricks.tuners.grid_search import GridSearch
 from keras_tricks.tuners.hyperband import Hyperband
 from keras_tricks.tuners.optuna_search import OptunaSearch
@@ -14,12 +20,18 @@ from keras_tricks.tuners.searches import RandomSearch
 __all__ = [
     "BayesianOptimization",
     "CoarseToFine",
+    "Confirmation",
+    "DamagedFileError",
     "GridSearch",
     "Hyperband",
     "InfeasibleTrialError",
     "OptunaSearch",
+    "ProjectInUseError",
     "QuasiRandomSearch",
     "RandomSearch",
+    "Round",
+    "StorageError",
+    "TooManyFailuresError",
     "WithinBudget",
     "to_optuna_study",
 ]

@@ -8,37 +8,15 @@ from typing import Any
 import keras
 import keras_tuner
 
+from keras_tricks import _validation
 from keras_tricks import parameters
 from keras_tricks._fit_call import FitCall
 from keras_tricks.parameters import budget
 from keras_tricks.tuners import arrays
+from keras_tricks.tuners import errors
 
 if TYPE_CHECKING:
     from keras_tricks.tuners.searches import HyperModelLike
-
-
-class InfeasibleTrialError(keras_tuner.errors.FailedTrialError):
-    """Raised in a trial whose settings are of no use: it is not tried again.
-
-    The tuners of this package list the trial as infeasible, KerasTuner's own as failed.
-    A hypermodel may raise it in `build` or in `fit`.
-
-    Args:
-        message: Why, for the leaderboard's reader.
-        parameters: Trainable parameters of the model, where they are the reason.
-
-    Example:
-
-    >>> from keras_tricks.tuners import InfeasibleTrialError
-    >>> def build(hp):
-    ...     filters, size = hp.Int("filters", 8, 512), hp.Int("size", 32, 512)
-    ...     if filters * size**2 > 1e7:
-    ...         raise InfeasibleTrialError("the activations would not fit")
-    """
-
-    def __init__(self, message: str, parameters: int | None = None):
-        super().__init__(message)
-        self.parameters = parameters
 
 
 class OverBudget(keras.Sequential):
@@ -95,11 +73,7 @@ class WithinBudget(keras_tuner.HyperModel):
         *,
         input_shape: Any = None,
     ):
-        if not (callable(hypermodel) or callable(getattr(hypermodel, "build", None))):
-            raise TypeError(
-                "`hypermodel` must be a keras_tuner.HyperModel, or a function from "
-                f"`hp` to a model. Received: hypermodel={hypermodel!r}"
-            )
+        check_hypermodel(hypermodel)
         super().__init__(name=getattr(hypermodel, "name", None))
         self.hypermodel: Any = hypermodel
         self.num_samples = budget.number_of_samples(num_samples)
@@ -129,7 +103,9 @@ class WithinBudget(keras_tuner.HyperModel):
     def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args, **kwargs):
         """Trains `model` as the hypermodel does, or raises `InfeasibleTrialError`."""
         if isinstance(model, OverBudget):
-            raise InfeasibleTrialError(str(model.budget), model.budget.parameters)
+            raise errors.InfeasibleTrialError(
+                str(model.budget), model.budget.parameters
+            )
         if self._has_methods and hasattr(self.hypermodel, "fit"):
             return self.hypermodel.fit(hp, model, *args, **kwargs)
         return model.fit(*args, **kwargs)
@@ -156,14 +132,19 @@ def _checked_model(model: Any) -> keras.Model:
     return model
 
 
+def check_hypermodel(hypermodel: Any) -> None:
+    """Raises `TypeError` unless models can be built by it."""
+    if not (callable(hypermodel) or callable(getattr(hypermodel, "build", None))):
+        raise TypeError(
+            "`hypermodel` must be a keras_tuner.HyperModel, or a function from "
+            f"`hp` to a model. {_validation.received('hypermodel', hypermodel)}"
+        )
+
+
 def checked_limit(name: str, limit: Any) -> float:
     """Returns a limit of parameters per sample, if it is one."""
-    if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0:
-        raise ValueError(
-            f"`{name}` must be a positive number of trainable parameters per training "
-            f"sample, for instance 0.5. Received: {name}={limit!r}"
-        )
-    return float(limit)
+    hint = ", of trainable parameters per training sample, for instance 0.5"
+    return _validation.check_float(name, limit, exclusive=True, hint=hint)
 
 
 def within_budget_of(

@@ -12,17 +12,21 @@ import keras
 import keras_tuner
 import numpy as np
 
+from keras_tricks import _validation
 from keras_tricks._fit_call import FitCall
-from keras_tricks.schedules import arguments
+from keras_tricks.tuners import budget
 from keras_tricks.tuners import confirmation
 from keras_tricks.tuners import cross_validation
 from keras_tricks.tuners import narrowing
+from keras_tricks.tuners import oracles
 from keras_tricks.tuners import project
 from keras_tricks.tuners import records
 from keras_tricks.tuners import reruns as rerunning
 from keras_tricks.tuners import seeds
+from keras_tricks.tuners import store
 from keras_tricks.tuners.searches import HyperModelLike
 from keras_tricks.tuners.searches import RandomSearch
+from keras_tricks.tuners.tuner import TunerMixin
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +47,24 @@ class Round:
             that were run both ways; None in a round that is not cheap.
         decisions: What becomes of each hyperparameter in the next round.
         remarks: What was found besides, as sentences.
+
+    Example:
+
+    >>> import tempfile
+    >>> import keras, keras_tuner
+    >>> from keras_tricks.tuners import CoarseToFine
+    >>> class Parabola(keras_tuner.HyperModel):
+    ...     def build(self, hp):
+    ...         hp.Float("x", -1.0, 1.0)
+    ...         return keras.Sequential()
+    ...     def fit(self, hp, model, **kwargs):
+    ...         return hp.get("x") ** 2
+    >>> search = CoarseToFine(
+    ...     Parabola(), rounds=2, trials_per_round=8, seed=0,
+    ...     directory=tempfile.mkdtemp())
+    >>> search.search(verbose=0)
+    >>> [each.number for each in search.rounds_run]
+    [1, 2]
     """
 
     number: int
@@ -154,29 +176,38 @@ class CoarseToFine:
         overwrite: bool = False,
         **tuner_arguments: Any,
     ):
+        store.checked_directory(directory)
+        budget.check_hypermodel(hypermodel)
+        if not (isinstance(tuner, type) and issubclass(tuner, TunerMixin)):
+            raise TypeError(
+                "`tuner` must be a tuner class of this package. "
+                f"{_validation.received('tuner', tuner)}"
+            )
+        oracles.check_objective(objective)
+        oracles.check_hyperparameters(hyperparameters)
         self.hypermodel = hypermodel
         self.objective = objective
         self.tuner = tuner
-        self.rounds = arguments.whole("rounds", rounds, minimum=1)
-        self.trials_per_round = arguments.whole(
+        self.rounds = _validation.check_int("rounds", rounds, minimum=1)
+        self.trials_per_round = _validation.check_int(
             "trials_per_round", trials_per_round, minimum=1
         )
         self.quantile = _share("quantile", quantile)
-        self.importance_threshold = arguments.real(
+        self.importance_threshold = _validation.check_float(
             "importance_threshold", importance_threshold
         )
-        self.reruns = arguments.whole("reruns", reruns, minimum=2)
+        self.reruns = _validation.check_int("reruns", reruns, minimum=2)
         self.subset = None if subset is None else _share("subset", subset)
-        self.first_round = dict(first_round or {})
-        self.agreement_trials = arguments.whole(
+        self.first_round = _dictionary("first_round", first_round)
+        self.agreement_trials = _validation.check_int(
             "agreement_trials", agreement_trials, minimum=3
         )
-        self.limits = dict(limits or {})
+        self.limits = _dictionary("limits", limits)
         self.seed = seeds.checked_seed(seed)
         self.hyperparameters = hyperparameters
         self.directory = Path(directory or ".")
-        self.project_name = project_name
-        self.overwrite = overwrite
+        self.project_name = _validation.check_text("project_name", project_name)
+        self.overwrite = _validation.check_flag("overwrite", overwrite)
         self.tuner_arguments = tuner_arguments
         self.rounds_run: list[Round] = []
         self._identity = project.Identity(
@@ -207,7 +238,7 @@ class CoarseToFine:
             is_cheap = number == 1 and bool(self.subset or self.first_round)
             current = Round(number, self._tuner_of(number, space), is_cheap)
             self.rounds_run.append(current)
-            call, rest = current.tuner.search_call(fit_args, fit_kwargs)
+            call, rest = current.tuner._search_call(fit_args, fit_kwargs)
             if is_cheap:
                 cheap = self._cheap(call)
                 cheap_args, cheap_kwargs = (*cheap.args, *rest), cheap.kwargs
@@ -256,6 +287,7 @@ class CoarseToFine:
         self, num_trials: int = 1
     ) -> list[keras_tuner.HyperParameters]:
         """Returns the settings of the best whole trials of all rounds, best first."""
+        num_trials = _validation.check_int("num_trials", num_trials, minimum=1)
         found = []
         for one, record in self._whole_records()[:num_trials]:
             trial = one.tuner.oracle.get_trial(record.trial_id)
@@ -264,6 +296,7 @@ class CoarseToFine:
 
     def get_best_models(self, num_models: int = 1) -> list[Any]:
         """Returns the best models, as KerasTuner's tuners do."""
+        num_models = _validation.check_int("num_models", num_models, minimum=1)
         found = []
         for one, record in self._whole_records()[:num_models]:
             trial = one.tuner.oracle.get_trial(record.trial_id)
@@ -435,8 +468,14 @@ class CoarseToFine:
         return sorted(found, key=lambda pair: sign * pair[1].score)  # type: ignore[operator]
 
 
+def _dictionary(name: str, value: Any) -> dict[str, Any]:
+    if value is not None and not isinstance(value, dict):
+        raise TypeError(
+            f"`{name}` must be a dictionary or None. "
+            f"{_validation.received(name, value, True)}"
+        )
+    return dict(value or {})
+
+
 def _share(name: str, value: float) -> float:
-    share = arguments.real(name, value, exclusive=True)
-    if share > 1:
-        raise ValueError(f"`{name}` must be at most 1. Received: {name}={value!r}")
-    return share
+    return _validation.check_float(name, value, exclusive=True, maximum=1)

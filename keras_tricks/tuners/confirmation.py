@@ -7,7 +7,7 @@ import html
 import math
 from typing import Any
 
-from keras_tricks.schedules import arguments
+from keras_tricks import _validation
 from keras_tricks.tuners import records
 from keras_tricks.tuners import reruns as rerunning
 
@@ -25,6 +25,27 @@ class Confirmation:
         baseline: The score to beat, or None.
         direction: `"min"` or `"max"`.
         objective: The name of the score.
+
+    Example:
+
+    >>> import tempfile
+    >>> import keras, keras_tuner
+    >>> from keras_tricks.tuners import RandomSearch
+    >>> class Noisy(keras_tuner.HyperModel):
+    ...     def build(self, hp):
+    ...         hp.Float("x", 0.0, 1.0)
+    ...         return keras.Sequential()
+    ...     def fit(self, hp, model, **kwargs):
+    ...         noise = keras.random.normal(())
+    ...         return hp.get("x") + 0.001 * float(noise)
+    >>> tuner = RandomSearch(
+    ...     Noisy(), max_trials=5, seed=0, directory=tempfile.mkdtemp())
+    >>> tuner.search(verbose=0)
+    >>> confirmation = tuner.confirm(top=2, reruns=3)
+    >>> [len(reruns.scores) for reruns in confirmation.reruns]
+    [3, 3]
+    >>> confirmation.beats_second
+    True
     """
 
     reruns: tuple[rerunning.Reruns, ...]
@@ -120,8 +141,12 @@ def confirm(
     Raises:
         ValueError: If `top` is below 1, `reruns` below 2, or no trial has a score.
     """
-    top = arguments.whole("top", top, minimum=1)
-    reruns = arguments.whole("reruns", reruns, minimum=2)
+    top = _validation.check_int("top", top, minimum=1)
+    reruns = _validation.check_int("reruns", reruns, minimum=2)
+    if baseline is not None:
+        baseline = _validation.check_float(
+            "baseline", baseline, minimum=-_validation.GREATEST
+        )
     best = best_records(tuner)[:top]
     if not best:
         raise ValueError("There is no trial with a score to confirm: search first.")
@@ -140,7 +165,7 @@ def confirm(
         tuple(found),
         tuple(record.trial_id for record in best),
         tuple(record.score for record in best),  # type: ignore[misc]
-        None if baseline is None else float(baseline),
+        baseline,
         tuner.oracle.objective.direction,
         tuner.oracle.objective.name,
     )
@@ -149,7 +174,7 @@ def confirm(
 def best_records(tuner: Any) -> list[records.TrialRecord]:
     """Returns the records of the trials with a score, best first."""
     sign = -1 if tuner.oracle.objective.direction == "max" else 1
-    scored = [r for r in tuner.ended_records() if r.status == records.COMPLETED]
+    scored = [r for r in tuner._ended_records() if r.status == records.COMPLETED]
     # Sorting is stable: equal scores stay in the order of the trials.
     return sorted(scored, key=lambda record: sign * record.score)
 

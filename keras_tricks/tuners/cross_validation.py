@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_tricks import _validation
 from keras_tricks._fit_call import FitCall
 from keras_tricks.tuners import seeds
 
@@ -28,18 +29,19 @@ def check_splits(splits: Any, groups: Any = None) -> None:
     if isinstance(splits, numbers.Integral) and not isinstance(splits, bool):
         if splits < 2:
             raise ValueError(
-                f"`splits` must be at least 2 folds. Received: splits={splits!r}"
+                "`splits` must be at least 2 folds. "
+                f"{_validation.received('splits', splits)}"
             )
         if groups is not None:
             raise ValueError(
                 "`groups` need a splitter that keeps them together, such as "
-                f"GroupKFold({splits}). Received: splits={splits!r}"
+                f"GroupKFold({splits}). {_validation.received('splits', splits)}"
             )
     elif not hasattr(splits, "split") and not isinstance(splits, list | tuple):
         raise TypeError(
             "`splits` must be a scikit-learn splitter such as StratifiedKFold(5), a "
             "number of folds, or a list of (train, test) index arrays. "
-            f"Received: splits={splits!r}"
+            f"{_validation.received('splits', splits)}"
         )
 
 
@@ -78,7 +80,8 @@ def check(
     pairs = _pairs(splits, call["y"], size, groups, seed)
     if not pairs:
         raise ValueError(
-            f"`splits` must make at least one fold. Received: splits={splits!r}"
+            "`splits` must make at least one fold. "
+            f"{_validation.received('splits', splits)}"
         )
     return [_checked_fold(pair, size) for pair in pairs]
 

@@ -119,6 +119,13 @@ class Plans:
             )
         except ValueError as error:
             raise NotUnderstood(str(error)) from error
+        if not data.has_known_length():
+            # Reading a dataset may change what it yields when it is read again.
+            raise NotUnderstood(
+                "the number of batches of a dataset is unknown, and would have to be "
+                "counted by reading it once more than `fit` does. "
+                "`dataset.apply(tf.data.experimental.assert_cardinality(n))` tells it"
+            )
         if data.is_empty():
             raise NotUnderstood("there are no examples to train on, or to validate on")
         return data

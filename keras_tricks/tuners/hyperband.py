@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import keras_tuner
 
+from keras_tricks import _validation
 from keras_tricks.tuners import judgement
 from keras_tricks.tuners import keras_tuner_hooks
 from keras_tricks.tuners import oracles
@@ -315,8 +316,8 @@ class Hyperband(TunerMixin, keras_tuner_hooks.HyperbandHooks):
         max_consecutive_failed_trials: int = 3,
         **kwargs: Unpack[HyperbandArguments],
     ):
-        _check_integer("max_epochs", max_epochs, at_least=1)
-        _check_integer("factor", factor, at_least=2)
+        max_epochs = _validation.check_int("max_epochs", max_epochs, minimum=1)
+        factor = _validation.check_int("factor", factor, minimum=2)
         max_trials = kwargs.pop("max_trials", None)
         oracle = HyperbandOracle(
             objective=objective,
@@ -349,12 +350,12 @@ class Hyperband(TunerMixin, keras_tuner_hooks.HyperbandHooks):
         alone.hyperparameters.values.pop("tuner/trial_id", None)
         return super().load_model(alone)
 
-    def seed_name(self, trial: Any) -> str:
+    def _seed_name(self, trial: Any) -> str:
         """Returns the place of a trial, by which it is seeded."""
         place = _place_of(trial)
-        return super().seed_name(trial) if place is None else _name(place)
+        return super()._seed_name(trial) if place is None else _name(place)
 
-    def fit_arguments_of(
+    def _fit_arguments_of(
         self, trial: Any, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Returns what `fit` is given: the rung's epochs for those of `search`."""
@@ -364,11 +365,3 @@ class Hyperband(TunerMixin, keras_tuner_hooks.HyperbandHooks):
             epochs=values["tuner/epochs"], initial_epoch=values["tuner/initial_epoch"]
         )
         return (*call.args, *rest), call.kwargs
-
-
-def _check_integer(name: str, value: Any, at_least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise ValueError(
-            f"`{name}` must be an integer from {at_least} on. "
-            f"Received: {name}={value!r}"
-        )

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_tricks._fit_call import FitCall
+from keras_tricks.training import python_state
 from keras_tricks.training.captured import CapturedModel
 from keras_tricks.training.live_model import LiveModel
 from keras_tricks.training.networks import Network
@@ -20,6 +21,7 @@ from keras_tricks.training.trials import seeded
 from keras_tricks.tuners import budget
 from keras_tricks.tuners import cross_validation
 from keras_tricks.tuners import epoch_callbacks
+from keras_tricks.tuners import errors
 from keras_tricks.tuners import fit_plan
 from keras_tricks.tuners import judgement
 from keras_tricks.tuners import one_trial
@@ -64,12 +66,15 @@ class Taken:
         running: What is known of it.
         jobs: Its trainings; none where `fit` does them.
         num_bytes: Of what they start from.
+        builds_next: Whether it must be run before another one is built, since building
+            changes what the next build goes by.
     """
 
     trial: Any
     running: RunningTrial
     jobs: list[Job] = dataclasses.field(default_factory=list)
     num_bytes: int = 0
+    builds_next: bool = False
 
     @property
     def is_trained(self) -> bool:
@@ -99,7 +104,7 @@ class Jobs:
         self._cache = cache
         self._fit_args = fit_args
         self._fit_kwargs = fit_kwargs
-        self._plans = fit_plan.Plans(tuner.own_oracle.seed)
+        self._plans = fit_plan.Plans(tuner._own_oracle.seed)
         # By the number that the hypermodel knows them by; that used last is the last.
         self._networks: dict[Any, Network] = {}
         self._optimizers: dict[str, Any] = {}
@@ -117,7 +122,7 @@ class Jobs:
     def _of(self, taken: Taken) -> list[Job]:
         tuner, jobs = self._tuner, []
         for fold_args, fold_kwargs in self._data_of_folds():
-            args, kwargs = tuner.fit_arguments_of(taken.trial, fold_args, fold_kwargs)
+            args, kwargs = tuner._fit_arguments_of(taken.trial, fold_args, fold_kwargs)
             if judgement.prepares_fit(self._hypermodel):
                 args, kwargs = self._hypermodel.fit_arguments(
                     taken.trial.hyperparameters, *args, **kwargs
@@ -162,7 +167,7 @@ class Jobs:
         seed: int,
     ) -> epoch_callbacks.CallbackFollower:
         tuner, trial, running = self._tuner, taken.trial, taken.running
-        callbacks = tuner.callbacks_of(trial, execution, plan.callbacks)
+        callbacks = tuner._callbacks_of(trial, execution, plan.callbacks)
         model: Any = epoch_callbacks.ModelStub(steps.model.metrics)
         live = None
         early_hook = epoch_callbacks.early_hook(callbacks)
@@ -170,10 +175,12 @@ class Jobs:
             # Where all code is known, the model tells whether it was changed.
             raise NotUnderstood(early_hook)
         if epoch_callbacks.needs_model(callbacks):
+            before = python_state.before_a_build(tuner.hypermodel)
             try:
                 with seeded(seed):
-                    model = tuner.spare_model(trial.hyperparameters)
-                live = LiveModel(model, steps, plan.data.first_examples, plan.num_steps)
+                    model = tuner._spare_model(trial.hyperparameters)
+                before.put_back()
+                live = LiveModel(model, steps, plan.data.sample, plan.num_steps)
             except Exception as error:
                 raise NotUnderstood(
                     f"callbacks want a model ({type(error).__name__}: {error})"
@@ -184,7 +191,7 @@ class Jobs:
 
         def on_epoch(epoch: int, logs: dict[str, Any]) -> None:
             running.execution = execution
-            tuner.running_trial = running
+            tuner._running_trial = running
             tuner.on_epoch_end(trial, model, epoch, logs)
 
         return epoch_callbacks.CallbackFollower(
@@ -226,9 +233,9 @@ class Jobs:
                 del self._networks[next(iter(self._networks))]
 
     def _build(self, trial: Any) -> keras.Model:
-        model = self._tuner.built_model(trial.hyperparameters)
+        model = self._tuner._built_model(trial.hyperparameters)
         if isinstance(model, budget.OverBudget):
-            raise budget.InfeasibleTrialError(
+            raise errors.InfeasibleTrialError(
                 str(model.budget), model.budget.parameters
             )
         return model

@@ -11,6 +11,19 @@ from typing import Any
 
 import keras
 
+from keras_tricks.parameters.keras_hooks import all_layers
+
+
+def is_built(model: keras.Model) -> bool:
+    """Whether a model has the weights that it will be trained with.
+
+    `build`, called from the constructor of a class without a `build` of its own, marks
+    a model as built and leaves its layers without weights, which loading passes over.
+    """
+    if type(model).build is not keras.Model.build:
+        return model.built
+    return all(layer.built for layer in all_layers(model))
+
 
 def compile_arguments(model: keras.Model) -> dict[str, Any]:
     """Returns what `model.compile` was given, or nothing if it was not called."""

@@ -32,6 +32,7 @@ of its own, so that a KerasTuner release that moves one of them fails there, by 
 | `Tuner._build_and_fit_model` | 1.4.7, 1.4.8 | where `SaveBestEpoch` is among the callbacks, and around the writing of `build_config.json`; who overrides it, as AutoKeras does, trains in another way |
 | `Tuner._get_build_config_fname` | 1.4.7, 1.4.8 | the file of what a model was built for, which is written in place |
 | `tuner_utils.SaveBestEpoch` | 1.4.7, 1.4.8 | writes the weights in place |
+| `SaveBestEpoch._save_model` | 1.4.7, 1.4.8 | what it calls when an epoch was the best one: `AtomicCheckpoint` takes its place |
 | `oracle_chief.OracleServicer` | 1.4.7, 1.4.8 | translates the workers' requests; the server around it never ends when a worker dies, and otherwise 20 seconds late |
 | `protos` | 1.4.7, 1.4.8 | registers it |
 | `Oracle._display` | 1.4.7, 1.4.8 | prints the settings of every trial through our progress bar; the public `verbose` would do, if `search` did not set it |
@@ -43,6 +44,7 @@ import collections
 import contextlib
 import copy
 import io
+import json
 import os
 import sys
 import time
@@ -57,6 +59,8 @@ import keras
 import keras_tuner
 import numpy as np
 
+from keras_tricks.tuners import checkpoints
+from keras_tricks.tuners import errors
 from keras_tricks.tuners import exploration
 from keras_tricks.tuners import keras_hooks
 from keras_tricks.tuners import points
@@ -153,33 +157,11 @@ def oracle_server(leases: Any) -> Iterator[None]:
         server.stop(grace=1).wait()
 
 
-class WholeCheckpoint(keras.callbacks.Callback):
-    """KerasTuner's `SaveBestEpoch`, whose file is whole or not there.
-
-    A process that is killed while it saves leaves the weights of the best epoch before.
-    """
-
-    def __init__(self, inner: Any):
-        super().__init__()
-        self.inner = inner
-
-    @property
-    def filepath(self) -> str:
-        """The file."""
-        return self.inner.filepath
-
-    def set_model(self, model: keras.Model) -> None:
-        super().set_model(model)
-        self.inner.set_model(model)
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        path = self.inner.filepath
-        try:
-            with store.whole_file(path) as temporary:
-                self.inner.filepath = str(temporary)
-                self.inner.on_epoch_end(epoch, logs)
-        finally:
-            self.inner.filepath = path
+def atomic(callback: Any) -> checkpoints.AtomicCheckpoint:
+    """Returns a `SaveBestEpoch` whose file is whole or not there."""
+    found = checkpoints.AtomicCheckpoint(callback)
+    callback._save_model = found.save
+    return found
 
 
 class TunerHooks:
@@ -190,36 +172,36 @@ class TunerHooks:
     optimizer: Any
     distribution_strategy: Any
     # Whether the oracle, and all that is saved, belong to the process that searches.
-    is_leased: bool = False
+    _is_leased: bool = False
     # A trial's ID, and where its `build_config.json` is while it is not whole.
-    unfinished_build_config: tuple[str, Path] | None = None
+    _unfinished_build_config: tuple[str, Path] | None = None
     # What is in force when a build begins.
-    keras_settings: Any = None
+    _keras_settings: Any = None
 
-    def on_build_begin(self) -> None:
+    def _on_build_begin(self) -> None:
         """Called when Keras's state is clear, just before a model is built."""
 
-    def on_build_end(self, model: keras.Model) -> None:
+    def _on_build_end(self, model: keras.Model) -> None:
         """Called when a model has been built."""
 
-    def asked(self, hp: keras_tuner.HyperParameters) -> Any:
+    def _asked(self, hp: keras_tuner.HyperParameters) -> Any:
         """Called around what user code makes of the hyperparameters."""
         return contextlib.nullcontext()
 
-    def on_space_populated(self) -> None:
+    def _on_space_populated(self) -> None:
         """Called when the space is known that the hypermodel now has."""
 
     @property
-    def is_worker(self) -> bool:
+    def _in_worker(self) -> bool:
         """Whether the oracle is that of KerasTuner's chief process."""
         return self._is_worker()  # type: ignore[attr-defined]
 
-    def checkpoint_file(self, trial_id: str) -> Path:
+    def _checkpoint_file(self, trial_id: str) -> Path:
         """Returns the file of a trial's weights."""
         return Path(self._get_checkpoint_fname(trial_id))  # type: ignore[attr-defined]
 
     @property
-    def fits_as_keras_tuner_does(self) -> bool:
+    def _fits_as_keras_tuner_does(self) -> bool:
         """Whether no subclass has its own way to build and fit a model."""
         own = type(self)._build_and_fit_model
         inner = super()._build_and_fit_model  # type: ignore[misc]
@@ -228,34 +210,34 @@ class TunerHooks:
             and inner.__func__ is keras_tuner.Tuner._build_and_fit_model
         )
 
-    def built_model(self, hp: keras_tuner.HyperParameters) -> Any:
+    def _built_model(self, hp: keras_tuner.HyperParameters) -> Any:
         """Builds a model as a trial does, among those that are there already."""
         from keras_tricks.training import keras_hooks  # It needs TensorFlow.
 
         with keras_hooks.names_begin_anew():
             return self._build_hypermodel(hp)
 
-    def spare_model(self, hp: keras_tuner.HyperParameters) -> Any:
+    def _spare_model(self, hp: keras_tuner.HyperParameters) -> Any:
         """Builds a trial's model once more, of which nobody takes note."""
         from keras_tricks.training import keras_hooks
 
-        if self.keras_settings is not None:
-            self.keras_settings.apply()
+        if self._keras_settings is not None:
+            self._keras_settings.apply()
         with keras_hooks.names_begin_anew():
             return super()._build_hypermodel(hp)  # type: ignore[misc]
 
-    def callbacks_of(self, trial: Any, execution: int, callbacks: list[Any]) -> list:
+    def _callbacks_of(self, trial: Any, execution: int, callbacks: list[Any]) -> list:
         """Returns a trial's own copies of callbacks, as `run_trial` makes them."""
         copies = self._deepcopy_callbacks(callbacks)  # type: ignore[attr-defined]
         self._configure_tensorboard_dir(copies, trial, execution)
         return copies
 
-    def next_trial(self, number: int) -> Any:
+    def _next_trial(self, number: int) -> Any:
         """Asks the oracle for one more trial, beside the `number` that run here."""
         name = self.tuner_id  # type: ignore[attr-defined]
         return self.oracle.create_trial(f"{name}+{number}" if number else name)
 
-    def run_and_update(
+    def _run_and_update(
         self, trial: Any, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
     ) -> None:
         """Runs a trial and tells the oracle its metrics, or keeps its error."""
@@ -263,15 +245,14 @@ class TunerHooks:
             trial, *fit_args, **fit_kwargs
         )
 
-    def save_checkpoint(self, trial_id: str, model: keras.Model) -> None:
+    def _save_checkpoint(self, trial_id: str, model: keras.Model) -> None:
         """Writes the weights of `model`, and what `load_model` builds it by."""
-        path = self.checkpoint_file(trial_id)
+        path = self._checkpoint_file(trial_id)
         try:
-            store.write_json(
-                self._get_build_config_fname(trial_id), model.get_build_config()
-            )
-            with store.whole_file(path) as temporary:
-                model.save_weights(temporary)
+            # As KerasTuner writes it, without a checksum.
+            config = json.dumps(model.get_build_config() or {})
+            store.write_text(self._get_build_config_fname(trial_id), config)
+            checkpoints.write_weights(path, model)
         except Exception as error:
             if store.is_full_disk(error):
                 raise store.storage_error(error, path) from error
@@ -279,9 +260,9 @@ class TunerHooks:
 
     def save(self) -> None:
         """Saves the oracle and the tuner, each file whole or not at all."""
-        if self.is_leased:
+        if self._is_leased:
             return
-        if not self.is_worker:
+        if not self._in_worker:
             self.oracle.save()
         state = self.get_state()  # type: ignore[attr-defined]
         path = self._get_tuner_fname()  # type: ignore[attr-defined]
@@ -291,15 +272,17 @@ class TunerHooks:
         """Resumes the project, if what it holds is this search."""
         self._populate_initial_space()
 
-    def reload_state(self) -> None:
+    def _reload_state(self) -> None:
         """Restores the tuner's own state, if its file can be read."""
         path = Path(self._get_tuner_fname())  # type: ignore[attr-defined]
         if not path.exists():
             return
         try:
-            self.set_state(store.read_json(path))  # type: ignore[attr-defined]
-        except store.DamagedFileError as error:
+            state = store.read_json(path)
+        except errors.DamagedFileError as error:
             warnings.warn(f"{error}. The tuner's own state is new.", stacklevel=2)
+            return
+        self.set_state(state)  # type: ignore[attr-defined]
 
     def _populate_initial_space(self) -> None:
         hypermodel = self.hypermodel
@@ -310,28 +293,28 @@ class TunerHooks:
                 super()._populate_initial_space()  # type: ignore[misc]
         finally:
             self.hypermodel = hypermodel
-        self.on_space_populated()
+        self._on_space_populated()
 
-    def loaded_model(self, trial: Any) -> keras.Model:
+    def _loaded_model(self, trial: Any) -> keras.Model:
         """Builds a trial's model, and loads the weights of its best epoch."""
         model = self._try_build(trial.hyperparameters)  # type: ignore[attr-defined]
-        self.load_weights_of(trial.trial_id, model)
+        self._load_weights_of(trial.trial_id, model)
         return model
 
-    def load_weights_of(self, trial_id: str, model: keras.Model) -> None:
+    def _load_weights_of(self, trial_id: str, model: keras.Model) -> None:
         """Loads the weights of a trial's best epoch into a model as it was built.
 
         Raises:
             ValueError: If there are none, or the model has none without data.
         """
-        path = self.checkpoint_file(trial_id)
+        path = self._checkpoint_file(trial_id)
         if not path.exists():
             raise ValueError(
                 f"Trial {trial_id} has saved no weights to go on from. The `fit` of "
                 "the hypermodel must hand its `callbacks`, and the epochs, on to the "
                 f"model's. Received: no file {path}"
             )
-        if not model.built:
+        if not keras_hooks.is_built(model):
             file = self._get_build_config_fname(trial_id)
             model.build_from_config(store.read_json(file) or {})
             if not model.weights:
@@ -344,37 +327,43 @@ class TunerHooks:
             # As `keras.models.load_model` does behind it.
             model.built = True
         with keras_tuner.engine.tuner.maybe_distribute(self.distribution_strategy):
-            model.load_weights(path)
+            try:
+                model.load_weights(path)
+            except Exception as error:  # HDF5 and Keras have many, without the name.
+                raise errors.DamagedFileError(
+                    f"{path} is damaged, or of another model than the hypermodel now "
+                    f"builds ({type(error).__name__}: {error})"
+                ) from error
 
     def _build_and_fit_model(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
         from keras_tuner.src.engine import tuner_utils
 
         kwargs["callbacks"] = [
-            WholeCheckpoint(callback)
+            atomic(callback)
             if isinstance(callback, tuner_utils.SaveBestEpoch)
             else callback
             for callback in kwargs.get("callbacks") or ()
         ]
         with (
             store.whole_file(self._get_build_config_fname(trial.trial_id)) as file,
-            self.asked(trial.hyperparameters),
+            self._asked(trial.hyperparameters),
         ):
-            self.unfinished_build_config = trial.trial_id, file
+            self._unfinished_build_config = trial.trial_id, file
             try:
                 return super()._build_and_fit_model(  # type: ignore[misc]
                     trial, *args, **kwargs
                 )
             finally:
-                self.unfinished_build_config = None
+                self._unfinished_build_config = None
 
     def _get_build_config_fname(self, trial_id: str) -> str:
-        unfinished = self.unfinished_build_config
+        unfinished = self._unfinished_build_config
         if unfinished is not None and unfinished[0] == trial_id:
             return str(unfinished[1])
         return super()._get_build_config_fname(trial_id)  # type: ignore[misc]
 
     def _build_hypermodel(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        self.on_build_begin()
+        self._on_build_begin()
         model = super()._build_hypermodel(hp)  # type: ignore[misc]
         if not isinstance(model, keras.Model):
             # As KerasTuner says it, before anything looks at the model.
@@ -382,7 +371,7 @@ class TunerHooks:
                 "Expected the model-building function, or HyperModel.build() to return "
                 f"a valid Keras Model instance. Received: {model} of type {type(model)}"
             )
-        self.on_build_end(model)
+        self._on_build_end(model)
         return model
 
     def _override_compile_args(self, model: Any) -> None:
@@ -418,10 +407,10 @@ class HyperbandHooks(keras_tuner.Hyperband):
         # Past KerasTuner's, which loads the weights.
         model = super(keras_tuner.Hyperband, self)._build_hypermodel(hp)
         if "tuner/trial_id" in hp.values and isinstance(model, keras.Model):
-            self.load_weights_of(hp.values["tuner/trial_id"], model)
+            self._load_weights_of(hp.values["tuner/trial_id"], model)
         return model
 
-    load_weights_of: Any
+    _load_weights_of: Any
 
 
 class OracleHooks:

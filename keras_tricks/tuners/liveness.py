@@ -1,4 +1,4 @@
-"""Signs of life, and whether the process that should give them has ended."""
+"""Signs of life, and whether the process that should give them has ended or works."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import psutil
 
 
 class Heartbeats:
@@ -78,7 +80,31 @@ def is_dead(owner: str) -> bool:
     """Whether a process is known to have ended. Of other machines nothing is known."""
     if not owner:
         return True
-    machine, pid, started, _ = owner.split(":")
-    if not machine or machine != _machine():
-        return False
-    return _started(int(pid)) != started
+    pid, started = _here(owner)
+    return pid is not None and _started(pid) != started
+
+
+def work_of(owner: str) -> float | None:
+    """Returns the processor time of a process of this machine; None of others."""
+    pid, _ = _here(owner)
+    return None if pid is None else processor_seconds(pid)
+
+
+def processor_seconds(pid: int) -> float | None:
+    """Returns the processor time of a process so far; None if it has ended.
+
+    It rises while a long call of C code keeps all of its Python threads silent.
+    """
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return None
+    return times.user + times.system
+
+
+def _here(owner: str) -> tuple[int | None, str]:
+    """Returns ID and start of a process, by its name; no ID if it is elsewhere."""
+    machine, pid, started, *_ = [*owner.split(":"), "", ""]
+    if not machine or machine != _machine() or not pid.isdecimal():
+        return None, started
+    return int(pid), started

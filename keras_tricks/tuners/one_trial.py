@@ -12,9 +12,9 @@ import keras_tuner
 
 from keras_tricks import parameters
 from keras_tricks._fit_call import FitCall
-from keras_tricks.tuners import budget
 from keras_tricks.tuners import chief
 from keras_tricks.tuners import cross_validation
+from keras_tricks.tuners import errors
 from keras_tricks.tuners import judgement
 from keras_tricks.tuners import keras_tuner_hooks
 from keras_tricks.tuners import progress
@@ -24,10 +24,6 @@ from keras_tricks.tuners import store
 from keras_tricks.tuners import tensorflow_hooks
 from keras_tricks.tuners.keras_settings import KerasSettings
 from keras_tricks.tuners.running_trial import RunningTrial
-
-
-class GaveUpError(RuntimeError):
-    """As many trials failed one after the other as the search allows."""
 
 
 def follows_logs(method: Any) -> Any:
@@ -42,21 +38,21 @@ def follows_logs(method: Any) -> Any:
 class OneTrial(keras_tuner_hooks.TunerHooks):
     """The part of `TunerMixin` that KerasTuner calls for each trial."""
 
-    own_oracle: Any
+    _own_oracle: Any
     splits: Any
     groups: Any
     preprocess: cross_validation.Preprocess | None
-    ended_records: Any
-    running_trial: RunningTrial | None
-    keras_settings: KerasSettings | None
+    _ended_records: Any
+    _running_trial: RunningTrial | None
+    _keras_settings: KerasSettings | None
     _progress: progress.SearchProgress
     _provenance: tuple[dict[str, str], str | None]
     _checked_names: judgement.FitArguments | None
     _objective_is_proven: bool
-    shows_fit: bool
+    _shows_fit: bool
     _consecutive_failures: int
 
-    def seed_name(self, trial: Any) -> str:
+    def _seed_name(self, trial: Any) -> str:
         """Returns what a trial's seeds are derived from, beside the search's."""
         return trial.trial_id
 
@@ -67,34 +63,34 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
         trial.metrics.metrics.clear()
         trial.message = None
         running = RunningTrial(
-            trial.trial_id, self.own_oracle.seed, self.seed_name(trial)
+            trial.trial_id, self._own_oracle.seed, self._seed_name(trial)
         )
         running.earlier_errors = records.errors_of_attempts(
             self.get_trial_dir(trial.trial_id)  # type: ignore[attr-defined]
         )
-        self.running_trial = running
+        self._running_trial = running
         if type(self).run_trial is not OneTrial.run_trial:
             running.asked_for.forget()
             # It may draw before it builds a model, or build none.
             keras.utils.set_random_seed(running.seed_of(execution=0))
 
-    def on_build_begin(self) -> None:
+    def _on_build_begin(self) -> None:
         """Seeds Keras, NumPy and Python for one execution of the trial."""
-        if self.keras_settings is not None:
-            self.keras_settings.apply()
-        if self.running_trial is not None:
-            keras.utils.set_random_seed(self.running_trial.begin_execution())
+        if self._keras_settings is not None:
+            self._keras_settings.apply()
+        if self._running_trial is not None:
+            keras.utils.set_random_seed(self._running_trial.begin_execution())
 
-    def on_build_end(self, model: keras.Model) -> None:
+    def _on_build_end(self, model: keras.Model) -> None:
         """Keeps the model, to count its parameters once it has been trained."""
-        if self.running_trial is None:
+        if self._running_trial is None:
             return
-        self.running_trial.set_model(model)
+        self._running_trial.set_model(model)
         largest = self.max_model_size  # type: ignore[attr-defined]
         if largest is not None and model.built:
             size = parameters.count_parameters(model)
             if size > largest:
-                raise budget.InfeasibleTrialError(
+                raise errors.InfeasibleTrialError(
                     f"The model has {size:,} trainable parameters, more than "
                     f"`max_model_size`, {largest:,}",
                     size,
@@ -103,7 +99,7 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
         if is_alone and keras.config.backend() == "tensorflow":
             from keras_tricks.tuners import common_order  # It needs TensorFlow.
 
-            common_order.use_common_order(model, self.own_oracle.seed)
+            common_order.use_common_order(model, self._own_oracle.seed)
         if self._checked_names is not None and not self._objective_is_proven:
             message = judgement.missing_objective(
                 self.oracle.objective,
@@ -118,9 +114,9 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
     ) -> None:
         """Keeps the epoch's metrics, also of a trial that fails later."""
         super().on_epoch_end(trial, model, epoch, logs)  # type: ignore[misc]
-        if self.running_trial is None or not self.running_trial.executions:
+        if self._running_trial is None or not self._running_trial.executions:
             return
-        self.running_trial.append_epoch(logs or {})
+        self._running_trial.append_epoch(logs or {})
         fit_arguments = self._checked_names
         if fit_arguments is not None and fit_arguments.validated_each_epoch:
             self._refuse_objective(
@@ -129,13 +125,13 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
                 )
             )
 
-    def asked(self, hp: keras_tuner.HyperParameters) -> Any:
+    def _asked(self, hp: keras_tuner.HyperParameters) -> Any:
         """Takes down what of `hp` is looked at inside of a `with` block."""
-        if self.running_trial is None:
+        if self._running_trial is None:
             return contextlib.nullcontext()
-        return self.running_trial.asked_for.asked(hp)
+        return self._running_trial.asked_for.asked(hp)
 
-    def trains_in_the_known_way(self) -> bool:
+    def _trains_in_the_known_way(self) -> bool:
         """Whether no subclass has a part in training that needs the model."""
         own = type(self)
         unchanged = all(
@@ -146,10 +142,10 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
             unchanged
             and own.run_trial is OneTrial.run_trial
             and getattr(own.on_epoch_end, "follows_logs", False)
-            and self.fits_as_keras_tuner_does
+            and self._fits_as_keras_tuner_does
         )
 
-    def fit_arguments_of(
+    def _fit_arguments_of(
         self, trial: Any, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Returns what `fit` is given in a trial, of what `search` was given."""
@@ -157,7 +153,7 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
 
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
         """Trains the model of `trial` once for each execution, unless that was done."""
-        running = self.running_trial
+        running = self._running_trial
         try:
             if running is not None and running.failure is not None:
                 raise running.failure
@@ -165,7 +161,7 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
                 results: Any = running.results
             else:
                 results = self._fitted(trial, args, kwargs)
-        except budget.InfeasibleTrialError as error:
+        except errors.InfeasibleTrialError as error:
             if running is not None:
                 running.infeasible = error
             raise
@@ -175,7 +171,7 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
                 raise store.storage_error(error, folder) from error
             if not judgement.is_out_of_memory(error):
                 raise
-            infeasible = budget.InfeasibleTrialError(
+            infeasible = errors.InfeasibleTrialError(
                 judgement.out_of_memory_message(
                     error, trial.hyperparameters, self._fit_call(args, kwargs)[0]
                 )
@@ -195,17 +191,17 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
         """Trains by `fit`, alone."""
         call, rest = self._fit_call(args, kwargs)
         callbacks = call.callbacks
-        if not self.shows_fit:
+        if not self._shows_fit:
             callbacks.append(progress.QuietFit())
         # By their name, to which KerasTuner adds its own.
         call = call.replace(callbacks=callbacks)
         args, kwargs = with_data((*call.args, *rest), call.kwargs)
-        if self.running_trial is not None:
+        if self._running_trial is not None:
             # For a `fit` that draws before a model is built; each build seeds again.
-            keras.utils.set_random_seed(self.running_trial.seed_of(execution=0))
+            keras.utils.set_random_seed(self._running_trial.seed_of(execution=0))
         with contextlib.ExitStack() as stack:
             stack.enter_context(tensorflow_hooks.custom_gradients_forgotten())
-            if self.is_worker:
+            if self._in_worker:
                 stack.enter_context(chief.signs_of_life(self.oracle, trial.trial_id))
             return self._run_folds(trial, args, kwargs)
 
@@ -237,19 +233,19 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
     def on_trial_end(self, trial: Any) -> None:
         """Records the trial, ends it, and stops a search in which all goes wrong."""
         record = self._finished_record(trial)
-        self.running_trial = None
+        self._running_trial = None
         # Before KerasTuner calls the trial ended: killed in between, it is run again.
         record.write(self.get_trial_dir(trial.trial_id))  # type: ignore[attr-defined]
         super().on_trial_end(trial)  # type: ignore[misc]
         if self.oracle.get_trial(trial.trial_id).status == "INVALID":
             return  # It failed, and is going to be tried again.
-        self.show(record)
+        self._show(record)
         failed = record.status == records.FAILED
         self._consecutive_failures = self._consecutive_failures + 1 if failed else 0
-        limit = self.own_oracle.max_consecutive_failed_trials
+        limit = self._own_oracle.max_consecutive_failed_trials
         if self._consecutive_failures == limit:
-            failures = [r for r in self.ended_records() if r.status == records.FAILED]
-            raise GaveUpError(
+            failures = [r for r in self._ended_records() if r.status == records.FAILED]
+            raise errors.TooManyFailuresError(
                 f"{limit} trials failed one after the other, which is the limit "
                 f"`max_consecutive_failed_trials`.\n{records.errors_text(failures)}"
             )
@@ -259,7 +255,7 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
         if message is not None and not self._objective_is_proven:
             raise keras_tuner.errors.FatalValueError(message)
 
-    def show(self, record: records.TrialRecord) -> None:
+    def _show(self, record: records.TrialRecord) -> None:
         """Shows a trial that has ended."""
         self._progress.trial_finished(record)
         self._objective_is_proven |= record.status == records.COMPLETED
@@ -268,7 +264,7 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
         """Returns the record of a trial that ran; an infeasible one is marked."""
         objective = self.oracle.objective
         record = records.TrialRecord.of_trial(trial, objective)
-        running = self.running_trial
+        running = self._running_trial
         if running is not None:
             record.seed = running.search_seed
             record.seconds = running.seconds

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import warnings
 from collections.abc import Iterator
 from typing import Any
+
+from keras_tricks import _validation
 
 
 def optuna() -> Any:
@@ -36,6 +39,26 @@ def require(module: str, purpose: str) -> None:
             f"Optuna needs the package {module} for {purpose}: "
             f"python -m pip install {module}"
         ) from error
+
+
+def check_place(storage: Any, study_name: Any) -> None:
+    """Checks what a study can be kept in, and its name.
+
+    Raises:
+        TypeError: If the storage is neither a path, nor a URL, nor an Optuna storage,
+            nor None, or if the name is no text.
+        ValueError: If one of them is empty.
+    """
+    kinds = str | os.PathLike | optuna().storages.BaseStorage | None
+    if not isinstance(storage, kinds):
+        raise TypeError(
+            "`storage` must be a path, a URL, an Optuna storage or None. "
+            f"{_validation.received('storage', storage, True)}"
+        )
+    if isinstance(storage, str):
+        _validation.check_text("storage", storage)
+    if study_name is not None:
+        _validation.check_text("study_name", study_name)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,8 @@ from typing import Any
 
 import keras_tuner
 
+from keras_tricks import _validation
+from keras_tricks.tuners import errors
 from keras_tricks.tuners import journal
 from keras_tricks.tuners import optuna_pruning
 from keras_tricks.tuners import optuna_samplers
@@ -17,6 +19,7 @@ from keras_tricks.tuners import points
 from keras_tricks.tuners import quasi_random
 from keras_tricks.tuners import records
 from keras_tricks.tuners import scores
+from keras_tricks.tuners.optuna_extra import check_place
 from keras_tricks.tuners.optuna_extra import optuna
 from keras_tricks.tuners.optuna_extra import quiet
 from keras_tricks.tuners.oracles import OracleMixin
@@ -53,6 +56,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        check_place(storage, study_name)
         self.sampler = optuna_samplers.checked_sampler(sampler)
         # Of a list of objectives, each by itself.
         self.directions = records.several(self.objective) or {
@@ -92,29 +96,39 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
         name = self.study_name or folder.name
         with quiet():
             storage = optuna().storages.get_storage(storage)
-            self.study = optuna().create_study(
-                storage=storage,
-                study_name=name,
-                directions=directions,
+            arguments = {
+                "storage": storage,
+                "study_name": name,
                 # Suggestions are made beside the study: see `optuna_samplers`.
-                sampler=optuna().samplers.RandomSampler(),
-                pruner=self.pruner,
-                load_if_exists=True,
-            )
+                "sampler": optuna().samplers.RandomSampler(),
+                "pruner": self.pruner,
+            }
+            if name in optuna().get_all_study_names(storage):
+                # Nothing is written: the storage may be read only.
+                self.study = optuna().load_study(**arguments)
+            else:
+                self.study = optuna().create_study(
+                    directions=directions, load_if_exists=True, **arguments
+                )
         self._check("direction", self._saved_directions(), directions)
-        objective = self.study.user_attrs.get("objective")
-        own_objective = " + ".join(self.directions)
-        if objective is None:
-            self.study.set_user_attr("objective", own_objective)
-            self.study.set_user_attr("seed", self.seed)
-        else:
-            self._check("objective", objective, own_objective)
-        seed = self.study.user_attrs["seed"]
+        self._check(
+            "objective", *self._agreed("objective", " + ".join(self.directions))
+        )
+        seed, _ = self._agreed("seed", self.seed)
         if self.given_seed is not None:
             self._check("seed", seed, self.given_seed)
         self.seed = seed
         self.shared = optuna_trials.StudyTrials(self.study, storage, self.lease_seconds)
         self._synchronize()
+
+    def _agreed(self, name: str, own: Any) -> tuple[Any, Any]:
+        """Returns what the study says, and what this search says; tells it the latter.
+
+        A study knows neither objective nor seed before its first search.
+        """
+        if name not in self.study.user_attrs:
+            self.study.set_user_attr(name, own)
+        return self.study.user_attrs[name], own
 
     def _saved_directions(self) -> list[str]:
         return [direction.name.lower() for direction in self.study.directions]
@@ -172,7 +186,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
         try:
             if entry is not None and trial.status != "INVALID":
                 self._tell(entry, trial)
-        except optuna_trials.Superseded:
+        except errors.SupersededError:
             entry = None
         super().end_trial(trial)
         ended = self.trials[trial.trial_id]
@@ -181,7 +195,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
         try:
             if entry is not None and trial.trial_id in self._entries:
                 self._tell(entry, ended)
-        except optuna_trials.Superseded:
+        except errors.SupersededError:
             pass
         self._entries.pop(trial.trial_id, None)
         self._synchronize()
@@ -255,13 +269,18 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
                         return self._new_trial(attempt.trial_id, attempt.settings)
             if self.max_trials and len(attempts) >= self.max_trials:
                 return None
-            trial_id = str(len(attempts))
+            trial_id, attempt_number = shared._next_trial(attempts)
             found = self._suggested(trial_id, list(attempts.values()))
             if found is None:
                 return None
             settings, params, distributions, system_attrs = found
             entry = shared.claim(
-                trial_id, 0, settings, params, distributions, system_attrs
+                trial_id,
+                attempt_number,
+                settings,
+                params,
+                distributions,
+                system_attrs,
             )
             if entry is not None:
                 self._entries[trial_id] = entry
@@ -351,12 +370,12 @@ def _check_several(sampler: Any, pruner: Any) -> None:
     if isinstance(sampler, str) and sampler not in names:
         raise ValueError(
             f"`sampler` must be one of {names}, or an Optuna sampler, where "
-            f"`objective` is a list. Received: sampler={sampler!r}"
+            f"`objective` is a list. {_validation.received('sampler', sampler)}"
         )
     if pruner is not None:
         raise ValueError(
             "`pruner` must be None where `objective` is a list: Optuna prunes by one "
-            f"objective. Received: pruner={pruner!r}"
+            f"objective. {_validation.received('pruner', pruner)}"
         )
 
 

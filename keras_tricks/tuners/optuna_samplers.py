@@ -8,6 +8,8 @@ from typing import Any
 from typing import Literal
 from typing import get_args
 
+from keras_tricks import _validation
+from keras_tricks.tuners import optuna_cmaes
 from keras_tricks.tuners import optuna_hooks
 from keras_tricks.tuners import points
 from keras_tricks.tuners import seeds
@@ -34,15 +36,16 @@ def checked_sampler(sampler: Any) -> Any:
         ValueError: If it is neither a name nor a sampler.
     """
     samplers = optuna().samplers
-    if sampler == "gp":
-        require("torch", 'the sampler "gp"')
-    if sampler == "cmaes":
-        require("cmaes", 'the sampler "cmaes"')
-    if sampler not in SAMPLERS and not isinstance(sampler, samplers.BaseSampler):
+    is_name = isinstance(sampler, str) and sampler in SAMPLERS
+    if not is_name and not isinstance(sampler, samplers.BaseSampler):
         raise ValueError(
             f"`sampler` must be one of {SAMPLERS}, or an Optuna sampler. "
-            f"Received: sampler={sampler!r}"
+            f"{_validation.received('sampler', sampler)}"
         )
+    if is_name and sampler == "gp":
+        require("torch", 'the sampler "gp"')
+    if is_name and sampler == "cmaes":
+        require("cmaes", 'the sampler "cmaes"')
     return sampler
 
 
@@ -55,14 +58,14 @@ def made_pruner(pruner: Any) -> Any:
     pruners = optuna().pruners
     if pruner is None:
         return pruners.NopPruner()
-    if pruner == "median":
+    if isinstance(pruner, str) and pruner == "median":
         return pruners.MedianPruner()
-    if pruner == "hyperband":
+    if isinstance(pruner, str) and pruner == "hyperband":
         return pruners.HyperbandPruner()
     if not isinstance(pruner, pruners.BasePruner):
         raise ValueError(
             f"`pruner` must be None, one of {PRUNERS}, or an Optuna pruner. "
-            f"Received: pruner={pruner!r}"
+            f"{_validation.received('pruner', pruner)}"
         )
     return pruner
 
@@ -140,10 +143,12 @@ def suggestion(
             sampler=sampler,
             pruner=study.pruner,
         )
-        scratch.add_trials(history)
+        scratch.add_trials(optuna_cmaes.restored(history))
         trial = scratch.ask()
         settings = suggest(space, trial)
-        return settings, scratch.trials[-1]
+        entry = scratch.trials[-1]
+        entry.system_attrs = optuna_cmaes.without_pickles(entry.system_attrs)
+        return settings, entry
 
 
 def suggestions(

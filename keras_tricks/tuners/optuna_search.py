@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import keras_tuner
 
-from keras_tricks.schedules import arguments
+from keras_tricks import _validation
 from keras_tricks.tuners.one_trial import follows_logs
 from keras_tricks.tuners.searches import HyperModelLike
 from keras_tricks.tuners.searches import ObjectiveLike
@@ -141,7 +141,9 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
         # Here, so that the package can be imported without Optuna.
         from keras_tricks.tuners import optuna_oracle
 
-        lease_seconds = arguments.real("lease_seconds", lease_seconds, exclusive=True)
+        lease_seconds = _validation.check_float(
+            "lease_seconds", lease_seconds, exclusive=True
+        )
         if storage is not None and kwargs.get("overwrite"):
             raise ValueError(
                 "overwrite=True would delete a study that other processes may share. "
@@ -180,8 +182,8 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
         try:
             super().search(*fit_args, workers=workers, **fit_kwargs)
         finally:
-            if self.oracle is self.own_oracle:
-                self.own_oracle.release()
+            if self.oracle is self._own_oracle:
+                self._own_oracle.release()
 
     @follows_logs
     def on_epoch_end(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import datetime
 import math
+import os
 from typing import TYPE_CHECKING
 from typing import Any
 
+from keras_tricks import _validation
 from keras_tricks.tuners import optuna_space
 from keras_tricks.tuners import records
+from keras_tricks.tuners import results
+from keras_tricks.tuners.optuna_extra import check_place
 from keras_tricks.tuners.optuna_extra import optuna as optuna_module
 from keras_tricks.tuners.optuna_extra import quiet
 
@@ -38,6 +42,9 @@ def to_optuna_study(
 
     Raises:
         ImportError: If Optuna is not installed.
+        TypeError: If `tuner` is no tuner of this package, or `storage` or `study_name`
+            is none of the above.
+        ValueError: If `storage` is a string that is no URL.
 
     Example:
 
@@ -60,6 +67,18 @@ def to_optuna_study(
     ['no_matter', 'x']
     """
     module = optuna_module()
+    if not isinstance(tuner, results.Results):
+        raise TypeError(
+            "`tuner` must be a tuner of this package. "
+            f"{_validation.received('tuner', tuner, True)}"
+        )
+    check_place(storage, study_name)
+    is_url = isinstance(storage, str) and "://" in storage
+    if isinstance(storage, str | os.PathLike) and not is_url:
+        raise ValueError(
+            "`storage` must be a URL, such as 'sqlite:///study.db', an Optuna storage, "
+            f"or None. {_validation.received('storage', storage)}"
+        )
     objective = tuner.oracle.objective
     ways = records.several(objective) or {objective.name: objective.direction}
     space = tuner.oracle.get_space().space
@@ -71,6 +90,7 @@ def to_optuna_study(
                 "maximize" if w == "max" else "minimize" for w in ways.values()
             ],
         )
+        study.set_user_attr("objective", " + ".join(ways))
         study.add_trials([_entry(record, space, module) for record in tuner._records()])
     return study
 
@@ -80,10 +100,14 @@ def _entry(record: records.TrialRecord, space: list[Any], module: Any) -> Any:
     completed = record.status == records.COMPLETED
     attributes = {
         "trial_id": record.trial_id,
+        "attempt": 0,
+        "settings": record.settings,
         "parameters": record.parameters,
         "seconds": record.seconds,
         "seed": record.seed,
-        "error": record.error,
+        "score": record.score if completed else None,
+        "objectives": record.objectives or None,
+        "error": record.error if completed else record.error or record.status,
     }
     curves = record.executions[0].curves if record.executions else {}
     scores: list[Any] = [*record.objectives.values()] or [record.score]

@@ -7,26 +7,33 @@ the lowest number has it, and the other one is withdrawn. A storage numbers its 
 one after the other, so that all processes see the same winner.
 
 While an attempt runs, its owner renews `heartbeat`. An attempt whose owner has died is
-followed by a next one, with the same trial ID and settings.
+followed by a next one, with the same trial ID and settings. An attempt counts as ended
+once the study holds its result, too: a score, or an error.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
 import uuid
+import weakref
+from collections.abc import Container
 from typing import Any
 
+from keras_tricks.tuners import errors
 from keras_tricks.tuners import liveness
 from keras_tricks.tuners import points
+from keras_tricks.tuners import store
 from keras_tricks.tuners.optuna_extra import optuna
 from keras_tricks.tuners.optuna_extra import quiet
 
 WITHDRAWN = "withdrawn"
 
-
-class Superseded(Exception):
-    """Another attempt has taken the place of one's own."""
+# Owner -> its view, of those in this process, where no sign of life is waited for.
+_of_this_process: weakref.WeakValueDictionary[str, StudyTrials] = (
+    weakref.WeakValueDictionary()
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +41,8 @@ class Attempt:
     """The attempt at a trial that counts: the latest one.
 
     Attributes:
-        trial_id: The trial's ID: a number from 0, without gaps.
+        trial_id: The trial's ID: a number from 0. Where a storage has lost an entry,
+            one is missing until the trial is run again.
         attempt: How many attempts were made before.
         entry: The study's entry, an `optuna.trial.FrozenTrial`.
     """
@@ -45,7 +53,7 @@ class Attempt:
 
     @property
     def finished(self) -> bool:
-        return self.entry.state.is_finished()
+        return _has_ended(self.entry)
 
     @property
     def owner(self) -> str:
@@ -53,7 +61,27 @@ class Attempt:
 
     @property
     def settings(self) -> points.Settings:
-        return dict(self.entry.user_attrs.get("settings", {}))
+        return dict(self.entry.user_attrs["settings"])
+
+
+def _has_ended(entry: Any) -> bool:
+    """Whether a study knows the result of an attempt."""
+    has_result = "score" in entry.user_attrs or "error" in entry.user_attrs
+    return entry.state.is_finished() and has_result
+
+
+def _is_attempt(entry: Any) -> bool:
+    """Whether an entry of a study tells of an attempt, and not of something else."""
+    found = entry.user_attrs
+    trial_id, attempt = found.get("trial_id"), found.get("attempt")
+    return (
+        isinstance(trial_id, str)
+        and store.TRIAL_ID.fullmatch(trial_id) is not None
+        and str(int(trial_id)) == trial_id
+        and type(attempt) is int
+        and isinstance(found.get("settings"), dict)
+        and isinstance(found.get("owner", ""), str)
+    )
 
 
 class StudyTrials:
@@ -72,24 +100,47 @@ class StudyTrials:
         self.owner = f"{liveness.this_process()}:{uuid.uuid4().hex}"
         self._study_id = storage.get_study_id_from_name(study.study_name)
         self._heartbeats = liveness.Heartbeats(self._renew, lease_seconds / 4)
-        # Entry number -> (heartbeat, when it was first seen): no clocks are compared.
+        _of_this_process[self.owner] = self
+        # Entry number -> (signs of life, when they were first seen): no clocks are
+        # compared.
         self._signs: dict[int, tuple[Any, float]] = {}
 
     def attempts(self) -> dict[str, Attempt]:
         """Returns the attempt that counts for each trial, in the trials' order."""
         won: dict[tuple[int, int], Any] = {}
-        for entry in self.study.get_trials(deepcopy=False):
+        for entry in self._entries():
             attributes = entry.user_attrs
-            if "trial_id" in attributes and WITHDRAWN not in attributes:
+            if WITHDRAWN not in attributes:
                 key = int(attributes["trial_id"]), attributes["attempt"]
                 won.setdefault(key, entry)  # Entries come by number.
         latest: dict[str, Attempt] = {}
         for (number, attempt), entry in sorted(won.items(), key=lambda item: item[0]):
             before = latest.get(str(number))
             # An owner that was taken for dead may have come back and finished.
-            if before is None or before.entry.state.name not in ("COMPLETE", "PRUNED"):
+            if before is None or not (
+                before.finished and before.entry.state.name in ("COMPLETE", "PRUNED")
+            ):
                 latest[str(number)] = Attempt(str(number), attempt, entry)
         return latest
+
+    def _next_trial(self, known: Container[str]) -> tuple[str, int]:
+        """Returns the ID of a trial to begin, and how many attempts at it there were.
+
+        There were some if a storage has lost the one that counted.
+
+        Args:
+            known: The IDs of the trials that there are.
+        """
+        trial_id = next(i for i in map(str, itertools.count()) if i not in known)
+        before = [
+            entry.user_attrs["attempt"]
+            for entry in self._entries()
+            if entry.user_attrs["trial_id"] == trial_id
+        ]
+        return trial_id, max(before, default=-1) + 1
+
+    def _entries(self) -> list[Any]:
+        return [e for e in self.study.get_trials(deepcopy=False) if _is_attempt(e)]
 
     def claim(
         self,
@@ -120,11 +171,11 @@ class StudyTrials:
         )
         claims = [
             entry
-            for entry in self.study.get_trials(deepcopy=False)
-            if entry.user_attrs.get("trial_id") == trial_id
+            for entry in self._entries()
+            if entry.user_attrs["trial_id"] == trial_id
             and entry.user_attrs["attempt"] == attempt
         ]
-        (own,) = (entry for entry in claims if entry.user_attrs["token"] == token)
+        (own,) = (entry for entry in claims if entry.user_attrs.get("token") == token)
         # Withdrawn ones count: whoever claimed first may be done already.
         if own.number != min(entry.number for entry in claims):
             self._withdraw(own)
@@ -148,8 +199,8 @@ class StudyTrials:
         )
         if own is None:
             return None
-        for other in self.study.get_trials(deepcopy=False):
-            if other.user_attrs.get("trial_id") != stale.trial_id:
+        for other in self._entries():
+            if other.user_attrs["trial_id"] != stale.trial_id:
                 continue
             if other.number != own.number and not other.state.is_finished():
                 self._fail(other)
@@ -165,12 +216,24 @@ class StudyTrials:
             return False
         if liveness.is_dead(attempt.owner):
             return True
+        is_here = attempt.owner.startswith(f"{liveness.this_process()}:")
+        if is_here:
+            # Of an earlier search, or of one in another thread.
+            other = _of_this_process.get(attempt.owner)
+            if other is None or not other.runs(attempt):
+                return True
+        # A long call of C code keeps a process from giving signs while it works.
         heartbeat = attempt.entry.user_attrs.get("heartbeat")
+        signs = heartbeat, None if is_here else liveness.work_of(attempt.owner)
         seen = self._signs.get(attempt.entry.number)
-        if seen is None or seen[0] != heartbeat:
-            self._signs[attempt.entry.number] = (heartbeat, time.monotonic())
+        if seen is None or seen[0] != signs:
+            self._signs[attempt.entry.number] = (signs, time.monotonic())
             return False
         return time.monotonic() - seen[1] > self.lease_seconds
+
+    def runs(self, attempt: Attempt) -> bool:
+        """Whether this is the owner of an attempt, and at work at it."""
+        return attempt.entry.number in self._heartbeats.numbers()
 
     def finish(
         self,
@@ -182,7 +245,7 @@ class StudyTrials:
         """Tells the study the end of an attempt, with the value of each objective.
 
         Raises:
-            Superseded: If another attempt has taken its place.
+            SupersededError: If another attempt has taken its place.
         """
         self._heartbeats.discard(entry.number)
         states = optuna().trial.TrialState
@@ -195,7 +258,7 @@ class StudyTrials:
                 self.study.tell(entry.number, told, state=states[state])
         except (RuntimeError, ValueError) as error:
             if self._entry(entry.number).state.is_finished():
-                raise Superseded from error
+                raise errors.SupersededError from error
             raise
 
     def release(self) -> None:

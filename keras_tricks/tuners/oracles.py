@@ -7,11 +7,14 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from typing import Literal
+from typing import TypedDict
 
 import keras_tuner
 import numpy as np
 
-from keras_tricks.schedules import arguments
+from keras_tricks import _validation
+from keras_tricks.tuners import errors
 from keras_tricks.tuners import keras_tuner_hooks
 from keras_tricks.tuners import points
 from keras_tricks.tuners import records
@@ -25,6 +28,7 @@ order = scores.order
 CHECKPOINT = "checkpoint.weights.h5"
 
 # Arguments of KerasTuner's oracles that are numbers of something, and the least ones.
+# To all but the retries, None means that there is no limit, or a default.
 _COUNTS = {
     "max_trials": 1,
     "max_retries_per_trial": 0,
@@ -32,6 +36,23 @@ _COUNTS = {
     "num_initial_points": 1,
     "hyperband_iterations": 1,
 }
+
+
+class _Hyperparameters(TypedDict):
+    space: list[dict[str, Any]]
+    values: dict[str, Any]
+
+
+class _TrialState(TypedDict):
+    """What KerasTuner writes as `trial.json`."""
+
+    trial_id: str
+    hyperparameters: _Hyperparameters
+    metrics: dict[str, Any]
+    score: float | None
+    best_step: int | None
+    status: Literal["RUNNING", "COMPLETED", "INVALID", "FAILED", "IDLE", "STOPPED"]
+    message: str | None
 
 
 class OracleMixin(keras_tuner_hooks.OracleHooks):
@@ -63,8 +84,16 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
     def __init__(self, *, seed: int | None = None, **kwargs: Any):
         seed = seeds.checked_seed(seed)
         for name, minimum in _COUNTS.items():
-            if kwargs.get(name) is not None:
-                kwargs[name] = arguments.whole(name, kwargs[name], minimum=minimum)
+            is_none = kwargs.get(name) is None and name != "max_retries_per_trial"
+            if name in kwargs and not is_none:
+                kwargs[name] = _validation.check_int(
+                    name, kwargs[name], minimum=minimum
+                )
+        for name in ("tune_new_entries", "allow_new_entries"):
+            if name in kwargs:
+                kwargs[name] = _validation.check_flag(name, kwargs[name])
+        check_objective(kwargs.get("objective"))
+        check_hyperparameters(kwargs.get("hyperparameters"))
         super().__init__(seed=seed, **kwargs)  # type: ignore[call-arg]
         self.given_seed = seed
         if seed is not None:
@@ -237,14 +266,14 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         state: dict[str, Any] | None = None
         try:
             state = self.read_state()
-        except store.DamagedFileError as error:
+        except errors.DamagedFileError as error:
             problems.append(f"{error}: restored from the trials")
         self.trials = self._read_trials(state or {}, problems)
         if state is not None:
             try:
                 # Trials that were running are found by their status.
                 self.set_state({**state, "ongoing_trials": {}})
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
+            except Exception as error:  # KerasTuner reads it, without a schema.
                 problems.append(
                     f"{self.folder / 'oracle.json'} is damaged "
                     f"({type(error).__name__}: {error}): restored from the trials"
@@ -313,14 +342,14 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
     def _read_trial(self, trial_id: str, problems: list[str]) -> Any:
         folder = self.folder / f"trial_{trial_id}"
         try:
-            state = store.read_json(folder / "trial.json")
-            if state.get("trial_id") != trial_id:
-                raise store.DamagedFileError(
+            state = store.read_json(folder / "trial.json", _TrialState)
+            if state["trial_id"] != trial_id:
+                raise errors.DamagedFileError(
                     f"{folder / 'trial.json'} is another trial's "
-                    f"(trial_id={state.get('trial_id')!r})"
+                    f"(trial_id={state['trial_id']!r})"
                 )
-            return keras_tuner.engine.trial.Trial.from_state(state)
-        except (store.DamagedFileError, KeyError, TypeError, ValueError) as error:
+            return _trial_of(state, folder)
+        except errors.DamagedFileError as error:
             damage = error
         trial = self._trial_of_record(folder)
         if trial is not None:
@@ -330,12 +359,10 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         return trial
 
     def _record_of(self, trial_id: str) -> records.TrialRecord | None:
-        path = self.folder / f"trial_{trial_id}" / records.RECORD_FILE
         try:
-            record = records.TrialRecord.read(path)
-        except (OSError, ValueError, TypeError, KeyError):
+            return records.TrialRecord.read(self.folder / f"trial_{trial_id}")
+        except errors.DamagedFileError:
             return None
-        return record if record.trial_id == trial_id else None
 
     def _trial_of_record(self, folder: Path) -> Any:
         """Returns the trial that a record tells of, or None."""
@@ -385,6 +412,20 @@ def _sorted(trials: dict[str, Any]) -> dict[str, Any]:
     return dict(sorted(trials.items(), key=lambda item: order(item[0])))
 
 
+def _trial_of(state: _TrialState, folder: Path) -> Any:
+    """Returns KerasTuner's trial of what `trial.json` holds.
+
+    Raises:
+        DamagedFileError: If KerasTuner cannot make one of it.
+    """
+    try:
+        return keras_tuner.engine.trial.Trial.from_state(state)
+    except Exception as error:  # Whatever stands in the space, or in the metrics.
+        raise errors.DamagedFileError(
+            f"{folder / 'trial.json'} is damaged ({type(error).__name__}: {error})"
+        ) from error
+
+
 def _stand_in(trial_id: str) -> Any:
     # Invalid, as a trial that waits to be run again: no model is shown it.
     return keras_tuner.engine.trial.Trial(
@@ -405,3 +446,45 @@ def _gaps(trial_ids: Iterable[str]) -> list[str]:
     return [
         f"{number:0{width}d}" for number in range(max(numbers)) if number not in numbers
     ]
+
+
+def check_objective(objective: Any) -> None:
+    """Checks that KerasTuner can tell what is best.
+
+    Raises:
+        TypeError: If it is no objective, and no list of them.
+        ValueError: If nothing says whether it is to be made small or large.
+    """
+    several = objective if isinstance(objective, list) else [objective]
+    are_objectives = bool(several) and all(
+        isinstance(each, str | keras_tuner.Objective) and each for each in several
+    )
+    if objective is not None and not are_objectives:
+        raise TypeError(
+            "`objective` must be the name of a metric, a `keras_tuner.Objective`, a "
+            "list of those that is not empty, or None. "
+            f"{_validation.received('objective', objective, True)}"
+        )
+    try:
+        keras_tuner.Oracle(objective=objective)
+    except ValueError as error:
+        raise ValueError(
+            "`objective` must tell its direction where its name does not: "
+            '`keras_tuner.Objective("val_f1", "max")`. '
+            f"{_validation.received('objective', objective)}"
+        ) from error
+
+
+def check_hyperparameters(hyperparameters: Any) -> None:
+    """Checks that hyperparameters are some, or None.
+
+    Raises:
+        TypeError: If they are not.
+    """
+    if hyperparameters is not None and not isinstance(
+        hyperparameters, keras_tuner.HyperParameters
+    ):
+        raise TypeError(
+            "`hyperparameters` must be a `keras_tuner.HyperParameters` or None. "
+            f"{_validation.received('hyperparameters', hyperparameters, True)}"
+        )

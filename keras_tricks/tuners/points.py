@@ -68,20 +68,29 @@ def walk(
         choices: From a hyperparameter to its values.
         left_out: Combinations, and beginnings of combinations, that are passed over.
     """
-
-    def extended(settings: Settings, index: int) -> Iterator[Settings]:
+    # Of each hyperparameter with a value so far: what else it can be, and the next
+    # one's place. Functions that call themselves would be as deep as the space is long.
+    open_: list[Iterator[tuple[Settings, int]]] = [iter([({}, 0)])]
+    while open_:
+        settings, index = next(open_[-1], (None, 0))
+        if settings is None:
+            open_.pop()
+            continue
         if settings in left_out:
-            return
+            continue
+        while index < len(space) and not is_active(space[index], settings):
+            index += 1
         if index == len(space):
             yield settings
-        elif not is_active(space[index], settings):
-            yield from extended(settings, index + 1)
         else:
-            for value in choices(space[index]):
-                chosen = {**settings, space[index].name: value}
-                yield from extended(chosen, index + 1)
+            open_.append(_chosen(settings, space[index], choices, index + 1))
 
-    return extended({}, 0)
+
+def _chosen(
+    settings: Settings, hp: Any, choices: Callable[[Any], list[Any]], next_index: int
+) -> Iterator[tuple[Settings, int]]:
+    for value in choices(hp):
+        yield {**settings, hp.name: value}, next_index
 
 
 def grid_choices(hp: Any) -> list[Any]:

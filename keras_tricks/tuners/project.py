@@ -17,6 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_tricks.tuners import errors
 from keras_tricks.tuners import store
 
 SEARCH_FILE = "search.json"
@@ -81,8 +82,8 @@ class Identity:
         if not path.exists():
             return None
         try:
-            return cls(**store.read_json(path))
-        except (store.DamagedFileError, TypeError) as error:
+            return store.read_json(path, cls)
+        except errors.DamagedFileError as error:
             warnings.warn(
                 f"{error}. Whether this is the same search is not checked.",
                 stacklevel=2,

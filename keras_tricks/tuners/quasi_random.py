@@ -13,6 +13,7 @@ from typing import get_args
 import keras_tuner
 import numpy as np
 
+from keras_tricks import _validation
 from keras_tricks.tuners import points
 from keras_tricks.tuners import seeds
 from keras_tricks.tuners.oracles import OracleMixin
@@ -231,11 +232,7 @@ class QuasiRandomSearch(TunerMixin, keras_tuner.Tuner):
         max_consecutive_failed_trials: int = 3,
         **kwargs: Unpack[TunerArguments],
     ):
-        if sequence not in SEQUENCES:
-            raise ValueError(
-                f"`sequence` must be one of {SEQUENCES}. "
-                f"Received: sequence={sequence!r}"
-            )
+        _validation.check_choice("sequence", sequence, SEQUENCES)
         oracle = QuasiRandomOracle(
             sequence=sequence,
             objective=objective,

@@ -16,9 +16,11 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
+from typing import Literal
 
 import numpy as np
 
+from keras_tricks.tuners import errors
 from keras_tricks.tuners import scores
 from keras_tricks.tuners import store
 
@@ -30,9 +32,9 @@ NOTES_FILE = "notes.json"
 
 PACKAGES = ("keras_tricks", "keras", "keras-tuner", "tensorflow", "numpy")
 
-COMPLETED = "COMPLETED"
-FAILED = "FAILED"
-INFEASIBLE = "INFEASIBLE"
+COMPLETED: Literal["COMPLETED"] = "COMPLETED"
+FAILED: Literal["FAILED"] = "FAILED"
+INFEASIBLE: Literal["INFEASIBLE"] = "INFEASIBLE"
 
 
 @dataclasses.dataclass
@@ -93,9 +95,9 @@ class TrialRecord:
     """
 
     trial_id: str
-    status: str
+    status: Literal["COMPLETED", "FAILED", "INFEASIBLE"]
     objective: str
-    direction: str
+    direction: Literal["min", "max"]
     score: float | None = None
     objectives: dict[str, float] = dataclasses.field(default_factory=dict)
     score_deviation: float | None = None
@@ -118,20 +120,31 @@ class TrialRecord:
         content = dataclasses.asdict(self)
         # Notes have a file of their own, which a running search does not touch.
         del content["note"]
-        store.write_text(Path(folder) / RECORD_FILE, json.dumps(content, indent=1))
+        store.write_json(Path(folder) / RECORD_FILE, content, indent=1)
 
     @classmethod
-    def read(cls, path: Path) -> TrialRecord:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        content["executions"] = [
-            ExecutionRecord(**execution) for execution in content["executions"]
-        ]
-        return cls(**content)
+    def read(cls, folder: str | os.PathLike[str]) -> TrialRecord:
+        """Returns the record in a trial's folder.
+
+        Raises:
+            DamagedFileError: If there is none, or none of that trial.
+        """
+        path = Path(folder) / RECORD_FILE
+        record = store.read_json(path, cls)
+        if store.trial_id_of(path.parent.name) != record.trial_id:
+            raise errors.DamagedFileError(
+                f"{path} is another trial's (trial_id={record.trial_id!r})"
+            )
+        if record.status == COMPLETED and not scores.is_feasible(record.score):
+            raise errors.DamagedFileError(
+                f"{path} is damaged (a completed trial with score={record.score!r})"
+            )
+        return record
 
     @classmethod
     def of_trial(cls, trial: Any, objective: Any) -> TrialRecord:
         """What KerasTuner itself knows of a trial that has ended."""
-        status = FAILED
+        status: Literal["COMPLETED", "FAILED", "INFEASIBLE"] = FAILED
         if trial.status == "COMPLETED":
             status = COMPLETED if scores.is_feasible(trial.score) else INFEASIBLE
         return cls(
@@ -199,11 +212,11 @@ def error_in(traceback: str | None) -> str | None:
 def errors_of_attempts(folder: str | os.PathLike[str]) -> list[str]:
     """Returns the distinct errors of a trial's earlier attempts, in their order."""
     try:
-        record = TrialRecord.read(Path(folder) / RECORD_FILE)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        record = TrialRecord.read(folder)
+    except errors.DamagedFileError:
         return []
-    errors = [*record.earlier_errors, record.error]
-    return list(dict.fromkeys(error for error in errors if error is not None))
+    found = [*record.earlier_errors, record.error]
+    return list(dict.fromkeys(error for error in found if error is not None))
 
 
 def deviation(executions: list[ExecutionRecord]) -> float | None:
@@ -251,16 +264,24 @@ def git_commit() -> str | None:
     return f"{commit}+changes" if changed else commit
 
 
-def read_notes(project_dir: str | os.PathLike[str]) -> dict[str, dict[str, str]]:
-    """Returns the notes of a project by trial ID."""
+Notes = dict[str, dict[str, str]]
+
+
+def read_notes(project_dir: str | os.PathLike[str]) -> Notes:
+    """Returns the notes by trial ID.
+
+    Raises:
+        DamagedFileError: If their file cannot be read.
+    """
     path = Path(project_dir) / NOTES_FILE
-    if not path.exists():
-        return {}
-    try:
-        return store.read_json(path)
-    except store.DamagedFileError as error:
-        warnings.warn(f"Skipped the notes: {error}", stacklevel=4)
-        return {}
+    # A link that leads nowhere is there, and is no file.
+    return store.read_json(path, Notes) if os.path.lexists(path) else {}
+
+
+def write_notes(project_dir: str | os.PathLike[str], notes: Notes) -> None:
+    """Writes the notes, without a checksum: people may edit them, too."""
+    text = json.dumps(notes, indent=1, ensure_ascii=False)
+    store.write_text(Path(project_dir) / NOTES_FILE, text)
 
 
 def read_all(project_dir: str | os.PathLike[str]) -> dict[str, TrialRecord]:
@@ -269,12 +290,18 @@ def read_all(project_dir: str | os.PathLike[str]) -> dict[str, TrialRecord]:
     A file that cannot be read is named in a warning and left out.
     """
     records = []
-    notes = read_notes(project_dir)
-    for path in Path(project_dir).glob(f"trial_*/{RECORD_FILE}"):
+    notes: Notes = {}
+    try:
+        notes = read_notes(project_dir)
+    except errors.DamagedFileError as error:
+        warnings.warn(f"Skipped the notes: {error}", stacklevel=4)
+    for folder in Path(project_dir).glob("trial_*"):
+        if not os.path.lexists(folder / RECORD_FILE):
+            continue
         try:
-            record = TrialRecord.read(path)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            warnings.warn(f"Skipped a damaged record, {path}: {error}", stacklevel=4)
+            record = TrialRecord.read(folder)
+        except errors.DamagedFileError as error:
+            warnings.warn(f"Skipped a damaged record: {error}", stacklevel=4)
             continue
         record.note = notes.get(record.trial_id, {})
         records.append(record)

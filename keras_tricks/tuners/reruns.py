@@ -101,7 +101,7 @@ def rerun(
         pass
     scores = [
         score
-        for record in executions.ended_records()
+        for record in executions._ended_records()
         if record.status == records.COMPLETED
         for score in _scores_of(record, reruns)
     ]

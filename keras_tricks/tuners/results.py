@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import warnings
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
 import keras
+import numpy as np
 
+from keras_tricks import _validation
 from keras_tricks.tuners import confirmation
 from keras_tricks.tuners import keras_tuner_hooks
+from keras_tricks.tuners import project
 from keras_tricks.tuners import records
 from keras_tricks.tuners import scores
 from keras_tricks.tuners import store
@@ -23,7 +29,7 @@ class Results(keras_tuner_hooks.TunerHooks):
 
     project_dir: str
     keep_checkpoints: int | None
-    logs_are_known: Any
+    _logs_are_known: Any
     _searched_with: tuple[tuple[Any, ...], dict[str, Any]] | None
 
     def note(
@@ -45,25 +51,23 @@ class Results(keras_tuner_hooks.TunerHooks):
 
         Raises:
             TypeError: If a note is no text.
-            ValueError: If there is no such trial.
+            ValueError: If there is no such trial, or if `notes.json` cannot be read:
+                it would be overwritten.
         """
         given = {"why": why, "outcome": outcome, "next": next}
         for name, text in given.items():
             if text is not None and not isinstance(text, str):
                 raise TypeError(
-                    f"`{name}` must be a text or None. Received: {name}={text!r}"
+                    f"`{name}` must be a text or None. "
+                    f"{_validation.received(name, text)}"
                 )
-        known = {record.trial_id for record in self.ended_records()}
+        known = {record.trial_id for record in self._ended_records()}
         known.update(getattr(self.oracle, "trials", ()))
-        if str(trial_id) not in known:
-            raise ValueError(
-                f"`trial_id` must be one of {sorted(known, key=scores.order)}. "
-                f"Received: trial_id={trial_id!r}"
-            )
+        trial_id = _one_of(known, trial_id)
         notes = records.read_notes(self.project_dir)
-        note = notes.setdefault(str(trial_id), {})
+        note = notes.setdefault(trial_id, {})
         note.update((name, text) for name, text in given.items() if text is not None)
-        store.write_json(Path(self.project_dir) / records.NOTES_FILE, notes)
+        records.write_notes(self.project_dir, notes)
 
     def load_model(self, trial: Any) -> keras.Model:
         """Returns the model of a trial with the weights of its best epoch.
@@ -71,13 +75,14 @@ class Results(keras_tuner_hooks.TunerHooks):
         Raises:
             ValueError: If its weights were not kept.
         """
-        if not self.checkpoint_file(trial.trial_id).exists():
+        if not self._checkpoint_file(trial.trial_id).exists():
             raise ValueError(
                 f"The weights of trial {trial.trial_id} were not kept: only those of "
                 "the best trials are. Received: keep_checkpoints="
-                f"{self.keep_checkpoints} (None keeps all)"
+                f"{self.keep_checkpoints} (None keeps all), and no file "
+                f"{self._checkpoint_file(trial.trial_id)}"
             )
-        return self.loaded_model(trial)
+        return self._loaded_model(trial)
 
     def get_best_models(self, num_models: int = 1) -> list[keras.Model]:
         """Returns the models of the best trials, best first.
@@ -88,6 +93,7 @@ class Results(keras_tuner_hooks.TunerHooks):
         Raises:
             ValueError: If more are asked for than weights were kept.
         """
+        num_models = _validation.check_int("num_models", num_models, minimum=1)
         best = self.oracle.get_best_trials(num_models)
         kept = self.keep_checkpoints
         if kept is not None and len(best) > kept:
@@ -118,9 +124,14 @@ class Results(keras_tuner_hooks.TunerHooks):
             `deviation` follows the score: the standard deviation over them. Notes
             follow `status`.
         """
+        if path is not None and not isinstance(path, str | os.PathLike):
+            raise TypeError(
+                "`path` must be a path or None. "
+                f"{_validation.received('path', path, True)}"
+            )
         space = self.oracle.get_space().space
         table = records.leaderboard(
-            self.ended_records(), self.oracle.objective, [hp.name for hp in space]
+            self._ended_records(), self.oracle.objective, [hp.name for hp in space]
         )
         if path is not None:
             store.write_text(path, table.to_csv(index=False))
@@ -146,7 +157,7 @@ class Results(keras_tuner_hooks.TunerHooks):
         if not directions:
             raise ValueError(
                 "`objective` must be a list of objectives for a Pareto front. "
-                f"Received: objective={self.oracle.objective.name!r}"
+                f"{_validation.received('objective', self.oracle.objective.name)}"
             )
         table = self.leaderboard()
         table = table[table["status"] == records.COMPLETED]
@@ -188,7 +199,7 @@ class Results(keras_tuner_hooks.TunerHooks):
                 data are known: those of a search in another process are not.
         """
         if not fit_args and not fit_kwargs:
-            if self._searched_with is None and self.logs_are_known():
+            if self._searched_with is None and self._logs_are_known():
                 raise ValueError(
                     "`confirm` needs the data of the search, which went on in another "
                     "process: `confirm(x, y, epochs=..., validation_data=...)`, as "
@@ -212,28 +223,59 @@ class Results(keras_tuner_hooks.TunerHooks):
         Raises:
             ValueError: If no trial with that ID has ended.
         """
-        ended = {record.trial_id: record for record in self.ended_records()}
-        if trial_id not in ended:
-            raise ValueError(
-                f"`trial_id` must be one of {sorted(ended)}. "
-                f"Received: trial_id={trial_id!r}"
-            )
-        return [execution.curves for execution in ended[trial_id].executions]
+        ended = {record.trial_id: record for record in self._ended_records()}
+        record = ended[_one_of(ended, trial_id)]
+        return [execution.curves for execution in record.executions]
 
     def _records(self) -> list[records.TrialRecord]:
-        return self.ended_records()
+        return self._ended_records()
 
-    def ended_records(self) -> list[records.TrialRecord]:
+    def _ended_records(self) -> list[records.TrialRecord]:
         """Returns the records of all trials that have ended, in their order."""
         on_disk = records.read_all(Path(self.project_dir))
         # A worker's oracle is a proxy that knows no list of trials.
         trials = getattr(self.oracle, "trials", None)
         if trials is None:
             return list(on_disk.values())
-        ended = (t for t in trials.values() if t.status in ("COMPLETED", "FAILED"))
+        ended = [t for t in trials.values() if t.status in ("COMPLETED", "FAILED")]
+        self._warn_of_lost_records([t.trial_id for t in ended])
         return [
             # A project of KerasTuner's own tuners, or a lost file, has no record.
             on_disk.get(trial.trial_id)
             or records.TrialRecord.of_trial(trial, self.oracle.objective)
             for trial in sorted(ended, key=lambda t: scores.order(t.trial_id))
         ]
+
+    def _warn_of_lost_records(self, trial_ids: list[str]) -> None:
+        """Names the records that are gone from a project of this package."""
+        project_dir = Path(self.project_dir)
+        if not (project_dir / project.SEARCH_FILE).exists():
+            return
+        for trial_id in trial_ids:
+            folder = project_dir / f"trial_{trial_id}"
+            path = folder / records.RECORD_FILE
+            # Trials of other processes have no folder here.
+            if (folder / "trial.json").exists() and not os.path.lexists(path):
+                warnings.warn(
+                    f"{path} is missing: the trial's curves, parameters and seconds "
+                    "are not known",
+                    stacklevel=3,
+                )
+
+
+def _one_of(known: Collection[str], trial_id: Any) -> str:
+    """Returns a trial's ID as KerasTuner writes it; its number will do.
+
+    Raises:
+        ValueError: If it is not among those that are known.
+    """
+    is_number = isinstance(trial_id, int | np.integer) and not isinstance(
+        trial_id, bool
+    )
+    name = _validation.shown(int(trial_id)) if is_number else trial_id
+    if not isinstance(name, str) or name not in known:
+        raise ValueError(
+            f"`trial_id` must be one of {sorted(known, key=scores.order)}. "
+            f"{_validation.received('trial_id', trial_id)}"
+        )
+    return name

@@ -18,7 +18,7 @@ class Resuming(keras_tuner_hooks.TunerHooks):
     """The part of `TunerMixin` that knows what the project's folder held before."""
 
     project_dir: str
-    own_oracle: Any
+    _own_oracle: Any
     _identity: project.Identity | None
     # Those that may not change; see `project.arguments_of`.
     _arguments: dict[str, Any]
@@ -29,7 +29,7 @@ class Resuming(keras_tuner_hooks.TunerHooks):
     def _begin_project(self) -> None:
         """Makes the folder this search's, when it is the only one to write there."""
         folder = Path(self.project_dir)
-        oracle = self.own_oracle
+        oracle = self._own_oracle
         if not self._is_fresh and oracle.was_changed_on_disk():
             self.reload()
         if self._is_fresh:
@@ -43,11 +43,11 @@ class Resuming(keras_tuner_hooks.TunerHooks):
             trial.status == "COMPLETED" for trial in oracle.trials.values()
         )
 
-    def on_space_populated(self) -> None:
+    def _on_space_populated(self) -> None:
         """Resumes the project in the folder, or refuses one of another search."""
-        if self.is_worker:
+        if self._in_worker:
             return
-        oracle = self.own_oracle
+        oracle = self._own_oracle
         folder = Path(self.project_dir)
         now = project.Identity(
             project.objective_of(oracle.objective),
@@ -68,7 +68,7 @@ class Resuming(keras_tuner_hooks.TunerHooks):
             if saved.seed is not None:
                 oracle.seed = saved.seed
             oracle.reload()
-            self.reload_state()
+            self._reload_state()
 
     def _identity_in_trials(self, now: project.Identity) -> project.Identity:
         """Returns what the files of a project without `search.json` tell of it."""
@@ -78,7 +78,7 @@ class Resuming(keras_tuner_hooks.TunerHooks):
                 objective = [[record.objective, record.direction]]
             seed = record.seed if seed is None else seed
         try:
-            state = self.own_oracle.read_state()
+            state = self._own_oracle.read_state()
             seed = state["seed"]
             saved = keras_tuner.HyperParameters.from_config(state["hyperparameters"])
             # What only trials ask for is not known before the first.
@@ -87,6 +87,6 @@ class Resuming(keras_tuner_hooks.TunerHooks):
                 for name, configs in project.space_of(saved).items()
                 if name in (now.space or {})
             }
-        except (store.DamagedFileError, KeyError, TypeError, ValueError):
+        except Exception:  # KerasTuner reads a state without a schema.
             pass  # `reload` tells it.
         return project.Identity(objective, seed, space)

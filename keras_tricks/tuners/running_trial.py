@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_tricks import parameters
-from keras_tricks.tuners import budget
+from keras_tricks.tuners import errors
 from keras_tricks.tuners import judgement
 from keras_tricks.tuners import records
 from keras_tricks.tuners import seeds
@@ -39,7 +39,7 @@ class RunningTrial:
         self.executions: list[records.ExecutionRecord] = []
         self.execution = -1
         self.has_history = False
-        self.infeasible: budget.InfeasibleTrialError | None = None
+        self.infeasible: errors.InfeasibleTrialError | None = None
         self.earlier_errors: list[str] = []
         self.results: list[keras.callbacks.History] | None = None
         self.failure: Exception | None = None

@@ -9,7 +9,9 @@ from typing import TypeAlias
 import keras
 import keras_tuner
 
+from keras_tricks import _validation
 from keras_tricks.tuners import oracles
+from keras_tricks.tuners import seeds
 from keras_tricks.tuners.tuner import TunerMixin
 
 HyperModelLike: TypeAlias = (
@@ -192,6 +194,15 @@ class BayesianOptimization(TunerMixin, keras_tuner.BayesianOptimization):
         max_consecutive_failed_trials: int = 3,
         **kwargs: Unpack[TunerArguments],
     ):
+        seed = seeds.checked_seed(seed)
+        if seed is not None and not 0 <= seed < 2**32:
+            # Scikit-learn's Gaussian process takes no others.
+            raise ValueError(
+                "`seed` must be from 0 to 2**32 - 1. "
+                f"{_validation.received('seed', seed)}"
+            )
+        alpha = _validation.check_float("alpha", alpha, exclusive=True)
+        beta = _validation.check_float("beta", beta)
         oracle = oracles.BayesianOptimizationOracle(
             objective=objective,
             max_trials=max_trials,

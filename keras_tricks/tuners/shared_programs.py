@@ -19,6 +19,7 @@ import keras_tuner
 from keras_tricks.training import choice
 from keras_tricks.training import memory
 from keras_tricks.training import packing
+from keras_tricks.training import python_state
 from keras_tricks.training.programs import ProgramCache
 from keras_tricks.training.progress import Run
 from keras_tricks.training.steps import NotUnderstood
@@ -52,11 +53,11 @@ def search(tuner: Any, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) ->
 
 def why_not(tuner: Any) -> str | None:
     """Returns why no trial of a search can share a program, or None."""
-    if not tuner.trains_in_the_known_way():
+    if not tuner._trains_in_the_known_way():
         return f"{type(tuner).__name__} has its own way to run a trial"
     if tuner.distribution_strategy is not None:
         return "the tuner has a `distribution_strategy`"
-    if tuner.shows_fit:
+    if tuner._shows_fit:
         return "verbose=2 shows the lines of `fit`"
     hypermodel = tuner.hypermodel
     if not (judgement.trains_by_fit(hypermodel) or judgement.prepares_fit(hypermodel)):
@@ -93,34 +94,40 @@ class SharedPrograms:
         """Returns the trials to be run next, and whether they are the last ones."""
         tuner, free = self.tuner, memory.available_bytes()
         taken: list[Taken] = []
-        with tuner.own_oracle.writing_together():
+        with tuner._own_oracle.writing_together():
             # What the trials start from shall not take much of the memory.
             while len(taken) < self._window and (
                 sum(each.num_bytes for each in taken) <= SHARE_OF_MEMORY * free
             ):
                 tuner.pre_create_trial()
-                trial = tuner.next_trial(len(taken))
+                trial = tuner._next_trial(len(taken))
                 if trial.status == "STOPPED":
                     return taken, True
                 if trial.status == "IDLE":
                     break
                 taken.append(self._begun(trial))
+                if taken[-1].builds_next:
+                    break
         return taken, False
 
     def _begun(self, trial: Any) -> Taken:
         """Builds what a trial starts from, which also shows what it asks for."""
         tuner = self.tuner
         tuner.on_trial_begin(trial)
-        taken = Taken(trial, tuner.running_trial)
+        taken = Taken(trial, tuner._running_trial)
+        if self._reason is not None:
+            self._fall_back([taken], self._reason)
+            taken.running.stop_clock()
+            return taken
+        before = python_state.before_a_build(tuner.hypermodel)
         try:
-            if self._reason is not None:
-                raise NotUnderstood(self._reason)
             with tensorflow_hooks.custom_gradients_forgotten():
                 taken.jobs = self._jobs.of(taken)
             taken.num_bytes = sum(
                 memory.bytes_of_weights(job.steps) for job in taken.jobs
             )
         except NotUnderstood as error:
+            taken.builds_next = before.put_back() is not None
             self._fall_back([taken], str(error))
         except keras_tuner.errors.FatalError:
             raise
@@ -128,7 +135,7 @@ class SharedPrograms:
             taken.running.failure = error
         if self._window > 1:
             # A search that runs trials one by one learns it when the trial ends.
-            tuner.own_oracle.learn(trial, taken.running.asked_for.names)
+            tuner._own_oracle.learn(trial, taken.running.asked_for.names)
         taken.running.stop_clock()
         return taken
 
@@ -200,7 +207,7 @@ class SharedPrograms:
         """What goes on around a training."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(tensorflow_hooks.custom_gradients_forgotten())
-            if self.tuner.is_worker:
+            if self.tuner._in_worker:
                 trial_id = jobs[0].taken.trial.trial_id
                 stack.enter_context(chief.signs_of_life(self.tuner.oracle, trial_id))
             yield
@@ -217,35 +224,35 @@ class SharedPrograms:
 
     def _end_trained(self, trials: list[Taken]) -> None:
         trained = [each for each in dict.fromkeys(trials) if each.is_trained]
-        with self.tuner.own_oracle.writing_together():
+        with self.tuner._own_oracle.writing_together():
             with store.flushed_together():
                 self._write_weights(trained)
             # The records are there before a trial counts as ended. Where another
             # process ends it, that one reads them at once.
-            is_leased = self.tuner.is_leased
-            with contextlib.nullcontext() if is_leased else store.flushed_together():
+            _is_leased = self.tuner._is_leased
+            with contextlib.nullcontext() if _is_leased else store.flushed_together():
                 self._end(trained)
 
     def _write_weights(self, trained: list[Taken]) -> None:
         """Writes the best weights of the trials that may be among the best ones."""
         best = {each.trial.trial_id: trial_jobs.best_job(each.jobs) for each in trained}
         found = {name: job for name, job in best.items() if job is not None}
-        kept = self.tuner.own_oracle.worth_a_checkpoint(
+        kept = self.tuner._own_oracle.worth_a_checkpoint(
             {name: job.outcome.score for name, job in found.items()}  # type: ignore[union-attr]
         )
         for name in kept:
             job = found[name]
             assert job.outcome is not None
             model = packing.put_into_model(job.steps, job.start, job.outcome)
-            self.tuner.save_checkpoint(name, model)
+            self.tuner._save_checkpoint(name, model)
 
     def _end(self, trials: list[Taken]) -> None:
         for each in trials:
             if each.jobs:
                 each.running.results = [job.follower.history for job in each.jobs]
-            self.tuner.running_trial = each.running
+            self.tuner._running_trial = each.running
             each.running.start_clock()
-            self.tuner.run_and_update(each.trial, self.fit_args, self.fit_kwargs)
+            self.tuner._run_and_update(each.trial, self.fit_args, self.fit_kwargs)
             self.tuner.on_trial_end(each.trial)
 
     def _fall_back(self, trials: list[Taken], reason: str) -> None:
@@ -265,8 +272,8 @@ class SharedPrograms:
 def _window_of(tuner: Any) -> int:
     """Returns how many trials a search takes at a time."""
     packed = tuner.packed_trials
-    if packed is None or tuner.is_worker:
+    if packed is None or tuner._in_worker:
         # KerasTuner's chief lends one at a time.
         return 1
     size = choice.AUTO_SIZE if packed == "auto" else packed
-    return size if tuner.own_oracle.looks_at_scores else WINDOW * size
+    return size if tuner._own_oracle.looks_at_scores else WINDOW * size

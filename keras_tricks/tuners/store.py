@@ -3,51 +3,42 @@
 from __future__ import annotations
 
 import contextlib
-import errno
+import hashlib
 import itertools
 import json
 import os
 import re
 import shutil
-import socket
 from collections.abc import Collection
 from collections.abc import Iterator
 from concurrent import futures
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 from typing import Any
-from typing import ClassVar
 
-import keras_tuner
+import msgspec
 
-try:
-    import fcntl
-except ImportError:  # Windows: a second search in one folder is not noticed there.
-    fcntl = None  # type: ignore[assignment]
+from keras_tricks import _validation
+from keras_tricks.tuners import errors
 
 LOCK_FILE = "search.lock"
+# Under this key, a file or line of JSON tells what the rest of it must add up to.
+CHECKSUM = "checksum"
 
 _FULL = re.compile(r"No space left|File too large|quota exceeded|errno = (28|27|122)\b")
-# Of KerasTuner's tuners, too.
+# By these a folder is known as a search's, KerasTuner's tuners included.
 _SEARCH_FILES = frozenset(
     {LOCK_FILE, "oracle.json", "search.json", "tuner0.json", "study.journal"}
 )
+# What else a search, its workers and its rounds leave in it.
+_LEFT_BY_SEARCH = re.compile(
+    r"notes\.json|worker_[0-9]+\.log|study\.journal\.lock|round_[0-9]+|reruns|\..*\.tmp\..*"
+)
 # What KerasTuner calls a trial. Part of a path, so that nothing else may be one.
 TRIAL_ID = re.compile(r"[0-9]+")
+# A drive of Windows has one letter; a `Path` makes one slash of two.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _counter = itertools.count()
-
-
-class DamagedFileError(ValueError):
-    """A file of the search is missing, cut off, or holds something else."""
-
-
-class StorageError(keras_tuner.errors.FatalError, OSError):
-    """The search's folder cannot be written. It ends the search, not only a trial."""
-
-
-class ProjectInUseError(RuntimeError):
-    """Another process is searching in the same folder."""
 
 
 @contextlib.contextmanager
@@ -131,28 +122,104 @@ def write_text(path: str | os.PathLike[str], text: str, durable: bool = True) ->
         raise storage_error(error, path) from error
 
 
-def write_json(
-    path: str | os.PathLike[str], content: Any, durable: bool = True
-) -> None:
-    """Writes `content` as JSON, whole or not at all: see `whole_file`."""
-    write_text(path, json.dumps(content), durable)
-
-
-def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Returns the object that a JSON file holds.
+def write_bytes(path: str | os.PathLike[str], content: Any) -> None:
+    """Writes a file whole or not at all: see `whole_file`.
 
     Raises:
-        DamagedFileError: If there is no such file, or no object in it.
+        StorageError: If the folder cannot be written, for instance a full disk.
+    """
+    try:
+        with whole_file(path) as temporary:
+            temporary.write_bytes(content)
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def write_json(
+    path: str | os.PathLike[str],
+    content: Any,
+    durable: bool = True,
+    indent: int | None = None,
+) -> None:
+    """Writes an object as JSON with its checksum, whole or not: see `whole_file`."""
+    write_text(path, json.dumps(with_checksum(content), indent=indent), durable)
+
+
+def read_json(path: str | os.PathLike[str], schema: Any = dict[str, Any]) -> Any:
+    """Returns the object that a JSON file holds.
+
+    Args:
+        path: The file.
+        schema: What the object is to be read as: a dataclass, a `TypedDict` or another
+            type of `msgspec.convert`. Keys that it does not know are left out.
+
+    Raises:
+        DamagedFileError: If there is no such file, if what it holds does not fit the
+            schema, or if it was changed since it was written.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DamagedFileError(f"{path} is missing") from None
+        raise errors.DamagedFileError(f"{path} is missing") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise errors.DamagedFileError(f"{path} is damaged ({error})") from error
+    try:
+        return parsed(content, schema)
     except ValueError as error:
-        raise DamagedFileError(f"{path} is damaged ({error})") from error
+        raise errors.DamagedFileError(f"{path} is damaged ({error})") from error
+
+
+def parsed(content: Any, schema: Any) -> Any:
+    """Returns what was read as JSON as an instance of `schema`.
+
+    Raises:
+        ValueError: If it does not fit, with the field, what was expected and what was
+            found; or if its checksum is another one.
+    """
     if not isinstance(content, dict):
-        raise DamagedFileError(f"{path} is damaged (it holds no JSON object)")
-    return content
+        raise ValueError(f"Expected a JSON object, got {type(content).__name__}")
+    if CHECKSUM in content:
+        content = dict(content)
+        if content.pop(CHECKSUM) != checksum(content):
+            raise ValueError("it was changed since it was written")
+    try:
+        return msgspec.convert(content, schema)
+    except msgspec.ValidationError as error:  # Of older versions it is no ValueError.
+        raise ValueError(str(error)) from error
+
+
+def with_checksum(content: dict[str, Any]) -> dict[str, Any]:
+    """Returns an object with the checksum that tells whether it was changed."""
+    return {**content, CHECKSUM: checksum(json.loads(json.dumps(content)))}
+
+
+def checksum(content: dict[str, Any]) -> str:
+    """Returns the beginning of the SHA-256 of an object that was read as JSON."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def checked_directory(directory: str | os.PathLike[str] | None) -> None:
+    """Checks that projects can be kept in a folder.
+
+    Raises:
+        TypeError: If `directory` is no path.
+        ValueError: If it is a URL: locks, and files that are whole or not there, need a
+            file system.
+    """
+    if directory is None:
+        return
+    if not isinstance(directory, str | os.PathLike):
+        raise TypeError(
+            "`directory` must be a path or None. "
+            f"{_validation.received('directory', directory, True)}"
+        )
+    if _URL.match(os.fspath(directory)):
+        raise ValueError(
+            "`directory` must be a folder of a file system of this machine; a search "
+            "keeps nothing under a URL. Mount the bucket, or search in a local folder "
+            f"and copy that. Received: directory={str(directory)!r}"
+        )
 
 
 def version(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
@@ -164,9 +231,11 @@ def version(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def storage_error(error: BaseException, path: str | os.PathLike[str]) -> StorageError:
+def storage_error(
+    error: BaseException, path: str | os.PathLike[str]
+) -> errors.StorageError:
     """Returns the error that ends a search whose folder cannot be written."""
-    return StorageError(
+    return errors.StorageError(
         getattr(error, "errno", None),
         f"Writing {path} failed: {error}. What was saved before is intact. Once the "
         "folder can be written again, run the search again: it goes on from there",
@@ -185,8 +254,8 @@ def opened_to_append(path: str | os.PathLike[str]) -> IO[bytes]:
     """Opens a file to read it and to write at its end; makes it where it is missing.
 
     Raises:
-        StorageError: If it is a symbolic link: what that leads to is no file of a
-            search, and is left as it is.
+        StorageError: If it cannot be written, or is a symbolic link: what that leads to
+            is no file of a search, and is left as it is.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
     # The first is not there on Windows, the second nowhere else.
@@ -195,8 +264,8 @@ def opened_to_append(path: str | os.PathLike[str]) -> IO[bytes]:
         return open(os.open(path, flags, 0o666), "ab+", buffering=0)
     except OSError as error:
         if not os.path.islink(path):
-            raise
-        raise StorageError(
+            raise storage_error(error, path) from error
+        raise errors.StorageError(
             error.errno,
             f"{path} is a symbolic link, to {os.readlink(path)}. A search writes "
             "only files of its own. Delete the link, or give the path that it "
@@ -226,98 +295,11 @@ def trial_id_of(name: str) -> str | None:
     return trial_id if is_one else None
 
 
-def _is_of_a_search(name: str) -> bool:
+def is_of_a_search(name: str) -> bool:
     """Whether only searches write a file or folder of such a name."""
     return name in _SEARCH_FILES or trial_id_of(name) is not None
 
 
-class ProjectLock:
-    """Held by the one search that may write in a folder.
-
-    The operating system lets go of it when the process ends, however it ends. A
-    process that was forked from the search does not hold it.
-
-    Args:
-        folder: The project's folder. It is made where it is missing.
-    """
-
-    # Such locks belong to the process, which could take its own a second time.
-    _held_here: ClassVar[set[str]] = set()
-
-    def __init__(self, folder: str | os.PathLike[str]):
-        self.folder = Path(folder)
-        self._file: Any = None
-
-    def __enter__(self) -> ProjectLock:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        name = str(self.folder.resolve())
-        if name in self._held_here:
-            raise self._in_use("this process")
-        file = opened_to_append(self.folder / LOCK_FILE)
-        if fcntl is not None:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EACCES, errno.EAGAIN):
-                    file.close()
-                    raise StorageError(
-                        error.errno,
-                        f"{self.folder} is on a file system without POSIX locks "
-                        f"({error}), so that a second search in it could not be told. "
-                        "Mount it with locks (Lustre: -o flock), or search in a "
-                        "local `directory`.",
-                    ) from error
-                file.seek(0)
-                holder = file.read().decode(errors="replace").strip()
-                holder = holder or "another process"
-                file.close()
-                raise self._in_use(holder) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-        self._file = file
-        self._held_here.add(name)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._held_here.discard(str(self.folder.resolve()))
-        self._file.close()
-        self._file = None
-
-    def _in_use(self, holder: str) -> ProjectInUseError:
-        return ProjectInUseError(
-            f"{holder} is searching in {self.folder}: it can be neither overwritten "
-            "nor searched by two at a time. Wait until it ends, choose another "
-            "`project_name`, or give the one search more `workers`."
-        )
-
-
-def clear_project(folder: str | os.PathLike[str]) -> None:
-    """Empties a project's folder, unless a search is running in it.
-
-    Raises:
-        ProjectInUseError: If one is.
-        ValueError: If there are files in the folder, but none of a search.
-    """
-    folder = Path(folder)
-    if not folder.exists():
-        return
-    inside = sorted(path.name for path in folder.iterdir())
-    if inside and not any(map(_is_of_a_search, inside)):
-        raise ValueError(
-            f"overwrite=True would delete what is in {folder}, which is no search's: "
-            f"{', '.join(inside[:5])}. Choose another `directory` or `project_name`, "
-            "or empty the folder yourself."
-        )
-    with ProjectLock(folder):
-        for path in folder.iterdir():
-            if path.name == LOCK_FILE:
-                continue
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+def is_left_by_a_search(name: str) -> bool:
+    """Whether a search may have written a file or folder of such a name."""
+    return is_of_a_search(name) or _LEFT_BY_SEARCH.fullmatch(name) is not None

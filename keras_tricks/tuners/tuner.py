@@ -15,8 +15,8 @@ import keras
 import keras_tuner
 import numpy as np
 
+from keras_tricks import _validation
 from keras_tricks._fit_call import FitCall
-from keras_tricks.schedules import arguments
 from keras_tricks.tuners import budget
 from keras_tricks.tuners import chief
 from keras_tricks.tuners import cross_validation
@@ -24,6 +24,7 @@ from keras_tricks.tuners import judgement
 from keras_tricks.tuners import keras_tuner_hooks
 from keras_tricks.tuners import progress
 from keras_tricks.tuners import project
+from keras_tricks.tuners import project_lock
 from keras_tricks.tuners import records
 from keras_tricks.tuners import seeds
 from keras_tricks.tuners import store
@@ -85,20 +86,31 @@ class TunerMixin(Results, Resuming, OneTrial):
             parameter_budget = budget.checked_limit(
                 "parameter_budget", parameter_budget
             )
-        if keep_checkpoints is not None and not (
-            type(keep_checkpoints) is int and keep_checkpoints >= 1
-        ):
-            raise ValueError(
-                "`keep_checkpoints` must be an integer from 1 on, or None to keep "
-                f"all. Received: keep_checkpoints={keep_checkpoints!r}"
+        if keep_checkpoints is not None:
+            keep_checkpoints = _validation.check_int(
+                "keep_checkpoints", keep_checkpoints, minimum=1
             )
         if kwargs.get("executions_per_trial") is not None:
-            kwargs["executions_per_trial"] = arguments.whole(
+            kwargs["executions_per_trial"] = _validation.check_int(
                 "executions_per_trial", kwargs["executions_per_trial"], minimum=1
             )
         if splits is not None:
             cross_validation.check_splits(splits, groups)
-        self.reuse_programs = arguments.flag("reuse_programs", reuse_programs)
+        if kwargs.get("max_model_size") is not None:
+            kwargs["max_model_size"] = _validation.check_int(
+                "max_model_size", kwargs["max_model_size"], minimum=1
+            )
+        if kwargs.get("tuner_id") is not None:
+            _validation.check_text("tuner_id", kwargs["tuner_id"])
+        if hypermodel is not None:
+            budget.check_hypermodel(hypermodel)
+        if preprocess is not None:
+            _validation.check_function("preprocess", preprocess)
+        overwrite = _validation.check_flag("overwrite", overwrite)
+        if project_name is not None:
+            _validation.check_text("project_name", project_name)
+        store.checked_directory(directory)
+        self.reuse_programs = _validation.check_flag("reuse_programs", reuse_programs)
         self.packed_trials = _checked_packed(packed_trials, reuse_programs)
         self.splits, self.groups, self.preprocess = splits, groups, preprocess
         self.parameter_budget = parameter_budget
@@ -118,12 +130,12 @@ class TunerMixin(Results, Resuming, OneTrial):
             },
         )
         # In a worker process KerasTuner puts a proxy in its place, without the seed.
-        self.own_oracle = oracle
-        self.running_trial: RunningTrial | None = None
-        self.keras_settings: KerasSettings | None = None
+        self._own_oracle = oracle
+        self._running_trial: RunningTrial | None = None
+        self._keras_settings: KerasSettings | None = None
         self.programs: Any = None
         self._progress = progress.SearchProgress("", oracle.objective.better_than, None)
-        self.shows_fit = False
+        self._shows_fit = False
         self._consecutive_failures = 0
         self._identity: project.Identity | None = None
         self._is_fresh = False
@@ -131,10 +143,12 @@ class TunerMixin(Results, Resuming, OneTrial):
         self._checked_names: judgement.FitArguments | None = None
         self._provenance: tuple[dict[str, str], str | None] = ({}, None)
         self._searched_with: tuple[tuple[Any, ...], dict[str, Any]] | None = None
-        if overwrite and not self.is_worker:
+        if overwrite and not self._in_worker:
             # KerasTuner's deletes a project in which another process is searching,
             # and a worker's that of its chief.
-            store.clear_project(Path(directory or ".") / _project_name(project_name))
+            project_lock.clear_project(
+                Path(directory or ".") / (project_name or "untitled_project")
+            )
         # Past the constructors of the public classes, which only make their oracles.
         keras_tuner.Tuner.__init__(
             self,
@@ -170,23 +184,22 @@ class TunerMixin(Results, Resuming, OneTrial):
             ProjectInUseError: If another process is searching in the same folder.
             StorageError: If the folder cannot be written, an `OSError`. What was saved
                 before is intact.
-            RuntimeError: If `max_consecutive_failed_trials` trials failed one after
-                the other, or if the search ended without a single score. The message
+            TooManyFailuresError: If `max_consecutive_failed_trials` trials failed one
+                after the other, a `RuntimeError`.
+            RuntimeError: If the search ended without a single score. The message
                 holds the errors of the trials. Trials that diverged do not count as
                 failed ones.
         """
         given: dict[str, Any] = {**fit_kwargs}
         self._searched_with = fit_args, given
-        call, rest = self.search_call(fit_args, given)
+        call, rest = self._search_call(fit_args, given)
         verbose = call["verbose"]
         if np.ndim(verbose) or verbose not in ("auto", 0, 1, 2):
             raise ValueError(
-                f'`verbose` must be "auto", 0, 1 or 2. Received: verbose={verbose!r}'
+                '`verbose` must be "auto", 0, 1 or 2. '
+                f"{_validation.received('verbose', verbose)}"
             )
-        if type(workers) is not int or workers < 1:
-            raise ValueError(
-                f"`workers` must be an integer from 1 on. Received: workers={workers!r}"
-            )
+        workers = _validation.check_int("workers", workers, minimum=1)
         if workers > 1 and "KERASTUNER_ORACLE_IP" in os.environ:
             raise ValueError(
                 "`workers` must be 1 in a process of KerasTuner's chief and workers: "
@@ -194,7 +207,7 @@ class TunerMixin(Results, Resuming, OneTrial):
             )
         if call.is_given("verbose"):
             call = call.replace(verbose=2 if verbose == 2 else 0)
-        self.shows_fit = verbose == 2
+        self._shows_fit = verbose == 2
         if keras_tuner_hooks.has_tensorboard(keras.tree.flatten(call.callbacks)):
             _require_tensorboard()
         self._check_objective(call)
@@ -204,12 +217,12 @@ class TunerMixin(Results, Resuming, OneTrial):
         if splits is not None:
             data = FitCall(*with_data(call.args, call.kwargs))
             folds = cross_validation.check(
-                splits, data, self.groups, self.own_oracle.seed
+                splits, data, self.groups, self._own_oracle.seed
             )
         with contextlib.ExitStack() as stack:
             stack.enter_context(seeds.global_generators_restored())
-            if not self.is_worker:
-                stack.enter_context(store.ProjectLock(self.project_dir))
+            if not self._in_worker:
+                stack.enter_context(project_lock.ProjectLock(self.project_dir))
                 self._begin_project()
             if self.parameter_budget is not None:
                 self.hypermodel = budget.within_budget_of(
@@ -222,36 +235,36 @@ class TunerMixin(Results, Resuming, OneTrial):
             self.splits = folds
             try:
                 if workers == 1:
-                    self.run_search(fit_args, given)
+                    self._run_search(fit_args, given)
                 else:
                     worker_processes.search(self, workers, fit_args, given)
             finally:
                 self._progress.stop()
                 self.hypermodel, self.splits = hypermodel, splits
                 # An interrupted trial must not claim a model built after it.
-                self.running_trial = None
-                if not self.is_worker:
-                    self.own_oracle.run_again_what_was_interrupted()
-            if not self.is_worker:
-                self.own_oracle.drop_checkpoints()
-        ended = self.ended_records()
+                self._running_trial = None
+                if not self._in_worker:
+                    self._own_oracle.run_again_what_was_interrupted()
+            if not self._in_worker:
+                self._own_oracle.drop_checkpoints()
+        ended = self._ended_records()
         if ended and all(record.status != records.COMPLETED for record in ended):
             raise RuntimeError(
                 f"None of the {len(ended)} trials has a score.\n"
                 f"{records.errors_text(ended)}"
             )
 
-    def run_search(self, fit_args: Any, fit_kwargs: Any) -> None:
+    def _run_search(self, fit_args: Any, fit_kwargs: Any) -> None:
         """Runs trials in this process, as long as the oracle has some."""
         self._consecutive_failures = 0
         if chief.is_chief():
             self.save()
-            chief.serve(self.own_oracle)
+            chief.serve(self._own_oracle)
             return
         with contextlib.ExitStack() as stack:
             stack.enter_context(_old_objects_not_collected())
-            self.keras_settings = KerasSettings.now()
-            stack.callback(self.keras_settings.apply)
+            self._keras_settings = KerasSettings.now()
+            stack.callback(self._keras_settings.apply)
             if self.reuse_programs and keras.config.backend() == "tensorflow":
                 from keras_tricks.tuners import shared_programs  # It needs TensorFlow.
 
@@ -259,7 +272,7 @@ class TunerMixin(Results, Resuming, OneTrial):
             else:
                 super().search(*fit_args, **fit_kwargs)  # type: ignore[misc]
 
-    def search_call(
+    def _search_call(
         self, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
     ) -> tuple[FitCall, tuple[Any, ...]]:
         """Returns what `search` was given; see `judgement.fit_call`.
@@ -273,7 +286,7 @@ class TunerMixin(Results, Resuming, OneTrial):
     def _check_objective(self, call: FitCall) -> None:
         """Refuses an objective that needs validation data where there are none."""
         self._checked_names = None
-        if not self.logs_are_known() or not judgement.logs_are_keras_own(call):
+        if not self._logs_are_known() or not judgement.logs_are_keras_own(call):
             return
         frequency = call["validation_freq"]
         self._checked_names = judgement.FitArguments(
@@ -285,7 +298,7 @@ class TunerMixin(Results, Resuming, OneTrial):
         if validated and not self._checked_names.validated_each_epoch:
             raise ValueError(
                 f"The objective {validated[0]!r} needs a validation after each epoch. "
-                f"Received: validation_freq={frequency!r}"
+                f"{_validation.received('validation_freq', frequency)}"
             )
         if not self._checked_names.validated and names[0].startswith("val_"):
             raise ValueError(
@@ -293,7 +306,7 @@ class TunerMixin(Results, Resuming, OneTrial):
                 "`validation_split`, of which `search` was given none."
             )
 
-    def logs_are_known(self) -> bool:
+    def _logs_are_known(self) -> bool:
         """Whether training is left to `fit`, in this class and in the hypermodel."""
         return type(self).run_trial in _KNOWN_RUN_TRIALS and judgement.trains_by_fit(
             self.hypermodel
@@ -301,7 +314,7 @@ class TunerMixin(Results, Resuming, OneTrial):
 
     def _new_progress(self, verbose: int | str) -> progress.SearchProgress:
         objective = self.oracle.objective
-        ended = self.ended_records()
+        ended = self._ended_records()
         found = [r.score for r in ended if r.status == records.COMPLETED]
         best_of = max if objective.direction == "max" else min
         return progress.progress_class(verbose)(
@@ -321,12 +334,13 @@ _KNOWN_RUN_TRIALS = {TunerMixin.run_trial}
 def _checked_packed(packed_trials: Any, reuse_programs: bool) -> int | str | None:
     if packed_trials is None:
         return None
-    if packed_trials != "auto":
-        packed_trials = arguments.whole("packed_trials", packed_trials, minimum=1)
+    if not isinstance(packed_trials, str) or packed_trials != "auto":
+        packed_trials = _validation.check_int("packed_trials", packed_trials, minimum=1)
     if not reuse_programs:
         raise ValueError(
             "`packed_trials` needs `reuse_programs=True`: a pack is trained by one "
-            f"program. Received: packed_trials={packed_trials!r}, reuse_programs=False"
+            f"program. {_validation.received('packed_trials', packed_trials)}, "
+            "reuse_programs=False"
         )
     if keras.config.backend() != "tensorflow":
         raise ValueError(
@@ -334,10 +348,6 @@ def _checked_packed(packed_trials: Any, reuse_programs: bool) -> int | str | Non
             f"{packed_trials!r} with the backend {keras.config.backend()!r}"
         )
     return packed_trials
-
-
-def _project_name(project_name: str | None) -> str:
-    return project_name or "untitled_project"
 
 
 @contextlib.contextmanager

@@ -13,10 +13,10 @@ from keras_tricks.tuners.keras_settings import KerasSettings
 # What a worker makes itself, or is sent apart.
 _OWN = (
     "oracle",
-    "own_oracle",
+    "_own_oracle",
     "_progress",
-    "running_trial",
-    "keras_settings",
+    "_running_trial",
+    "_keras_settings",
     "programs",
     "_searched_with",
 )

@@ -16,7 +16,7 @@ import keras_tuner
 from keras_tricks.tuners import oracles
 from keras_tricks.tuners import progress
 from keras_tricks.tuners import worker_payload
-from keras_tricks.tuners.one_trial import GaveUpError
+from keras_tricks.tuners.errors import TooManyFailuresError
 
 HEARTBEAT_SECONDS = 1.0
 # For how long it waits to be ended, once it has said its last word.
@@ -135,9 +135,9 @@ def _leased_tuner(content: dict[str, Any], link: _Link) -> Any:
     tuner = tuner_class.__new__(tuner_class)
     vars(tuner).update(content["state"])
     oracle = LeasedOracle(link, content["oracle_attributes"], **content["leased"])
-    tuner.oracle = tuner.own_oracle = oracle
-    tuner.is_leased = True
-    tuner.running_trial = tuner.programs = None
+    tuner.oracle = tuner._own_oracle = oracle
+    tuner._is_leased = True
+    tuner._running_trial = tuner.programs = None
     tuner._progress = progress.SearchProgress("", oracle.objective.better_than, None)
     return tuner
 
@@ -150,8 +150,8 @@ def main(file_descriptor: int) -> None:
     try:
         content = worker_payload.content_of(link.receive())
         tuner = _leased_tuner(content, link)
-        tuner.run_search(content["fit_args"], content["fit_kwargs"])
-    except GaveUpError:
+        tuner._run_search(content["fit_args"], content["fit_kwargs"])
+    except TooManyFailuresError:
         traceback.print_exc()
         link.send(("gave_up",))
     except BaseException as error:

@@ -6,9 +6,9 @@ trials), and takes the results back. A worker runs its trials as a search in one
 does, with the same seeds, and writes their records. What it prints goes to
 `worker_<n>.log` in the project's folder.
 
-- A worker that dies, or is silent for `SILENT_SECONDS`, is replaced, and its trial is
-  lent again: the same ID, settings and seeds. A trial that has cost `MOST_LEASES`
-  workers their lives is given up as failed.
+- A worker that dies, or neither gives a sign nor uses the processor for
+  `SILENT_SECONDS`, is replaced, and its trial is lent again: the same ID, settings and
+  seeds. A trial that has cost `MOST_LEASES` workers their lives is given up as failed.
 - A worker that reaches `max_consecutive_failed_trials` ends itself and leaves the
   others in peace.
 - The workers end with the process that started them, however that ends.
@@ -29,6 +29,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -41,6 +42,7 @@ import keras
 import keras_tuner
 
 from keras_tricks.parameters.unallocated import unallocated
+from keras_tricks.tuners import liveness
 from keras_tricks.tuners import records
 from keras_tricks.tuners import store
 from keras_tricks.tuners import worker_payload
@@ -51,18 +53,27 @@ if TYPE_CHECKING:
     from keras_tricks.tuners.tuner import TunerMixin
 
 SILENT_SECONDS = 60.0
+# A silent worker that uses the processor for this share of the time is at work.
+WORKING_SHARE = 0.01
 START_SECONDS = 180.0
 END_SECONDS = 1.0
 MOST_LEASES = 5
 MOST_BROKEN_STARTS = 3
 MOST_REPLACEMENTS = 2
 
-# Watches from the first moment on: Keras takes seconds to be imported.
+# Watches from the first moment on: Keras takes seconds to be imported. Linux ends the
+# worker itself (PR_SET_PDEATHSIG), also while a call of C code keeps all threads from
+# running; elsewhere a thread looks.
 _START = """\
 import sys
 if sys.path[0] == "":  # Of -c; the searching process may not have it.
     del sys.path[0]
-import os, threading, time
+import os, signal, threading, time
+if sys.platform == "linux":
+    import ctypes
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if os.getppid() != int(sys.argv[2]):
+        os._exit(1)
 def watch(parent):
     while os.getppid() == parent:
         time.sleep(0.25)
@@ -102,9 +113,20 @@ class _Worker:
     process: subprocess.Popen[bytes]
     connection: Any
     silent_after: float
+    processor_seconds: float = 0.0
     trials: dict[str, Any] = dataclasses.field(default_factory=dict)
     is_waiting: bool = False
     has_begun: bool = False
+
+    def extend(self, seconds: float) -> None:
+        """Takes its silence for what it is for so many seconds more."""
+        self.silent_after = time.monotonic() + seconds
+        self.processor_seconds = liveness.processor_seconds(self.process.pid) or 0.0
+
+    def is_working(self) -> bool:
+        """Whether it used the processor since `extend`, and gave no sign."""
+        now = liveness.processor_seconds(self.process.pid) or 0.0
+        return now - self.processor_seconds > WORKING_SHARE * SILENT_SECONDS
 
 
 class _Pool:
@@ -126,7 +148,7 @@ class _Pool:
         self.leases = 0
         # What only `fit` asks for is known after a trial.
         ended = any(t.status in _ENDED for t in self.oracle.trials.values())
-        self.must_learn_space = not ended and not tuner.logs_are_known()
+        self.must_learn_space = not ended and not tuner._logs_are_known()
 
     def run(self) -> None:
         for slot in range(self.count):
@@ -138,7 +160,7 @@ class _Pool:
             if not self.workers:
                 failed = [
                     record
-                    for record in self.tuner.ended_records()
+                    for record in self.tuner._ended_records()
                     if record.status == records.FAILED
                 ]
                 raise RuntimeError(
@@ -238,16 +260,24 @@ class _Pool:
             try:
                 message = worker.connection.recv()
             except (EOFError, OSError):
-                self.replace(worker)
+                self.replace(worker, None)
                 continue
-            worker.silent_after = time.monotonic() + SILENT_SECONDS
+            worker.extend(SILENT_SECONDS)
             getattr(self, f"on_{message[0]}")(worker, *message[1:])
         for worker in list(self.workers):
-            if time.monotonic() > worker.silent_after:
-                self.replace(worker)
+            if time.monotonic() <= worker.silent_after:
+                continue
+            if worker.is_working():
+                worker.extend(SILENT_SECONDS)
+            else:
+                self.replace(
+                    worker,
+                    "was ended, since it neither gave a sign nor used the processor "
+                    f"for {SILENT_SECONDS:g} s",
+                )
 
     def on_hello(self, worker: _Worker) -> None:
-        worker.silent_after = time.monotonic() + START_SECONDS
+        worker.extend(START_SECONDS)
         with contextlib.suppress(OSError):
             worker.connection.send_bytes(self.payload)
 
@@ -292,10 +322,9 @@ class _Pool:
         if status not in _ENDED:
             return
         self.must_learn_space = False
-        path = self.folder / f"trial_{trial.trial_id}" / records.RECORD_FILE
-        record = records.TrialRecord.read(path)
+        record = records.TrialRecord.read(self.folder / f"trial_{trial.trial_id}")
         self.has_completed |= record.status == records.COMPLETED
-        self.tuner.show(record)
+        self.tuner._show(record)
 
     def on_gave_up(self, worker: _Worker) -> None:
         self.remove(worker)
@@ -308,10 +337,17 @@ class _Pool:
             f"In a worker process:\n{text}"
         )
 
-    def replace(self, worker: _Worker) -> None:
-        """Starts another worker for one that died or is silent."""
-        self.remove(worker)
+    def replace(self, worker: _Worker, why: str | None) -> None:
+        """Starts another worker for one that died or is silent.
+
+        Args:
+            worker: The worker.
+            why: Why it is to be ended; None if it has ended itself.
+        """
+        has_ended = self.remove(worker)
         code = worker.process.returncode
+        if why is None:
+            why = _end_of(code) if has_ended else "closed its connection, and was ended"
         self.deaths_in_vain += 1
         if not worker.has_begun and code >= 0:
             self.broken_starts += 1
@@ -320,15 +356,15 @@ class _Pool:
             or self.deaths_in_vain >= 10 + MOST_LEASES * self.count
         ):
             raise RuntimeError(
-                f"The worker processes end by themselves, the last with status {code}. "
+                f"The worker processes do not live: the last {why}. "
                 f"Its last words, from {self.log(worker.slot)}:\n"
                 f"{_last_lines(self.log(worker.slot))}"
             )
         for trial in worker.trials.values():
-            self.lend_again(trial, code)
+            self.lend_again(trial, why)
         self.start(worker.slot)
 
-    def lend_again(self, trial: Any, code: int) -> None:
+    def lend_again(self, trial: Any, why: str) -> None:
         """Sends a trial, whose worker is gone, to another, or gives it up."""
         self.is_exhausted = False
         lives = self.lives[trial.trial_id] = self.lives.get(trial.trial_id, 0) + 1
@@ -336,19 +372,17 @@ class _Pool:
             self.oracle.run_again(trial.trial_id)
             return
         trial.status = "FAILED"
-        trial.message = (
-            f"Its worker process died {lives} times, the last time with status "
-            f"{code}. Status -9 may mean that the machine had no memory left."
-        )
+        trial.message = f"It cost {lives} worker processes their lives; the last {why}"
         record = records.TrialRecord.of_trial(trial, self.oracle.objective)
         record.seed = self.oracle.seed
         record.write(self.folder / f"trial_{trial.trial_id}")
         self.end(trial)
 
-    def remove(self, worker: _Worker) -> None:
+    def remove(self, worker: _Worker) -> bool:
+        """Returns whether the process ended by itself."""
         self.workers.remove(worker)
         worker.connection.close()
-        _end(worker.process, END_SECONDS)
+        return _end(worker.process, END_SECONDS)
 
     def stop(self) -> None:
         """Ends all workers."""
@@ -364,13 +398,24 @@ class _Pool:
 _ENDED = ("COMPLETED", "FAILED")
 
 
-def _end(process: subprocess.Popen[bytes], seconds: float) -> None:
+def _end_of(code: int) -> str:
+    """Returns how a process ended that nobody here has ended."""
+    if code == -signal.SIGKILL:
+        return "was killed (SIGKILL): perhaps the machine had no memory left"
+    if code < 0:
+        return f"was ended by signal {-code}"
+    return f"ended with status {code}"
+
+
+def _end(process: subprocess.Popen[bytes], seconds: float) -> bool:
     """Waits for a process that is about to end, and ends it if it does not."""
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+        return False
+    return True
 
 
 def _visible_gpus() -> list[str]:

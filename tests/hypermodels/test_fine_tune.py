@@ -657,7 +657,7 @@ def scores():
         (dense_backbone, {"output": "logits"}, "`output` is for a backbone that"),
         (two_outputs, {}, r"keras.Model\(backbone.input, backbone.output\[0\]\)"),
         (scores, {}, r"must return \(batch, features\)"),
-        (dense_backbone, {"fixed": {"layer_decay": 1.5}}, "`layer_decay` must be at m"),
+        (dense_backbone, {"fixed": {"layer_decay": 1.5}}, "`layer_decay` must be a fi"),
         (dense_backbone, {"fixed": {"layer_decay": 0.0}}, "must be a finite number >"),
         (image_backbone, {"fixed": {"pooling": "first"}}, "one of 'mean', 'max'"),
     ],

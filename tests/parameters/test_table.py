@@ -578,7 +578,8 @@ def test_a_model_without_parameters_has_no_rows():
 
 @pytest.mark.parametrize("depth", [0, -1, True])
 def test_a_depth_that_shows_nothing_is_refused(depth):
-    with pytest.raises(ValueError, match=f"`depth` must be .* Received: depth={depth}"):
+    error = TypeError if depth is True else ValueError
+    with pytest.raises(error, match=f"`depth` must be .* Received: depth={depth}"):
         parameter_table(classifier, depth=depth)
 
 

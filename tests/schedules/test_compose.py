@@ -233,7 +233,7 @@ def test_nested_schedules_come_back_from_a_file(build, tmp_path):
     [
         lambda step: 0.1,
         NoamSchedule,
-        tf.constant(0.1),
+        tf.constant([0.1]),
         "0.1",
         None,
         True,

@@ -326,12 +326,12 @@ def test_without_matplotlib_it_is_named(monkeypatch):
 @pytest.mark.parametrize(
     ("schedules", "steps", "options", "error", "message"),
     [
-        ({}, 5, {}, ValueError, "at least one schedule. Received: {}"),
-        ([], 5, {}, ValueError, r"at least one schedule. Received: \[\]"),
-        ({"a": None}, 5, {}, TypeError, "`schedule` must be .*None"),
-        (["cosine"], 5, {}, TypeError, "`schedule` must be .*'cosine'"),
-        ("cosine", 5, {}, TypeError, "`schedule` must be .*'cosine'"),
-        (lambda step: 0.1, 5, {}, TypeError, "`schedule` must be .*<function"),
+        ({}, 5, {}, ValueError, "at least one schedule. Received: schedules={}"),
+        ([], 5, {}, ValueError, r"at least one schedule. Received: schedules=\[\]"),
+        ({"a": None}, 5, {}, TypeError, "`schedules` must be .*None"),
+        (["cosine"], 5, {}, TypeError, "`schedules` must be .*'cosine'"),
+        ("cosine", 5, {}, TypeError, "`schedules` must be .*'cosine'"),
+        (lambda step: 0.1, 5, {}, TypeError, "`schedules` must be .*<function"),
         ({1: 0.1}, 5, {}, TypeError, "Labels must be strings. Received: 1"),
         (0.1, [[1, 2]], {}, ValueError, r"`steps` must be .*shape \(1, 2\)"),
         (0.1, [], {}, ValueError, r"`steps` must be .*shape \(0,\)"),

@@ -79,7 +79,7 @@ def test_rates_rise_to_exactly_the_peak_and_then_fall(peak, warmup_steps, share)
     [
         ({"peak_learning_rate": 0.0}, ValueError, "peak_learning_rate"),
         ({"peak_learning_rate": float("nan")}, ValueError, "peak_learning_rate"),
-        ({"peak_learning_rate": tf.constant(0.1)}, TypeError, "peak_learning_rate"),
+        ({"peak_learning_rate": tf.constant([0.1])}, TypeError, "peak_learning_rate"),
         ({"warmup_steps": 0}, ValueError, "warmup_steps"),
         ({"warmup_steps": 2.5}, ValueError, "warmup_steps"),
         ({"warmup_steps": None}, TypeError, "warmup_steps"),

@@ -146,7 +146,7 @@ def test_whole_rates_mean_the_float():
         ((float("nan"), 10), ValueError, "initial_learning_rate"),
         ((float("inf"), 10), ValueError, "initial_learning_rate"),
         ((-1e-3, 10), ValueError, "initial_learning_rate"),
-        ((tf.constant(1e-3), 10), TypeError, "initial_learning_rate"),
+        ((tf.constant([1e-3]), 10), TypeError, "initial_learning_rate"),
         ((1e-3, 0), ValueError, "decay_steps"),
         ((1e-3, 10.5), ValueError, "decay_steps"),
         ((1e-3, None), TypeError, "decay_steps"),

@@ -89,7 +89,7 @@ def test_the_multiplier_is_float32_whatever_floatx_is():
         ({"schedule": -0.1}, ValueError, "schedule"),
         ({"schedule": 0.1, "multiplier": -1}, ValueError, "multiplier"),
         ({"schedule": 0.1, "multiplier": float("nan")}, ValueError, "multiplier"),
-        ({"schedule": 0.1, "multiplier": tf.constant(1.0)}, TypeError, "multiplier"),
+        ({"schedule": 0.1, "multiplier": tf.constant([1.0])}, TypeError, "multiplier"),
     ],
 )
 def test_bad_arguments_are_named_with_what_was_received(arguments, error, named):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_tricks.parameters.keras_hooks import all_layers
 from keras_tricks.training import keras_hooks
 from tests.training import sweeps
 
@@ -70,7 +71,7 @@ def test_what_is_excluded_from_decay_is_read():
 
 def test_all_layers_come_with_the_model_first():
     model = sweeps.mlp(keras.optimizers.SGD(0.1))
-    layers = keras_hooks.all_layers(model)
+    layers = all_layers(model)
     assert layers[0] is model
     assert {type(layer).__name__ for layer in layers[1:]} >= {"Dense", "Activation"}
 
@@ -110,3 +111,23 @@ def test_tensorflow_still_lists_devices_with_their_memory():
     assert all(device.memory_limit > 0 for device in devices)
     if not any(device.device_type == "GPU" for device in devices):
         assert keras_hooks.gpu_memory() is None
+
+
+def test_readings_leave_a_shuffled_dataset_as_fit_leaves_it():
+    def shuffled():
+        values = np.arange(16, dtype="float32")[:, None]
+        dataset = tf.data.Dataset.from_tensor_slices((values, values))
+        return dataset.shuffle(16, seed=3).batch(8)
+
+    def rest(dataset):
+        return [x.numpy().ravel().tolist() for x, _ in dataset]
+
+    fitted, read = shuffled(), shuffled()
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(fitted, epochs=3, verbose=0)
+    for _ in range(3):
+        with keras_hooks.reading(read) as batches:
+            next(batches)
+            next(batches)
+    assert rest(read) == rest(fitted)

@@ -234,6 +234,8 @@ SCALES = {"times": 2.0}
         lambda: keras.layers.Dropout(0.5),
         lambda: keras.layers.BatchNormalization(),
         lambda: keras.layers.Lambda(lambda x: keras.ops.tanh(x)),
+        # Python refuses to print so long a number.
+        lambda: activated(lambda x, number=10**5000: x * (number % 7)),
     ],
 )
 def test_layers_that_remember_nothing_are_not(layer):
@@ -253,3 +255,42 @@ def test_fit_trains_what_remembers_and_says_so():
     trained = train([0.01, 0.1], build, x, x[:, :1], epochs=1, batch_size=8)
     for each in trained:
         assert "'calls' of the class 'CountsInItsClass'" in each.reason
+
+
+def test_what_has_changed_is_put_back():
+    """`fit`, which takes over, begins where it would have begun."""
+    number, items, table = 0, [1], {"a": 1}
+    array, count = np.zeros(3), itertools.count(5)
+    generator = random.Random(0)
+    next_draw = random.Random(0).random()
+
+    class Counting(keras.layers.Layer):
+        calls = 0
+
+        def call(self, x):
+            nonlocal number
+            number += 1
+            Counting.calls += 1
+            self.own = 1
+            items.append(2)
+            table["b"] = 2
+            array[0] += 1
+            next(count)
+            generator.random()
+            counted(x)
+            return x
+
+    model = keras.Sequential([keras.Input((1,)), Counting()])
+    Counting.calls, number, CALLS["number"] = 0, 0, 0
+    items[:], array[:] = [1], 0
+    table.pop("b")
+    count, generator = itertools.count(5), random.Random(0)
+    with (
+        pytest.raises(NotUnderstood, match="changes when"),
+        python_state.unchanged(model),
+    ):
+        model(np.zeros((1, 1)))
+    assert (Counting.calls, number, CALLS["number"]) == (0, 0, 0)
+    assert (items, table, array.tolist()) == ([1], {"a": 1}, [0, 0, 0])
+    assert next(count) == 5
+    assert generator.random() == next_draw

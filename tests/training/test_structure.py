@@ -107,7 +107,7 @@ def test_what_numbers_decide_is_known_before_a_program_is_traced():
     names = [place.name for place in fed_numbers.places(model.optimizer, model.loss)]
     numbers = numbers_of(model)
     data = Data((tf.zeros((2, 2)), tf.one_hot([0, 1], 3)), None, 2, order_seed=0)
-    steps = FunctionalModel(model, data.first_examples, data.specs)
+    steps = FunctionalModel(model, data.sample, data.specs)
     assert steps.accepts(numbers)
     numbers[names.index("loss.label_smoothing")] = 0.1
     assert not steps.accepts(numbers)

@@ -131,7 +131,7 @@ def curves_of(tuner: Any) -> list[dict[str, list[float]]]:
     """Returns the curves of the trials, in their order."""
     return [
         execution.curves
-        for record in tuner.ended_records()
+        for record in tuner._ended_records()
         for execution in record.executions
     ]
 

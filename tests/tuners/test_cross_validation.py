@@ -69,7 +69,7 @@ def test_a_trial_is_trained_on_the_folds_of_scikit_learn(tmp_path, splits):
 def test_the_record_has_each_folds_score_their_mean_and_their_deviation(tmp_path):
     tuner, folds = search(tmp_path, TimeSeriesSplit(3))
     scores = [x_test.mean() for _, _, x_test, _ in folds]
-    [record] = tuner.ended_records()
+    [record] = tuner._ended_records()
     assert [execution.score for execution in record.executions] == scores
     assert record.score == pytest.approx(np.mean(scores))
     assert record.score_deviation == pytest.approx(np.std(scores, ddof=1))
@@ -111,7 +111,7 @@ def test_a_real_model_is_built_anew_for_each_fold(tmp_path):
         splits=StratifiedKFold(3),
     )
     tuner.search(data["x"], data["y"][:, 0], epochs=2, verbose=0)
-    [record] = tuner.ended_records()
+    [record] = tuner._ended_records()
     assert len({execution.seed for execution in record.executions}) == 3
     assert [len(curve["val_loss"]) for curve in tuner.curves(record.trial_id)] == [
         2
@@ -364,7 +364,7 @@ def test_a_function_that_stands_for_data_is_cut_too(tmp_path):
 def test_a_validation_split_of_zero_is_none(tmp_path):
     tuner = RandomSearch(Seen(), max_trials=1, directory=tmp_path, splits=KFold(3))
     tuner.search(X, Y, validation_split=0.0, verbose=0)
-    assert len(tuner.ended_records()) == 1
+    assert len(tuner._ended_records()) == 1
 
 
 def test_reruns_are_scored_by_the_mean_of_the_folds_of_the_search(tmp_path):
@@ -372,7 +372,7 @@ def test_reruns_are_scored_by_the_mean_of_the_folds_of_the_search(tmp_path):
     hypermodel = Seen()
     tuner = RandomSearch(hypermodel, max_trials=1, seed=0, directory=tmp_path, splits=3)
     tuner.search(X, Y, verbose=0)
-    [record] = tuner.ended_records()
+    [record] = tuner._ended_records()
     [reruns] = tuner.confirm(top=1, reruns=2).reruns
     assert reruns.scores == pytest.approx((record.score, record.score))
     assert reruns.failed == 0

@@ -139,7 +139,10 @@ def one_name_in_branches(hp):
 
 @pytest.mark.parametrize("tuner_class", TUNERS)
 def test_one_name_under_several_conditions(tmp_path, tuner_class):
-    tuner = searched(tuner_class, one_name_in_branches, tmp_path, max_trials=30)
+    arguments = {"max_trials": 30}
+    if tuner_class is tuners.BayesianOptimization:  # A suggestion takes a second.
+        arguments = {"max_trials": 14, "num_initial_points": 10}
+    tuner = searched(tuner_class, one_name_in_branches, tmp_path, **arguments)
     table = tuner.leaderboard()
     assert set(table["status"]) == {"COMPLETED"}
     assert set(table["kind"]) == {"sgd", "adam", "adamw"}
@@ -149,15 +152,13 @@ def test_one_name_under_several_conditions(tmp_path, tuner_class):
     high = {"sgd": 1.0, "adam": 1e-2, "adamw": 1e-5}
     for kind, rate in zip(table["kind"], table["rate"], strict=True):
         assert low[kind] <= rate <= high[kind]
-    again = searched(
-        tuner_class, one_name_in_branches, tmp_path / "again", max_trials=30
-    )
-    settings = [record.settings for record in tuner.ended_records()]
-    assert [record.settings for record in again.ended_records()] == settings
+    again = searched(tuner_class, one_name_in_branches, tmp_path / "again", **arguments)
+    settings = [record.settings for record in tuner._ended_records()]
+    assert [record.settings for record in again._ended_records()] == settings
     for hp in tuner.get_best_hyperparameters(3):
         assert hp.get("rate") < 1e-2
         assert tuner.hypermodel.ask(hp) == hp.get("rate")
-    reloaded = searched(tuner_class, one_name_in_branches, tmp_path, max_trials=30)
+    reloaded = searched(tuner_class, one_name_in_branches, tmp_path, **arguments)
     # But for the hyperparameters that the trials have found.
     assert reloaded.leaderboard()["rate"].tolist() == table["rate"].tolist()
 
@@ -181,12 +182,15 @@ def test_one_name_under_several_conditions_is_narrowed_in_each(tmp_path):
 class Subclassed(keras.Model):
     """A model without inputs, whose weights its first call makes."""
 
-    def __init__(self, units, names=None, tokens=None):
+    def __init__(self, units, names=None, tokens=None, shape=None):
         super().__init__()
         self.embedded = keras.layers.Embedding(tokens, 2) if tokens else None
         self.hidden = keras.layers.Dense(units)
         self.out = keras.layers.Dense(1)
         self.names = names
+        if shape is not None:
+            # Marks the model as built, and gives its layers no weights.
+            self.build(shape)
 
     def call(self, inputs, training=False):
         if self.names:
@@ -204,10 +208,12 @@ class Subclassed(keras.Model):
         (tuners.Hyperband, {"max_epochs": 3}),
     ],
 )
-@pytest.mark.parametrize("form", ["array", "dict", "tuple", "integers"])
+@pytest.mark.parametrize("form", ["array", "dict", "tuple", "integers", "marked"])
+@pytest.mark.filterwarnings("ignore:.*build.. was called on layer")
 def test_models_without_inputs_are_loaded(tmp_path, form, tuner_class, arguments):
     x, y = toys.toy_data()["x"], toys.toy_data()["y"]
     names, tokens = None, None
+    shape = (None, 4) if form == "marked" else None
     if form == "dict":
         x, names = {"a": x[:, :1], "b": x[:, 1:]}, ["a", "b"]
     elif form == "tuple":
@@ -216,7 +222,7 @@ def test_models_without_inputs_are_loaded(tmp_path, form, tuner_class, arguments
         x, tokens = (10 + x).astype("int32"), 30
 
     def build(hp):
-        model = Subclassed(hp.Int("units", 1, 9), names, tokens)
+        model = Subclassed(hp.Int("units", 1, 9), names, tokens, shape)
         model.compile("sgd", "mse")
         return model
 

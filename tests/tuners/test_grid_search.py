@@ -228,7 +228,7 @@ def test_each_network_is_trained_once(tmp_path, packed_trials, workers):
     tuner.search(**data, verbose=0, workers=workers)
     found = [
         tuple(r.settings[f"units_{i}"] for i in range(r.settings["n"]))
-        for r in tuner.ended_records()
+        for r in tuner._ended_records()
     ]
     assert len(found) == len(set(found)) == 3 + 9 + 27
 

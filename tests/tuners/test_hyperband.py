@@ -279,9 +279,9 @@ def test_weights_that_a_later_rung_needs_outlive_a_search_that_was_cut_short(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"max_epochs": 0}, "`max_epochs` must be an integer from 1 on"),
+        ({"max_epochs": 0}, "`max_epochs` must be a whole number >= 1"),
         ({"max_epochs": 2.5}, r"Received: max_epochs=2\.5"),
-        ({"factor": 1}, "`factor` must be an integer from 2 on"),
+        ({"factor": 1}, "`factor` must be a whole number >= 2"),
     ],
 )
 def test_a_schedule_that_cannot_be_is_refused(tmp_path, arguments, message):

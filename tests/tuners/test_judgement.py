@@ -105,7 +105,7 @@ def test_an_objective_that_is_not_compiled_is_refused_before_training(tmp_path):
         tuner.search(**DATA, verbose=0, callbacks=[callback])
     assert "objective='accuracy'" in str(caught.value)
     assert epochs == []
-    assert tuner.ended_records() == []
+    assert tuner._ended_records() == []
 
 
 def test_an_objective_that_is_never_logged_ends_the_first_epoch(tmp_path):
@@ -120,7 +120,7 @@ def test_an_objective_that_is_never_logged_ends_the_first_epoch(tmp_path):
     tuner = tuner_for(ACCURACY, tmp_path, build)
     with pytest.raises(FatalValueError, match="fit logs: 'mine'"):
         tuner.search(**DATA, epochs=50, verbose=0)
-    assert tuner.ended_records() == []
+    assert tuner._ended_records() == []
     (path,) = tmp_path.glob("*/trial_*/trial.json")
     assert json.loads(path.read_text())["status"] == "RUNNING"
 
@@ -151,7 +151,7 @@ def test_a_trial_without_memory_is_infeasible_and_tells_the_batch_size(error, tm
     )
     tuner.search(batch_size=4096, verbose=0)
     assert tuner.leaderboard()["status"].tolist() == ["COMPLETED", "INFEASIBLE"]
-    record = tuner.ended_records()[0]
+    record = tuner._ended_records()[0]
     assert record.error.startswith("Out of memory with a batch size of 4096: ")
     assert type(error).__name__ in record.error
 
@@ -166,6 +166,6 @@ def test_the_errors_of_all_attempts_are_kept(tmp_path):
         directory=tmp_path,
     )
     tuner.search(verbose=0)
-    (record,) = tuner.ended_records()
+    (record,) = tuner._ended_records()
     assert record.error is None
     assert record.earlier_errors == ["ValueError: one", "KeyError: 'two'"]

@@ -20,3 +20,19 @@ def test_what_compile_was_given_is_kept_as_it_was():
     assert given["jit_compile"] is False
     assert given["loss"] is loss
     assert given["metrics"][0] is metric
+
+
+def test_a_model_whose_layers_have_no_weights_is_not_built():
+    class Marked(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = keras.layers.Dense(1)
+            self.built = True
+
+        def call(self, inputs):
+            return self.inner(inputs)
+
+    model = Marked()
+    assert not keras_hooks.is_built(model)
+    model(keras.ops.ones((1, 2)))
+    assert keras_hooks.is_built(model)

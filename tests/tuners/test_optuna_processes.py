@@ -18,6 +18,7 @@ from tests.tuners import toys
 optuna = pytest.importorskip("optuna", reason="Optuna is not installed")
 
 from keras_tricks.tuners import OptunaSearch  # noqa: E402
+from keras_tricks.tuners import errors  # noqa: E402
 from keras_tricks.tuners import journal  # noqa: E402 - it needs Optuna, too.
 from keras_tricks.tuners import optuna_trials  # noqa: E402
 
@@ -224,7 +225,7 @@ def test_an_owner_that_gives_no_sign_of_life_loses_its_trial(views):
     assert (attempt.attempt, attempt.settings) == (1, {"x": 1})
     assert attempt.owner == waiting.owner
     # It was only slow: it learns that its result does not count.
-    with pytest.raises(optuna_trials.Superseded):
+    with pytest.raises(errors.SupersededError):
         silent.finish(entry, "COMPLETE", 1.0, {"score": 1.0})
     waiting.finish(repeated, "COMPLETE", 2.0, {"score": 2.0})
     assert [entry.value for entry in waiting.study.trials] == [None, 2.0]
@@ -248,7 +249,7 @@ def test_a_result_that_comes_while_the_trial_is_repeated_counts(views):
     hasty.is_stale(attempt)
     time.sleep(0.2)
     assert hasty.is_stale(attempt)
-    slow.finish(entry, "COMPLETE", 1.0, {})
+    slow.finish(entry, "COMPLETE", 1.0, {"score": 1.0})
     assert hasty.repeat(attempt) is None
     (attempt,) = hasty.attempts().values()
     assert (attempt.attempt, attempt.entry.value) == (0, 1.0)
@@ -309,7 +310,7 @@ def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path):
         """
         import resource, signal
         import optuna
-        from keras_tricks.tuners import journal, store
+        from keras_tricks.tuners import errors, journal
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         storage = journal.journal_storage("study.journal")
         study = optuna.create_study(storage=storage, study_name="full")
@@ -318,7 +319,7 @@ def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50, size + 50))
         try:
             study.set_user_attr("large", "x" * 1000)
-        except store.StorageError as error:
+        except errors.StorageError as error:
             assert "study.journal" in str(error)
         else:
             raise AssertionError("It was written.")

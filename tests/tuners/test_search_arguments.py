@@ -306,7 +306,7 @@ def test_a_build_that_returns_no_model_ends_the_search_as_kerastuner_says(
     )
     with pytest.raises(keras_tuner.errors.FatalTypeError, match="valid Keras Model"):
         tuner.search(A, Y, verbose=0)
-    assert tuner.ended_records() == []
+    assert tuner._ended_records() == []
 
 
 # The tuner's own `optimizer`, `loss` and `metrics`.

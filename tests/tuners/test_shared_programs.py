@@ -135,8 +135,8 @@ def test_packs_give_what_each_trial_gives_alone(reused, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(
         by_trial(packed)[settings], by_trial(reused)[settings]
     )
-    assert [r.executions[0].seed for r in packed.ended_records()] == [
-        r.executions[0].seed for r in reused.ended_records()
+    assert [r.executions[0].seed for r in packed._ended_records()] == [
+        r.executions[0].seed for r in reused._ended_records()
     ]
 
 
@@ -221,7 +221,7 @@ def test_executions_and_folds_are_packed_and_kept_apart(tmp_path, monkeypatch):
     sizes = sizes_of_packs(monkeypatch)
     packed = searched(tmp_path / "packed", packed_trials=6, **arguments)
     assert sizes == [6, 6]
-    assert [len(record.executions) for record in packed.ended_records()] == [4] * 3
+    assert [len(record.executions) for record in packed._ended_records()] == [4] * 3
     assert_close(all_curves(packed), all_curves(alone))
     np.testing.assert_allclose(
         by_trial(packed)["deviation"], by_trial(alone)["deviation"], rtol=1e-3
@@ -294,9 +294,9 @@ class CountedSearch(tuners.RandomSearch):
 
     num_built = 0
 
-    def built_model(self, hp):
+    def _built_model(self, hp):
         self.num_built += 1
-        return super().built_model(hp)
+        return super()._built_model(hp)
 
 
 def test_networks_are_not_built_again_for_other_scalars(tmp_path, monkeypatch):
@@ -426,7 +426,7 @@ def test_memory_that_runs_out_for_one_trial_makes_it_infeasible(tmp_path, monkey
     assert calls[:2] == [2, 1]
     table = by_trial(tuner)
     assert table["status"].tolist() == [records.INFEASIBLE] + [records.COMPLETED] * 3
-    (record,) = (r for r in tuner.ended_records() if r.status == records.INFEASIBLE)
+    (record,) = (r for r in tuner._ended_records() if r.status == records.INFEASIBLE)
     assert "Out of memory with a batch size of 16" in record.error
 
 

@@ -14,7 +14,9 @@ import keras_tuner
 import pytest
 
 from keras_tricks.tuners import RandomSearch
+from keras_tricks.tuners import errors
 from keras_tricks.tuners import project
+from keras_tricks.tuners import project_lock
 from keras_tricks.tuners import store
 from tests import child_process
 from tests.tuners import toys
@@ -71,7 +73,7 @@ def test_a_file_cut_off_at_any_byte_costs_no_result(finished, copy, name):
         # Not a whole tuner each time: its models take a while to be built.
         identity = project.Identity.read(copy)
         tuner.oracle.reload()
-        return identity, tuner.ended_records()
+        return identity, tuner._ended_records()
 
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
@@ -91,7 +93,7 @@ def test_the_tuners_own_file_cut_off_at_any_byte_costs_no_result(copy):
     path.write_text("{")
     with pytest.warns(UserWarning, match=r"tuner0\.json is damaged"):
         tuner = tuner_in(copy.parent)
-    assert [record.score for record in tuner.ended_records()] == SCORES
+    assert [record.score for record in tuner._ended_records()] == SCORES
 
 
 @pytest.mark.parametrize("name", ["tuner0.json", "oracle.json", "search.json"])
@@ -102,7 +104,7 @@ def test_a_missing_file_does_not_begin_the_search_anew(copy, name):
         tuner = tuner_in(copy.parent, outcomes=None)
     tuner.search(verbose=0)
     assert tuner.hypermodel.fits == 0
-    assert [record.score for record in tuner.ended_records()] == SCORES
+    assert [record.score for record in tuner._ended_records()] == SCORES
 
 
 def test_without_both_its_files_a_trial_is_run_again_with_its_settings(finished, copy):
@@ -114,7 +116,7 @@ def test_without_both_its_files_a_trial_is_run_again_with_its_settings(finished,
         tuner.search(verbose=0)
     assert tuner.hypermodel.fits == 1
     assert settings(tuner.oracle) == settings(finished.oracle)
-    assert [record.score for record in tuner.ended_records()] == SCORES
+    assert [record.score for record in tuner._ended_records()] == SCORES
 
 
 def test_a_deleted_trial_folder_is_filled_again(finished, copy):
@@ -130,10 +132,10 @@ def test_a_deleted_trial_folder_is_filled_again(finished, copy):
 
 def test_killed_between_two_files_a_finished_trial_is_not_run_again(copy):
     """KerasTuner saves the trial, then the oracle, where the trial is still running."""
-    state = json.loads((copy / "oracle.json").read_text())
+    state = store.read_json(copy / "oracle.json")
     state["ongoing_trials"] = {"tuner0": "3"}
     state["end_order"].remove("3")
-    (copy / "oracle.json").write_text(json.dumps(state))
+    store.write_json(copy / "oracle.json", state)
     tuner = tuner_in(copy.parent)
     tuner.search(verbose=0)
     assert tuner.hypermodel.fits == 0
@@ -144,15 +146,15 @@ def test_killed_between_two_files_a_trial_that_has_begun_is_run(finished, tmp_pa
     with pytest.raises(KeyboardInterrupt):
         tuner_in(tmp_path, interrupted(2)).search(verbose=0)
     path = tmp_path / "untitled_project" / "oracle.json"
-    state = json.loads(path.read_text())
+    state = store.read_json(path)
     assert state["ongoing_trials"] == {"tuner0": "2"}
     state["ongoing_trials"] = {}
     state["start_order"].remove("2")
-    path.write_text(json.dumps(state))
+    store.write_json(path, state)
     tuner = tuner_in(tmp_path, lambda n: SCORES[2 + n])
     tuner.search(verbose=0)
     assert settings(tuner.oracle) == settings(finished.oracle)
-    assert [record.score for record in tuner.ended_records()] == SCORES
+    assert [record.score for record in tuner._ended_records()] == SCORES
 
 
 @pytest.mark.parametrize(
@@ -221,7 +223,7 @@ def test_a_seed_that_is_not_given_is_that_of_the_project(copy):
 
 def test_two_searches_in_one_folder_are_refused(tmp_path):
     def search_within(_):
-        with pytest.raises(store.ProjectInUseError, match="searched by two at a time"):
+        with pytest.raises(errors.ProjectInUseError, match="searched by two at a time"):
             tuner_in(tmp_path).search(verbose=0)
         return 1.0
 
@@ -230,10 +232,11 @@ def test_two_searches_in_one_folder_are_refused(tmp_path):
 
 def test_another_process_cannot_overwrite_a_live_search(tmp_path):
     script = """
-        from keras_tricks.tuners import store
+        from keras_tricks.tuners import project_lock
+        from keras_tricks.tuners import errors
         try:
-            store.clear_project("untitled_project")
-        except store.ProjectInUseError as error:
+            project_lock.clear_project("untitled_project")
+        except errors.ProjectInUseError as error:
             print(error)
         """
 
@@ -250,7 +253,10 @@ def test_another_process_cannot_overwrite_a_live_search(tmp_path):
 
 def test_overwriting_needs_the_folder_for_itself(tmp_path, finished):
     tuner = tuner_in(tmp_path)
-    with store.ProjectLock(tuner.project_dir), pytest.raises(store.ProjectInUseError):
+    with (
+        project_lock.ProjectLock(tuner.project_dir),
+        pytest.raises(errors.ProjectInUseError),
+    ):
         tuner_in(tmp_path, overwrite=True)
 
 
@@ -259,7 +265,7 @@ def test_a_disk_that_fills_up_ends_the_search_and_harms_nothing(tmp_path):
     printed = child_process.run_python(
         """
         import resource
-        from keras_tricks.tuners import RandomSearch, store
+        from keras_tricks.tuners import RandomSearch, errors
         from tests.tuners import toys
 
         def outcome(n):
@@ -272,7 +278,7 @@ def test_a_disk_that_fills_up_ends_the_search_and_harms_nothing(tmp_path):
             toys.Scored(outcome), max_trials=4, seed=5, directory=".")
         try:
             tuner.search(verbose=0)
-        except store.StorageError as error:
+        except errors.StorageError as error:
             print(isinstance(error, OSError), error)
         """,
         cwd=tmp_path,
@@ -283,10 +289,33 @@ def test_a_disk_that_fills_up_ends_the_search_and_harms_nothing(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         tuner = tuner_in(tmp_path, lambda n: 2.0 + n)
-    assert [record.score for record in tuner.ended_records()] == [0.0, 1.0]
+    assert [record.score for record in tuner._ended_records()] == [0.0, 1.0]
     tuner.search(verbose=0)
-    assert [record.score for record in tuner.ended_records()] == [0.0, 1.0, 2.0, 3.0]
+    assert [record.score for record in tuner._ended_records()] == [0.0, 1.0, 2.0, 3.0]
     assert not list(tmp_path.glob("untitled_project/**/.*.tmp"))
+
+
+def test_a_lock_that_does_not_fit_on_the_disk_is_let_go(tmp_path):
+    printed = child_process.run_python(
+        """
+        import resource
+        from keras_tricks.tuners import errors, project_lock
+
+        lock = project_lock.ProjectLock("p")
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+        try:
+            lock.__enter__()
+        except errors.StorageError as error:
+            print(error)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        with lock:
+            print("locked")
+        """,
+        cwd=tmp_path,
+    )
+    assert "Writing p/search.lock failed" in printed
+    assert "locked" in printed
 
 
 def test_weights_that_do_not_fit_on_the_disk_are_no_failed_trial(tmp_path):
@@ -295,9 +324,9 @@ def test_weights_that_do_not_fit_on_the_disk_are_no_failed_trial(tmp_path):
             raise OSError("Can't synchronously write data (errno = 28)")
 
     tuner = RandomSearch(Full(float), max_trials=2, seed=0, directory=tmp_path)
-    with pytest.raises(store.StorageError, match="errno = 28"):
+    with pytest.raises(errors.StorageError, match="errno = 28"):
         tuner.search(verbose=0)
-    assert tuner.ended_records() == []
+    assert tuner._ended_records() == []
 
 
 def test_differences_of_one_name_under_two_conditions_are_told():
@@ -362,7 +391,8 @@ def test_a_process_killed_while_it_saves_weights_leaves_those_of_the_epoch_befor
     with h5py.File(path) as file:
         kernels = [file[f"layers/{name}/vars/0"] for name in ("dense", "dense_1")]
         assert [kernel.shape for kernel in kernels] == [(1, 9), (9, 1)]
-    assert len(list(folder.glob(".*.tmp.*"))) == 1
+    # It was in memory that they were to be made up.
+    assert not list(folder.glob(".*.tmp.*weights.h5"))
     # Run again, it saves in each epoch, of which the last is the best.
     printed = child_process.run_python(
         tmp_path / "child.py", "0", cwd=tmp_path

@@ -1,8 +1,11 @@
 """What lies in a folder or in a file is no reason to delete, to write or to run it."""
 
+import ctypes
 import errno
 import json
 import os
+import pathlib
+import pickle
 import shutil
 import sqlite3
 import subprocess
@@ -16,7 +19,10 @@ import numpy as np
 import pytest
 
 from keras_tricks import tuners
+from keras_tricks.tuners import errors
 from keras_tricks.tuners import journal
+from keras_tricks.tuners import locks
+from keras_tricks.tuners import optuna_cmaes
 from keras_tricks.tuners import records
 from keras_tricks.tuners import store
 from tests import child_process
@@ -127,7 +133,7 @@ def test_a_link_in_the_place_of_a_file_is_not_followed(name, tmp_path):
     target.write_text("of somebody else")
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / name).symlink_to(target)
-    with pytest.raises((store.StorageError, ValueError)) as caught:
+    with pytest.raises((errors.StorageError, ValueError)) as caught:
         searched(tmp_path, tuner_class=tuners.OptunaSearch)
     assert str(target) in str(caught.value) or name in str(caught.value)
     assert target.read_text() == "of somebody else"
@@ -135,7 +141,7 @@ def test_a_link_in_the_place_of_a_file_is_not_followed(name, tmp_path):
 
 def test_the_message_names_the_link_and_its_target(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "target")
-    with pytest.raises(store.StorageError, match=r"link, to .*target\."):
+    with pytest.raises(errors.StorageError, match=r"link, to .*target\."):
         store.opened_to_append(tmp_path / "link")
     assert not (tmp_path / "target").exists()
 
@@ -148,8 +154,8 @@ def test_a_file_system_without_locks_is_named_as_such(number, tmp_path, monkeypa
     def refuse(*args):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(store.fcntl, "lockf", refuse)
-    with pytest.raises(store.StorageError, match="without POSIX locks"):
+    monkeypatch.setattr(locks.fcntl, "flock", refuse)
+    with pytest.raises(errors.StorageError, match="without file locks"):
         searched(tmp_path)
 
 
@@ -163,6 +169,7 @@ def test_a_trial_s_file_cannot_name_another_folder(tmp_path):
     (other / "checkpoint.weights.h5").write_text("weights")
     path = tmp_path / "p" / "trial_1" / "trial.json"
     state = json.loads(path.read_text())
+    del state["checksum"]
     path.write_text(json.dumps({**state, "trial_id": "1/../../../other/trial_0"}))
     with pytest.warns(UserWarning, match="another trial's"):
         tuner = searched(tmp_path, keep_checkpoints=1, max_trials=4)
@@ -182,7 +189,9 @@ def test_folders_that_are_no_trials_are_named_and_left(tmp_path):
     for name in ("trial_60", "trial_x", "trial_\u00b2", "trial_1 (copy)", "trial_7"):
         assert f"{name} is no trial of this search" in told
         assert (tmp_path / "p" / name).exists()
-    assert sorted(tuner.leaderboard()["trial_id"]) == ["0", "1", "2", "3", "4"]
+    with pytest.warns(UserWarning, match=r"trial_7.*is another trial's"):
+        table = tuner.leaderboard()
+    assert sorted(table["trial_id"]) == ["0", "1", "2", "3", "4"]
 
 
 def test_overwriting_deletes_searches_alone(tmp_path):
@@ -194,6 +203,88 @@ def test_overwriting_deletes_searches_alone(tmp_path):
     (tmp_path / "p" / "code.py").unlink()
     tuner_in(tmp_path, overwrite=True).search(verbose=0)
     assert len(searched(tmp_path, overwrite=True, seed=1).leaderboard()) == 3
+
+
+def test_overwriting_leaves_what_no_search_wrote(tmp_path):
+    searched(tmp_path)
+    (tmp_path / "p" / "thesis.tex").write_text("text")
+    (tmp_path / "p" / "plots").mkdir()
+    tuner_in(tmp_path, overwrite=True)
+    left = {path.name for path in (tmp_path / "p").iterdir()}
+    assert left == {"thesis.tex", "plots", "search.lock"}
+
+
+@pytest.mark.parametrize("directory", ["gs://bucket/a", "ram://a", "s3://bucket"])
+def test_a_url_is_no_directory(directory, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for given in (directory, pathlib.Path(directory)):
+        with pytest.raises(ValueError, match="`directory` must be a folder"):
+            tuner_in(given)
+        with pytest.raises(ValueError, match="`directory` must be a folder"):
+            tuners.CoarseToFine(Scored(), directory=given)
+    assert list(tmp_path.iterdir()) == []
+
+
+def as_other_users():
+    """Takes from root, in a child, the right to write wherever it likes."""
+    drop_from_bounding_set, of_write, of_read = 24, 1, 2
+    for capability in (of_write, of_read):
+        ctypes.CDLL(None).prctl(drop_from_bounding_set, capability)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="root is restrained as on Linux")
+def test_a_project_that_cannot_be_written_can_be_read(tmp_path):
+    """Its leaderboard and models are there; a search says what is the matter."""
+    scores = {}
+    for tuner_class in (tuners.RandomSearch, tuners.OptunaSearch):
+        name = tuner_class.__name__
+        tuner = tuner_class(
+            Scored(), max_trials=2, seed=0, directory=tmp_path, project_name=name
+        )
+        tuner.search(verbose=0)
+        scores[name] = tuner.leaderboard()["default_objective"].tolist()
+    (tmp_path / "child.py").write_text(READ_ONLY)
+    for path in [tmp_path, *tmp_path.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-B", "child.py"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(child_process.ROOT)},
+            capture_output=True,
+            encoding="utf-8",
+            preexec_fn=as_other_users,
+        )
+    finally:
+        for path in [tmp_path, *tmp_path.rglob("*")]:
+            path.chmod(0o755)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout.split("\n")[-2]) == scores
+
+
+READ_ONLY = """
+import json, warnings
+import keras, keras_tuner
+from keras_tricks import tuners
+from keras_tricks.tuners import errors
+from tests.tuners.test_trust import Scored
+
+warnings.simplefilter("error", UserWarning)
+scores = {}
+for tuner_class in (tuners.RandomSearch, tuners.OptunaSearch):
+    tuner = tuner_class(
+        Scored(), max_trials=3, seed=0, directory=".",
+        project_name=tuner_class.__name__)
+    scores[tuner_class.__name__] = tuner.leaderboard()["default_objective"].tolist()
+    assert tuner.get_best_hyperparameters()
+    try:
+        tuner.search(verbose=0)
+    except errors.StorageError as error:
+        assert "Permission denied" in str(error), error
+    else:
+        raise AssertionError("it could be written")
+print(json.dumps(scores))
+"""
 
 
 def test_a_search_of_kerastuner_is_overwritten(tmp_path):
@@ -300,3 +391,99 @@ def test_counts_may_be_numpy_s(tmp_path):
 def test_a_lease_lasts(wrong, tmp_path):
     with pytest.raises((ValueError, TypeError), match="lease_seconds"):
         tuner_in(tmp_path, tuners.OptunaSearch, lease_seconds=wrong)
+
+
+# Pickles.
+
+
+class Bomb:
+    """Whoever unpickles it makes a folder."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+@pytest.mark.parametrize("kind", ["journal", "database"])
+def test_a_pickle_in_a_study_is_not_run(kind, tmp_path):
+    """Each way in which Optuna's CMA-ES keeps its state, under each of its names."""
+    optuna = pytest.importorskip("optuna", reason="Optuna is not installed")
+    pytest.importorskip("cmaes", reason="cmaes is not installed")
+    storage = tmp_path / "journal"
+    if kind == "database":
+        storage = f"sqlite:///{tmp_path}/studies.db"
+    arguments = {"storage": storage, "study_name": "s", "sampler": "cmaes"}
+    tuner = tuner_in(tmp_path, tuners.OptunaSearch, max_trials=6, **arguments)
+    tuner.search(verbose=0)
+    pickled = pickle.dumps(Bomb(tmp_path / "was_run")).hex()
+    names = [
+        f"{prefix}:{middle}optimizer:0"
+        for prefix in ("cma", "sepcma", "cmawm")
+        for middle in ("", "restart_1:", "0:")
+    ]
+    for entry in tuner.study.trials:
+        bomb = optuna.trial.create_trial(
+            value=0.5,
+            params=entry.params,
+            distributions=entry.distributions,
+            user_attrs={**entry.user_attrs, "trial_id": str(6 + entry.number)},
+            system_attrs={**entry.system_attrs, **dict.fromkeys(names, pickled)},
+        )
+        tuner.study.add_trial(bomb)
+    own = optuna.samplers.CmaEsSampler(seed=0, n_startup_trials=1)
+    for sampler in ("cmaes", own):
+        trials = len(tuner.study.trials) + 2
+        tuner_in(
+            tmp_path,
+            tuners.OptunaSearch,
+            max_trials=trials,
+            **{**arguments, "sampler": sampler},
+        ).search(verbose=0)
+    assert not (tmp_path / "was_run").exists()
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"use_separable_cma": True}, {"with_margin": True}]
+)
+def test_cma_es_goes_on_from_numbers_as_from_its_pickle(options, tmp_path):
+    """The suggestions are those of Optuna, which pickles its state."""
+    optuna = pytest.importorskip("optuna", reason="Optuna is not installed")
+    pytest.importorskip("cmaes", reason="cmaes is not installed")
+    space = {
+        "x": optuna.distributions.FloatDistribution(-1.0, 1.0),
+        "y": optuna.distributions.FloatDistribution(-1.0, 1.0),
+        "n": optuna.distributions.IntDistribution(1, 20),
+    }
+
+    def suggested(read, kept):
+        study = optuna.create_study()
+        for number in range(40):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                sampler = optuna.samplers.CmaEsSampler(
+                    seed=number, warn_independent_sampling=False, **options
+                )
+            scratch = optuna.create_study(sampler=sampler)
+            scratch.add_trials(read(study.trials))
+            params = scratch.ask(space).params
+            study.add_trial(
+                optuna.trial.create_trial(
+                    value=(params["x"] - 0.3) ** 2 + params["y"] ** 2 + params["n"],
+                    params=params,
+                    distributions=space,
+                    system_attrs=kept(scratch.trials[-1].system_attrs),
+                )
+            )
+        return study
+
+    def numbers(attributes):
+        return json.loads(json.dumps(optuna_cmaes.without_pickles(attributes)))
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    ours, theirs = suggested(optuna_cmaes.restored, numbers), suggested(list, dict)
+    assert [t.params for t in ours.trials] == [t.params for t in theirs.trials]
+    names = {name for t in ours.trials for name in t.system_attrs}
+    assert any(name.startswith("numbers:") for name in names)
+    assert not any("optimizer" in name for name in names if "numbers" not in name)

@@ -1,5 +1,6 @@
 """Searches in several processes: equal to serial ones, whichever process dies."""
 
+import contextlib
 import os
 import random
 import signal
@@ -7,6 +8,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -18,6 +20,7 @@ import pytest
 import tensorflow as tf
 
 from keras_tricks.tuners import RandomSearch
+from keras_tricks.tuners import project_lock
 from keras_tricks.tuners import workers
 from tests import child_process
 from tests.tuners import fault_search
@@ -53,7 +56,7 @@ def is_alive(pid):
     return state != "Z"
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=300):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -163,6 +166,129 @@ def test_a_silent_worker_is_replaced(tmp_path, monkeypatch):
     assert table["status"].tolist() == ["COMPLETED"] * 2
 
 
+def test_a_worker_that_is_silent_and_at_work_is_left_alone(tmp_path, monkeypatch):
+    """Its other threads do not run, as beside one long call of C code."""
+    monkeypatch.setattr(workers, "SILENT_SECONDS", 1.5)
+    tries = tmp_path / "tries"
+
+    def outcome(hp):
+        with open(tries, "a") as file:
+            file.write("x")
+        usual = sys.getswitchinterval()
+        sys.setswitchinterval(60.0)
+        end = time.monotonic() + 4.0
+        while time.monotonic() < end:
+            pass
+        sys.setswitchinterval(usual)
+        return hp.get("x")
+
+    table = search(outcome, tmp_path, max_trials=1, workers=2).leaderboard()
+    assert table["status"].tolist() == ["COMPLETED"]
+    assert tries.read_text() == "x"
+
+
+BUSY = """
+    import os, pathlib, sys, threading
+    import keras, keras_tuner
+    from keras_tricks.tuners import RandomSearch, project_lock
+
+    class Busy(keras_tuner.HyperModel):
+        def build(self, hp):
+            hp.Float("x", 0.0, 1.0)
+            return keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        def fit(self, hp, model, **kwargs):
+            pathlib.Path(f"worker_{os.getpid()}").touch()
+            10 ** 100_000_000 % 7  # Some minutes in which no thread of Python runs.
+
+    if __name__ == "__main__":
+        before = set(threading.enumerate())
+        tuner = RandomSearch(Busy(), max_trials=2, directory=".")
+        try:
+            tuner.search(workers=2, verbose=0)
+        except KeyboardInterrupt:
+            files = [os.readlink(f"/proc/self/fd/{fd}")
+                     for fd in os.listdir("/proc/self/fd")
+                     if os.path.exists(f"/proc/self/fd/{fd}")]
+            print("interrupted;", "open:", [f for f in files if os.getcwd() in f],
+                  "threads:", list(set(threading.enumerate()) - before))
+    """
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux ends a process with its parent"
+)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_of_a_search_that_is_ended(number, tmp_path):
+    """No process, thread, open file or lock after 5 s, whatever its workers are at."""
+    path = tmp_path / "script.py"
+    path.write_text(textwrap.dedent(BUSY))
+    parent = subprocess.Popen(
+        [sys.executable, str(path)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(child_process.ROOT)},
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    try:
+        wait_for(lambda: list(tmp_path.glob("worker_*")))
+        time.sleep(1.0)
+        children = children_of(parent.pid)
+        begun = time.monotonic()
+        parent.send_signal(number)
+        printed, _ = parent.communicate(timeout=5)
+    finally:
+        parent.kill()
+    wait_for(lambda: not any(map(is_alive, children)), seconds=2)
+    assert time.monotonic() - begun < 5.0
+    assert len(children) == 2
+    if number == signal.SIGINT:
+        assert printed == "interrupted; open: [] threads: []\n"
+    with project_lock.ProjectLock(tmp_path / "untitled_project"):
+        pass
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/fd").exists(), reason="open files are found in /proc"
+)
+def test_nothing_is_left_of_a_search_that_an_error_in_a_callback_ends(tmp_path):
+    """One trial fails for good, while the other keeps Python from doing anything."""
+    failed = tmp_path / "failed"
+
+    class Fails(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            failed.write_text(str(time.time()))
+            raise keras_tuner.errors.FatalValueError("in a callback")
+
+    class OneIsBusy(Worker):
+        def fit(self, hp, model, *args, callbacks, **kwargs):
+            number = 0
+            while True:  # The first to make a file is the one of that number.
+                with contextlib.suppress(FileExistsError):
+                    (tmp_path / str(number)).touch(exist_ok=False)
+                    break
+                number += 1
+            if number == 1:
+                10**100_000_000 % 7
+            elif number == 2:
+                for callback in callbacks:
+                    callback.on_epoch_end(0, {"score": 1.0})
+            return {"score": 1.0}  # The first shows that there are no more settings.
+
+    threads, children = set(threading.enumerate()), children_of(os.getpid())
+    tuner = RandomSearch(
+        OneIsBusy(None), keras_tuner.Objective("score", "max"), directory=tmp_path
+    )
+    with pytest.raises(keras_tuner.errors.FatalValueError, match="in a callback"):
+        tuner.search(callbacks=[Fails()], workers=2, verbose=0)
+    assert time.time() - float(failed.read_text()) < 5.0
+    assert set(threading.enumerate()) <= threads
+    assert set(children_of(os.getpid())) <= set(children)
+    opened = [os.path.realpath(path) for path in Path("/proc/self/fd").iterdir()]
+    assert not [path for path in opened if path.startswith(str(tmp_path))]
+    with project_lock.ProjectLock(tuner.project_dir):
+        pass
+
+
 def test_workers_that_always_fail_end_and_all_their_errors_are_told(tmp_path):
     def outcome(hp):
         if hp.get("x") > 0.5:
@@ -229,7 +355,7 @@ def test_data_that_cannot_be_sent_are_named_with_the_remedy(tmp_path):
 
 @pytest.mark.parametrize("count", [0, 1.5, True, "2"])
 def test_a_number_of_workers_that_is_none_is_refused(tmp_path, count):
-    with pytest.raises(ValueError, match="Received: workers="):
+    with pytest.raises((TypeError, ValueError), match="Received: workers="):
         search(float, tmp_path, workers=count)
 
 

@@ -1,0 +1,851 @@
+"""Wrong values for every argument of every public callable, and which are right.
+
+A kind says which values an argument accepts by intention. All others must be refused at
+once, by a `TypeError` or `ValueError` that names the argument.
+"""
+
+import dataclasses
+import functools
+import inspect
+import math
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import tensorflow as tf
+
+import keras_tricks
+from keras_tricks import callbacks
+from keras_tricks import hypermodels
+from keras_tricks import losses
+from keras_tricks import optimizers
+from keras_tricks import parameters
+from keras_tricks import schedules
+from keras_tricks import tf1
+from keras_tricks import training
+from keras_tricks import tuners
+from tests.tuners import toys
+
+Kind = Callable[[Any], bool]
+
+VALUES: dict[str, Any] = {
+    "None": None,
+    "nan": math.nan,
+    "inf": math.inf,
+    "-inf": -math.inf,
+    "-1": -1,
+    "-0.5": -0.5,
+    "0": 0,
+    "0.5": 0.5,
+    "2": 2,
+    "1e39": 1e39,
+    "-1e39": -1e39,
+    "10**400": 10**400,
+    # Python refuses to print it.
+    "10**5000": 10**5000,
+    "'nonsense'": "nonsense",
+    "'2'": "2",
+    "''": "",
+    "[]": [],
+    "['nonsense']": ["nonsense"],
+    "{}": {},
+    "{'nonsense': 1}": {"nonsense": 1},
+    "an array": np.array([1.0, 2.0]),
+    "True": True,
+    "False": False,
+    "an object": object(),
+    "a class": dict,
+    "NumPy's bool": np.bool_(True),
+    "NumPy's int": np.int64(2),
+    "NumPy's float": np.float32(0.5),
+    "an array without axes": np.array(2),
+    "a tensor without axes": tf.constant(2),
+}
+
+_GREATEST = float(np.finfo("float32").max)
+_SCHEDULE = keras.optimizers.schedules.LearningRateSchedule
+
+
+# Kinds.
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tf.Tensor):
+        value = value.numpy()
+    is_scalar = isinstance(value, np.generic | np.ndarray) and value.ndim == 0
+    return value.item() if is_scalar else value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def number(least: float, most: float = _GREATEST, *, but: tuple[float, ...] = ()):
+    """Numbers from `least` to `most`, without some."""
+
+    def accepts(value: Any) -> bool:
+        value = _plain(value)
+        return _is_number(value) and least <= value <= most and value not in but
+
+    return accepts
+
+
+def count(least: int, most: int = 2**63 - 1) -> Kind:
+    """Whole numbers, also those that are floats."""
+
+    def accepts(value: Any) -> bool:
+        value = _plain(value)
+        return _is_number(value) and least <= value <= most and value == int(value)
+
+    return accepts
+
+
+def integer(least: float = -math.inf) -> Kind:
+    """Integers of Python and NumPy, and what has their `__index__`."""
+
+    def accepts(value: Any) -> bool:
+        value = _plain(value)
+        return _is_number(value) and isinstance(value, int) and value >= least
+
+    return accepts
+
+
+def seed(value: Any) -> bool:
+    """Integers of up to 128 bits."""
+    return integer()(value) and abs(_plain(value)) < 2**128
+
+
+def choice(*names: str) -> Kind:
+    """One of some names."""
+    return lambda value: isinstance(value, str) and value in names
+
+
+def either(*kinds: Kind) -> Kind:
+    """What one of some kinds accepts."""
+    return lambda value: any(kind(value) for kind in kinds)
+
+
+def instance(*classes: type) -> Kind:
+    """Objects of some classes."""
+    return lambda value: isinstance(value, classes)
+
+
+def none(value: Any) -> bool:
+    """None alone."""
+    return value is None
+
+
+def optional(kind: Kind) -> Kind:
+    """None as well."""
+    return either(none, kind)
+
+
+def flag(value: Any) -> bool:
+    """A bool."""
+    return isinstance(_plain(value), bool)
+
+
+def text(value: Any) -> bool:
+    """A string that is not empty."""
+    return isinstance(value, str) and value != ""
+
+
+def trial_zero(value: Any) -> bool:
+    """The ID of the first trial, or its number."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return value == 0 if is_number else isinstance(value, str) and value == "0"
+
+
+def anything(value: Any) -> bool:
+    """What only its user can judge, such as a setting of a user's own."""
+    return True
+
+
+def _is_empty_map(value: Any) -> bool:
+    return isinstance(value, dict | list) and not value
+
+
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, list) and not value
+
+
+positive = number(float(np.finfo("float32").tiny))
+not_negative = number(0)
+share = number(0, 1)
+below_one = number(0, 1, but=(1,))
+rate = either(not_negative, instance(_SCHEDULE))
+# A limit of gradients.
+limit = optional(either(positive, instance(_SCHEDULE)))
+patterns = optional(
+    lambda value: (
+        isinstance(value, list | tuple | dict)
+        and all(isinstance(pattern, str) for pattern in value)
+    )
+)
+# A function may be any object that can be called: what it returns is seen in use.
+function = callable
+no_function = optional(callable)
+path = optional(instance(str))
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A public callable.
+
+    Attributes:
+        target: What is called.
+        kinds: Name of an argument -> its kind.
+        valid: Arguments of a call that works.
+        tries_accepted: Whether values that are accepted are tried: they must work, or
+            be refused by name since they do not suit the other arguments.
+    """
+
+    target: Callable[..., Any]
+    kinds: dict[str, Kind]
+    valid: dict[str, Any] = dataclasses.field(default_factory=dict)
+    tries_accepted: bool = True
+
+    def values(self, name: str) -> dict[str, Any]:
+        """Returns the values to try for an argument, its neighbours' among them."""
+        names = [other for other in self.kinds if other in self.valid]
+        at = names.index(name) if name in names else None
+        neighbours = {} if at is None else {*names[max(at - 1, 0) : at + 2]} - {name}
+        swapped = {f"{other}'s value": self.valid[other] for other in neighbours}
+        return VALUES | swapped
+
+
+def model() -> keras.Model:
+    """A built model of six parameters."""
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+
+
+def _compiled(setting: float) -> keras.Model:
+    made = model()
+    made.compile(keras.optimizers.SGD(setting), "mse")
+    return made
+
+
+def _sgd() -> keras.optimizers.Optimizer:
+    return keras.optimizers.SGD(0.1)
+
+
+def _clipped(inner_optimizer: Any = None, **kwargs: Any) -> Any:
+    if "inner_optimizer" not in kwargs and inner_optimizer is _DEFAULT:
+        inner_optimizer = _sgd()  # It can be wrapped once.
+    return optimizers.ClippedOptimizer(inner_optimizer, **kwargs)
+
+
+_DEFAULT = object()
+
+
+def _backbone() -> keras.Model:
+    inputs = keras.Input((2,))
+    return keras.Model(inputs, keras.layers.Dense(2)(inputs))
+
+
+@functools.cache
+def _vectorizer() -> keras.layers.TextVectorization:
+    made = keras.layers.TextVectorization(output_sequence_length=2)
+    made.adapt(["good film", "bad film"])
+    return made
+
+
+def _new_hp(**kwargs: Any) -> Any:
+    """Calls `hyper_optimizer` with hyperparameters of the call's own."""
+    if kwargs["hp"] is _DEFAULT:
+        kwargs["hp"] = keras_tuner.HyperParameters()
+    return hypermodels.hyper_optimizer(**kwargs)
+
+
+@functools.cache
+def searched() -> tuners.RandomSearch:
+    """A tuner that has run one trial."""
+    made = tuners.RandomSearch(
+        toys.Scored(float), max_trials=1, seed=0, directory=tempfile.mkdtemp()
+    )
+    made.search(verbose=0)
+    return made
+
+
+def _to_study(tuner: Any = None, **kwargs: Any) -> Any:
+    tuner = searched() if tuner is _DEFAULT else tuner
+    return tuners.to_optuna_study(tuner, **kwargs)
+
+
+@functools.cache
+def checkpoint() -> tuple[Any, Any, str]:
+    prefix = tempfile.mkdtemp() + "/model.ckpt"
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tf.compat.v1.get_variable("dense/kernel", (2, 2))
+        tf.compat.v1.get_variable("dense/bias", (2,))
+        tf.compat.v1.train.get_or_create_global_step()
+        session.run(tf.compat.v1.global_variables_initializer())
+        tf.compat.v1.train.Saver().save(session, prefix)
+    layers = [keras.Input((2,)), keras.layers.Dense(2, name="dense")]
+    made, optimizer = keras.Sequential(layers), _sgd()
+    optimizer.build(made.trainable_variables)
+    return made, optimizer, prefix
+
+
+_CLASSIFIER: dict[str, Kind] = {
+    "num_classes": count(2),
+    "batch_size": count(1),
+    "epochs": count(1),
+    "total_steps": optional(count(1)),
+    "patience": optional(count(1)),
+    "plain": flag,
+    "jit_compile": either(flag, choice("auto")),
+    "optimizer_arguments": optional(instance(dict)),
+    "name": optional(text),
+    "tunable": flag,
+}
+_TEXT: dict[str, Kind] = {
+    "vocabulary_size": count(2),
+    "sequence_length": count(1),
+    **_CLASSIFIER,
+}
+_TEXT_VALID = {"vocabulary_size": 9, "sequence_length": 6, "num_classes": 3}
+
+_ORACLE: dict[str, Kind] = {
+    "hypermodel": function,
+    "objective": optional(text),
+    "max_trials": optional(count(1)),
+    "seed": optional(seed),
+    "hyperparameters": optional(instance(keras_tuner.HyperParameters)),
+    "tune_new_entries": flag,
+    "allow_new_entries": flag,
+    "max_retries_per_trial": count(0),
+    "max_consecutive_failed_trials": optional(count(1)),
+}
+# What all tuners take by `**kwargs`, and check in one place; KerasTuner's own
+# `optimizer`, `loss`, `metrics`, `distribution_strategy` and `logger` are its affair.
+_TUNER: dict[str, Kind] = {
+    "parameter_budget": optional(positive),
+    "keep_checkpoints": optional(count(1)),
+    "packed_trials": optional(either(count(1), choice("auto"))),
+    "reuse_programs": flag,
+    "splits": optional(either(integer(2), instance(list, str))),
+    "groups": anything,
+    "preprocess": no_function,
+    "executions_per_trial": optional(count(1)),
+    "max_model_size": optional(count(1)),
+    "directory": path,
+    "project_name": optional(text),
+    "tuner_id": optional(text),
+    "overwrite": flag,
+}
+
+
+def _tuner(name: str, further: dict[str, Kind] | None = None, **own: Kind) -> Case:
+    kinds = {**_ORACLE, **own, **(further or {})}
+    signature = inspect.signature(getattr(tuners, name)).parameters
+    kinds = {key: kind for key, kind in kinds.items() if key in {*signature, *_TUNER}}
+    return Case(getattr(tuners, name), kinds, {"hypermodel": toys.Scored(float)})
+
+
+def _noam(target: type) -> Case:
+    kinds = {"d_model": count(1), "warmup_steps": count(1), "scale": positive}
+    return Case(target, kinds, {"d_model": 64, "warmup_steps": 4})
+
+
+def _from_epochs(kind: Any, **own: Kind) -> Case:
+    kinds = {
+        **own,
+        # An array of numbers is as many examples.
+        "num_examples": either(
+            count(1), lambda value: isinstance(value, np.ndarray) and value.ndim > 0
+        ),
+        "batch_size": optional(count(1)),
+        "epochs": count(1),
+    }
+    rate = next(iter(own))
+    valid = {rate: 0.1, "num_examples": 100, "batch_size": 10, "epochs": 2}
+    return Case(kind.from_epochs, kinds, valid)
+
+
+CASES: dict[str, Case] = {
+    "callbacks.GradientMonitor": Case(callbacks.GradientMonitor, {"verbose": count(0)}),
+    "callbacks.LearningRateHistory": Case(callbacks.LearningRateHistory, {}),
+    "callbacks.ReduceScheduleOnPlateau": Case(
+        callbacks.ReduceScheduleOnPlateau,
+        {
+            "monitor": text,
+            "factor": number(0, 1, but=(0, 1)),
+            "patience": count(0),
+            "mode": choice("auto", "min", "max"),
+            "min_delta": not_negative,
+            "cooldown": count(0),
+            "min_multiplier": not_negative,
+            "verbose": count(0),
+        },
+        {"monitor": "loss", "factor": 0.5, "patience": 3},
+    ),
+    "hypermodels.HyperCNN": Case(
+        hypermodels.HyperCNN,
+        {"input_shape": lambda value: False, **_CLASSIFIER},
+        {"input_shape": (4, 4, 1), "num_classes": 3},
+    ),
+    "hypermodels.HyperFineTune": Case(
+        hypermodels.HyperFineTune,
+        {
+            "backbone": function,
+            **_CLASSIFIER,
+            "kind": choice("text", "image"),
+            "stages": count(1),
+            "output": optional(text),
+            "mask": no_function,
+        },
+        {"backbone": _backbone(), "num_classes": 3},
+    ),
+    "hypermodels.HyperMLP": Case(
+        hypermodels.HyperMLP,
+        {"input_shape": lambda value: False, **_CLASSIFIER},
+        {"input_shape": (4,), "num_classes": 3},
+    ),
+    "hypermodels.HyperTextCNN": Case(
+        hypermodels.HyperTextCNN,
+        {**_TEXT, "filter_widths": lambda value: False},
+        _TEXT_VALID,
+    ),
+    "hypermodels.HyperTextRCNN": Case(hypermodels.HyperTextRCNN, _TEXT, _TEXT_VALID),
+    "hypermodels.HyperTextTransformer": Case(
+        hypermodels.HyperTextTransformer, _TEXT, _TEXT_VALID
+    ),
+    "hypermodels.RawTextClassifier": Case(
+        hypermodels.RawTextClassifier,
+        {
+            "vectorizer": instance(keras.layers.TextVectorization),
+            "classifier": instance(keras.Model),
+            "labels": none,
+        },
+        {"vectorizer": _vectorizer(), "classifier": model()},
+    ),
+    "hypermodels.hyper_optimizer": Case(
+        _new_hp,
+        {
+            "hp": lambda value: value is _DEFAULT,
+            "total_steps": count(1),
+            "optimizers": lambda value: False,
+            "learning_rate": number(0, _GREATEST / 100, but=(0,)),
+        },
+        {"hp": _DEFAULT, "total_steps": 10},
+    ),
+    "losses.ClassificationLoss": Case(
+        losses.ClassificationLoss,
+        {"label_smoothing": below_one, "focal_gamma": not_negative},
+        {"label_smoothing": 0.1, "focal_gamma": 2.0},
+    ),
+    "optimizers.AdamWeightDecay": Case(
+        optimizers.AdamWeightDecay,
+        {
+            "learning_rate": rate,
+            "weight_decay": not_negative,
+            "beta_1": below_one,
+            "beta_2": below_one,
+            "epsilon": positive,
+            "exclude_from_weight_decay": patterns,
+            "bias_correction": flag,
+            "learning_rate_multipliers": optional(instance(dict)),
+            "name": text,
+        },
+        {"learning_rate": 0.1, "weight_decay": 0.01},
+    ),
+    "optimizers.ClippedOptimizer": Case(
+        _clipped,
+        {
+            "inner_optimizer": lambda value: value is _DEFAULT,
+            "global_clipnorm": limit,
+            "clipnorm": limit,
+            "clipvalue": limit,
+            "adaptive_clip": limit,
+            "nonfinite": choice("propagate", "skip", "zero", "raise"),
+            "max_consecutive_skips": optional(count(1)),
+            "sparse_norm": choice("raw", "dedup"),
+            "gradient_accumulation_steps": optional(count(2)),
+            "name": text,
+        },
+        {"inner_optimizer": _DEFAULT, "nonfinite": "skip"},
+    ),
+    "optimizers.PercentileLimit": Case(
+        optimizers.PercentileLimit,
+        {
+            "percentile": number(0, 100, but=(0,)),
+            "window": count(1),
+            "min_updates": count(0),
+        },
+        {"percentile": 90, "window": 1000, "min_updates": 10},
+    ),
+    "optimizers.create_optimizer": Case(
+        optimizers.create_optimizer,
+        {
+            "init_lr": not_negative,
+            "num_train_steps": count(1),
+            "num_warmup_steps": optional(count(0)),
+            "weight_decay_rate": not_negative,
+            "power": positive,
+            "min_lr_ratio": share,
+            "adam_beta1": below_one,
+            "adam_beta2": below_one,
+            "adam_epsilon": positive,
+            "adam_global_clipnorm": optional(positive),
+            "exclude_from_weight_decay": patterns,
+            "join": choice("overlap", "shift", "lower"),
+            "layer_decay": number(0, 1, but=(0,)),
+            "num_layers": count(1),
+            "bias_correction": flag,
+        },
+        {
+            "init_lr": 0.1,
+            "num_train_steps": 10,
+            "num_warmup_steps": 2,
+            "layer_decay": 0.5,
+            "num_layers": 2,
+        },
+    ),
+    "optimizers.layer_wise_multipliers": Case(
+        optimizers.layer_wise_multipliers,
+        {"num_layers": count(1), "layer_decay": number(0, 1, but=(0,))},
+        {"num_layers": 2, "layer_decay": 0.5},
+    ),
+    "parameters.check_parameter_budget": Case(
+        parameters.check_parameter_budget,
+        {
+            "model": either(callable, _is_empty, instance(keras.Layer)),
+            # An array is data: its first axis counts the samples.
+            "num_samples": lambda value: (
+                integer(1)(value) or (isinstance(value, np.ndarray) and value.ndim > 0)
+            ),
+            "limit": positive,
+            "recommended": positive,
+            "strict": flag,
+            "input_shape": anything,
+            "log": flag,
+        },
+        {"model": model(), "num_samples": 100, "limit": 0.6, "recommended": 0.1},
+    ),
+    "parameters.count_parameters": Case(
+        parameters.count_parameters,
+        {
+            "what": either(callable, _is_empty, instance(keras.Layer)),
+            "trainable": optional(flag),
+            "input_shape": anything,
+            "log": flag,
+        },
+        {"what": model(), "trainable": True},
+    ),
+    "parameters.parameter_table": Case(
+        parameters.parameter_table,
+        {
+            "model": either(callable, instance(keras.Layer)),
+            "depth": optional(count(1)),
+            "group_by": optional(instance(str)),
+            "optimizer": none,
+            "input_shape": anything,
+        },
+        {"model": model(), "depth": 1},
+    ),
+    "schedules.CyclicalSchedule": Case(
+        schedules.CyclicalSchedule,
+        {
+            "initial_learning_rate": not_negative,
+            "maximal_learning_rate": not_negative,
+            "step_size": count(1),
+            "scale": choice("triangular", "triangular2", "exp_range"),
+            "gamma": number(0, 1, but=(0,)),
+        },
+        {"initial_learning_rate": 0.1, "maximal_learning_rate": 0.2, "step_size": 5},
+    ),
+    "schedules.InverseSquareRoot": Case(
+        schedules.InverseSquareRoot,
+        {
+            "peak_learning_rate": positive,
+            "warmup_steps": count(1),
+            "start_learning_rate": not_negative,
+        },
+        {"peak_learning_rate": 0.1, "warmup_steps": 5},
+    ),
+    "schedules.Joined": Case(
+        schedules.Joined,
+        {"schedules": lambda value: False, "boundaries": lambda value: False},
+        {"schedules": [0.1, 0.2], "boundaries": [5]},
+    ),
+    "schedules.NoamSchedule": _noam(schedules.NoamSchedule),
+    "schedules.CustomSchedule": _noam(schedules.CustomSchedule),
+    "schedules.OneCycle": Case(
+        schedules.OneCycle,
+        {
+            "max_learning_rate": positive,
+            "total_steps": count(1),
+            "warmup_fraction": below_one,
+            "div_factor": number(1),
+            "final_div_factor": positive,
+            "anneal": choice("cosine", "linear"),
+            "three_phase": flag,
+        },
+        {"max_learning_rate": 0.1, "total_steps": 10},
+    ),
+    "schedules.OneCycle.from_epochs": _from_epochs(
+        schedules.OneCycle, max_learning_rate=positive
+    ),
+    "schedules.PerUpdate": Case(
+        schedules.PerUpdate,
+        {"schedule": rate, "gradient_accumulation_steps": count(1)},
+        {"schedule": 0.1, "gradient_accumulation_steps": 2},
+    ),
+    "schedules.Scaled": Case(
+        schedules.Scaled,
+        {"schedule": rate, "multiplier": not_negative},
+        {"schedule": 0.1, "multiplier": 0.5},
+    ),
+    "schedules.Shifted": Case(
+        schedules.Shifted,
+        {"schedule": rate, "steps": count(-(2**63))},
+        {"schedule": 0.1, "steps": 2},
+    ),
+    "schedules.Warmup": Case(
+        schedules.Warmup,
+        {
+            "schedule": rate,
+            "warmup_steps": count(0),
+            "start": not_negative,
+            "power": positive,
+            "join": choice("overlap", "shift", "lower"),
+        },
+        {"schedule": 0.1, "warmup_steps": 2},
+    ),
+    "schedules.WarmupPolynomialDecay": Case(
+        schedules.WarmupPolynomialDecay,
+        {
+            "initial_learning_rate": not_negative,
+            "decay_steps": count(1),
+            "warmup_steps": count(0),
+            "end_learning_rate": not_negative,
+            "power": positive,
+            "cycle": flag,
+            "join": choice("overlap", "shift", "lower"),
+        },
+        {"initial_learning_rate": 0.1, "decay_steps": 10, "warmup_steps": 2},
+    ),
+    "schedules.WarmupPolynomialDecay.from_epochs": _from_epochs(
+        schedules.WarmupPolynomialDecay,
+        initial_learning_rate=not_negative,
+        warmup_fraction=share,
+    ),
+    "schedules.WarmupStableDecay.from_epochs": _from_epochs(
+        schedules.WarmupStableDecay,
+        peak_learning_rate=positive,
+        warmup_fraction=share,
+        decay_fraction=share,
+    ),
+    "schedules.WarmupStableDecay": Case(
+        schedules.WarmupStableDecay,
+        {
+            "peak_learning_rate": positive,
+            "total_steps": count(1),
+            "warmup_steps": count(0),
+            "decay_steps": count(1),
+            "end_learning_rate": not_negative,
+            "decay": choice("linear", "cosine", "1-sqrt"),
+            "start_learning_rate": not_negative,
+        },
+        {
+            "peak_learning_rate": 0.1,
+            "total_steps": 10,
+            "warmup_steps": 2,
+            "decay_steps": 3,
+        },
+    ),
+    "schedules.curve": Case(
+        schedules.curve,
+        {
+            "schedule": rate,
+            # An array, or a list, of steps.
+            "steps": either(count(1), instance(np.ndarray), _is_empty),
+        },
+        {"schedule": 0.1, "steps": 3},
+    ),
+    "schedules.plot": Case(
+        schedules.plot,
+        {
+            # A vector of rates, or a dictionary of them, is several schedules.
+            "schedules": either(
+                rate,
+                lambda value: np.ndim(value) == 1 and isinstance(value, np.ndarray),
+                lambda value: isinstance(value, dict) and len(value) > 0,
+            ),
+            "steps": either(count(1), instance(np.ndarray), _is_empty),
+            "log_scale": flag,
+            "ax": none,
+        },
+        {"schedules": 0.1, "steps": 3},
+        tries_accepted=False,
+    ),
+    "tf1.restore_optimizer": Case(
+        tf1.restore_optimizer,
+        {
+            "model": instance(keras.Model),
+            "optimizer": instance(keras.optimizers.Optimizer),
+            # A string that is no checkpoint is a `FileNotFoundError`.
+            "checkpoint": instance(str),
+            "variable_map": either(none, callable, _is_empty_map),
+            "strict": flag,
+        },
+        tries_accepted=False,
+    ),
+    "training.ProgramCache": Case(training.ProgramCache, {"max_models": count(1)}),
+    "training.train": Case(
+        training.train,
+        {
+            # Settings are what `build` takes.
+            "settings": either(instance(list, np.ndarray)),
+            "build": function,
+            # Keras and TensorFlow judge what is data.
+            "x": anything,
+            "y": anything,
+            "sample_weight": anything,
+            "validation_data": anything,
+            "epochs": count(1),
+            "batch_size": count(1),
+            "seeds": count(0, 2**32 - 1),
+            "patience": optional(count(1)),
+            "packed": optional(either(count(1), choice("auto"))),
+            "jit_compile": flag,
+            "order_seed": optional(count(0)),
+            "same_network": no_function,
+            "compile_arguments": no_function,
+            "on_epoch": no_function,
+            "memory_limit": optional(count(1)),
+            "cache": optional(instance(training.ProgramCache)),
+        },
+        {
+            "settings": [0.1],
+            "build": _compiled,
+            "x": np.ones((4, 2), "float32"),
+            "y": np.ones((4, 2), "float32"),
+            "epochs": 1,
+        },
+        tries_accepted=False,
+    ),
+    "tuners.BayesianOptimization": _tuner(
+        "BayesianOptimization",
+        num_initial_points=optional(count(1)),
+        alpha=positive,
+        beta=not_negative,
+    ),
+    "tuners.CoarseToFine": Case(
+        tuners.CoarseToFine,
+        {
+            "hypermodel": function,
+            "objective": optional(text),
+            "tuner": lambda value: value is tuners.RandomSearch,
+            "rounds": count(1),
+            "trials_per_round": count(1),
+            "quantile": number(0, 1, but=(0,)),
+            "importance_threshold": not_negative,
+            "reruns": count(2),
+            "subset": optional(number(0, 1, but=(0,))),
+            "first_round": optional(instance(dict)),
+            "agreement_trials": count(3),
+            "limits": optional(instance(dict)),
+            "seed": optional(seed),
+            "hyperparameters": optional(instance(keras_tuner.HyperParameters)),
+            "directory": path,
+            "project_name": text,
+            "overwrite": flag,
+        },
+        {"hypermodel": toys.Scored(float)},
+    ),
+    "tuners.GridSearch": _tuner("GridSearch"),
+    "tuners.Hyperband": _tuner(
+        "Hyperband",
+        max_epochs=count(1),
+        factor=count(2),
+        hyperband_iterations=optional(count(1)),
+    ),
+    "tuners.OptunaSearch": _tuner(
+        "OptunaSearch",
+        sampler=choice("tpe", "gp", "cmaes", "qmc", "nsga2"),
+        pruner=optional(choice("median", "hyperband")),
+        storage=path,
+        study_name=optional(text),
+        lease_seconds=positive,
+    ),
+    "tuners.QuasiRandomSearch": _tuner(
+        "QuasiRandomSearch", sequence=choice("sobol", "halton")
+    ),
+    "tuners.RandomSearch": _tuner("RandomSearch", _TUNER),
+    "tuners.WithinBudget": Case(
+        tuners.WithinBudget,
+        {
+            "hypermodel": function,
+            "num_samples": lambda value: (
+                integer(1)(value) or (isinstance(value, np.ndarray) and value.ndim > 0)
+            ),
+            "limit": positive,
+            "input_shape": anything,
+        },
+        {"hypermodel": toys.build, "num_samples": 100},
+    ),
+    "tuners.to_optuna_study": Case(
+        _to_study,
+        {
+            "tuner": lambda value: value is _DEFAULT,
+            # A string that is no URL is refused, too.
+            "storage": none,
+            "study_name": optional(text),
+        },
+        {"tuner": _DEFAULT},
+    ),
+}
+
+# Methods of a tuner that has searched, by name.
+METHODS: dict[str, dict[str, Kind]] = {
+    "search": {
+        "workers": count(1),
+        "verbose": either(choice("auto"), count(0, 2), flag),
+    },
+    "confirm": {
+        "top": count(1),
+        "reruns": count(2),
+        "baseline": optional(number(-_GREATEST)),
+    },
+    "note": {
+        "trial_id": trial_zero,
+        "why": optional(instance(str)),
+        "outcome": optional(instance(str)),
+        "next": optional(instance(str)),
+    },
+    "get_best_models": {"num_models": count(1)},
+    "leaderboard": {"path": path},
+    "curves": {"trial_id": trial_zero},
+}
+
+# What a caller reads, and the package makes.
+RESULTS = {
+    "parameters.ParameterBudget",
+    "parameters.ParameterTable",
+    "training.Trained",
+    "tuners.Confirmation",
+    "tuners.DamagedFileError",
+    "tuners.InfeasibleTrialError",
+    "tuners.ProjectInUseError",
+    "tuners.Round",
+    "tuners.StorageError",
+    "tuners.TooManyFailuresError",
+}
+
+
+def public_callables() -> set[str]:
+    """Returns the names of all that the package exports and that makes something."""
+    modules = {name: getattr(keras_tricks, name) for name in keras_tricks.__all__}
+    found = set()
+    for folder, module in modules.items():
+        for name in module.__all__:
+            found.add(f"{folder}.{name}")
+            # Another way to make one.
+            if hasattr(getattr(module, name), "from_epochs"):
+                found.add(f"{folder}.{name}.from_epochs")
+    return found

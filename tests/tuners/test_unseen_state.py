@@ -1,0 +1,223 @@
+"""What neither graphs nor attributes show: metrics that do not begin anew, counters.
+
+Each model is searched as KerasTuner does, and by default; the curves must be the same.
+"""
+
+import collections
+import itertools
+import os
+import threading
+
+import keras
+import numpy as np
+import pytest
+
+from keras_tricks import tuners
+
+X = np.random.default_rng(0).normal(size=(70, 6)).astype("float32")
+Y = (X[:, 0] * X[:, 1] + 0.3 * X[:, 2])[:, None]
+VALIDATION = X[:22], Y[:22] + 0.1
+
+
+class Sum(keras.metrics.Metric):
+    """Adds up, from `initial` on; `reset` is what resetting sets, None for nothing."""
+
+    def __init__(self, initial, reset):
+        super().__init__(name="n")
+        self.reset = reset
+        start = keras.initializers.Constant(initial)
+        self.total = self.add_weight(shape=(), name="total", initializer=start)
+
+    def update_state(self, y, y_pred, sample_weight=None):
+        self.total.assign_add(keras.ops.mean(keras.ops.abs(y - y_pred)))
+
+    def result(self):
+        return self.total / 2.0
+
+    def reset_state(self):
+        if self.reset is not None:
+            self.total.assign(self.reset)
+
+
+def with_metric(metric):
+    def compiled(hp, model):
+        rate = hp.Float("r", 0.01, 0.1)
+        model.compile(keras.optimizers.Adam(rate), "mse", metrics=[metric()])
+
+    return compiled
+
+
+def with_factor(begin, factor):
+    """A loss times a number that each trace changes, from where `begin` sets it."""
+
+    def compiled(hp, model):
+        begin()
+
+        def loss(y, y_pred):
+            return keras.ops.mean((y - y_pred) ** 2, -1) * float(factor())
+
+        model.compile(keras.optimizers.SGD(hp.Float("r", 0.001, 0.01)), loss)
+
+    return compiled
+
+
+ITERATORS = [itertools.count()]
+LOCAL = threading.local()
+
+
+class CountingLoss(keras.losses.Loss):
+    calls = 0
+
+    def call(self, y, y_pred):
+        CountingLoss.calls += 1
+        return keras.ops.mean((y - y_pred) ** 2, -1) * (1 + CountingLoss.calls % 3)
+
+
+def in_environment():
+    number = int(os.environ["A_COUNTER"]) + 1
+    os.environ["A_COUNTER"] = str(number)
+    return number
+
+
+def in_thread():
+    LOCAL.number += 1
+    return LOCAL.number
+
+
+def counting_loss(hp, model):
+    model.compile(keras.optimizers.SGD(hp.Float("r", 0.001, 0.01)), CountingLoss())
+
+
+KINDS = {
+    "never reset": with_metric(lambda: Sum(0.0, None)),
+    "reset to another value": with_metric(lambda: Sum(0.0, 5.0)),
+    "reset to what it begins with": with_metric(lambda: Sum(5.0, 5.0)),
+    "iterator in a global": with_factor(
+        lambda: ITERATORS.__setitem__(0, itertools.count(1)),
+        lambda: next(ITERATORS[0]),
+    ),
+    "environment": with_factor(
+        lambda: os.environ.__setitem__("A_COUNTER", "0"), in_environment
+    ),
+    "thread": with_factor(lambda: setattr(LOCAL, "number", 0), in_thread),
+    "class of a loss": counting_loss,
+}
+# Nothing but rates tells the trials of these apart.
+SHARED = {"reset to what it begins with"}
+
+
+def curves(compiled, directory, **arguments):
+    def build(hp):
+        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])
+        compiled(hp, model)
+        return model
+
+    CountingLoss.calls = 0
+    tuner = tuners.RandomSearch(
+        build, "val_loss", max_trials=2, seed=3, directory=directory, **arguments
+    )
+    tuner.search(X, Y, validation_data=VALIDATION, batch_size=16, epochs=2, verbose=0)
+    assert (tuner.leaderboard()["status"] == "COMPLETED").all()
+    return [tuner.curves(trial_id)[0] for trial_id in ("0", "1")]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_scores_are_those_of_fit(name, tmp_path, caplog):
+    right = curves(KINDS[name], tmp_path / "fit", reuse_programs=False)
+    with caplog.at_level("INFO"):
+        for number, arguments in enumerate(({}, {"packed_trials": 2})):
+            found = curves(KINDS[name], tmp_path / str(number), **arguments)
+            for one, other in zip(right, found, strict=True):
+                for key, curve in one.items():
+                    np.testing.assert_allclose(other[key], curve, 2e-4, 2e-6, key)
+    assert ("Trained by `fit`" in caplog.text) == (name not in SHARED)
+
+
+NUMBER_OF_BUILDS = 0
+
+
+class Builds:
+    number = 0
+
+
+def in_global():
+    global NUMBER_OF_BUILDS
+    NUMBER_OF_BUILDS += 1
+    return NUMBER_OF_BUILDS
+
+
+def in_class():
+    Builds.number += 1
+    return Builds.number
+
+
+def in_container(container):
+    def count():
+        container.append(len(container))
+        return len(container)
+
+    return count
+
+
+def by_iterator():
+    numbers = itertools.count(1)
+    return lambda: next(numbers)
+
+
+def build_counters():
+    """Returns functions that count their calls, each in another way."""
+    global NUMBER_OF_BUILDS
+    NUMBER_OF_BUILDS = Builds.number = 0
+    of_list, of_deque = in_container([]), in_container(collections.deque())
+    return [in_global, in_class, of_list, of_deque, by_iterator()]
+
+
+class AddsALoss(keras.layers.Layer):
+    """Is trained by `fit`, for which the model is built once more."""
+
+    def call(self, x):
+        self.add_loss(0.01 * keras.ops.mean(x**2))
+        return x
+
+
+class Reads(keras.callbacks.Callback):
+    """Has a model of its own, for which the trial's is built once more."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.get_weights()
+
+
+def counted_curves(directory, layers, callbacks, **arguments):
+    """Searches models whose losses tell how many were built before them."""
+    counters = build_counters()
+
+    def build(hp):
+        numbers = [count() for count in counters]
+        model = keras.Sequential([keras.Input((6,)), *layers(), keras.layers.Dense(1)])
+        model.compile(
+            keras.optimizers.SGD(hp.Float("r", 0.001, 0.01)),
+            lambda y, p: sum(numbers) * keras.ops.mean((y - p) ** 2, -1),
+        )
+        return model
+
+    tuner = tuners.RandomSearch(
+        build, "val_loss", max_trials=3, seed=3, directory=directory, **arguments
+    )
+    data = {"validation_data": VALIDATION, "batch_size": 16, "epochs": 2}
+    tuner.search(X, Y, **data, callbacks=callbacks, verbose=0)
+    return [tuner.curves(trial_id)[0]["loss"] for trial_id in ("0", "1", "2")]
+
+
+@pytest.mark.parametrize("arguments", [{}, {"packed_trials": 2}], ids=["one", "packs"])
+@pytest.mark.parametrize(
+    ("layers", "callbacks"),
+    [(lambda: [AddsALoss()], []), (list, [Reads()])],
+    ids=["for fit", "for callbacks"],
+)
+def test_a_model_that_is_built_again_counts_once(
+    layers, callbacks, arguments, tmp_path
+):
+    """What a build counts must not tell that a trial's model was built twice."""
+    right = counted_curves(tmp_path / "fit", layers, callbacks, reuse_programs=False)
+    found = counted_curves(tmp_path / "shared", layers, callbacks, **arguments)
+    np.testing.assert_allclose(found, right, 2e-4)
