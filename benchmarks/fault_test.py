@@ -37,7 +37,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from keras_tricks.tuners.workers import MOST_LEASES  # noqa: E402 (needs the line above)
+from keras_tricks.tuners.workers.pool import MAX_LEASES  # noqa: E402 (needs the line above)
 from tests import postgresql  # noqa: E402
 from tests.tuners import fault_search  # noqa: E402
 from tests.tuners import toys  # noqa: E402
@@ -77,7 +77,7 @@ class Trials:
     def victims(self, processes: list[int]) -> list[int]:
         """Returns those of the processes that have begun a training.
 
-        A trial that has cost `MOST_LEASES` workers their lives is given up, so that one
+        A trial that has cost `MAX_LEASES` workers their lives is given up, so that one
         that was begun so often is spared.
         """
         begun = self.begun()
@@ -86,7 +86,7 @@ class Trials:
         return [
             process
             for process in processes
-            if process in last and times[last[process]] < MOST_LEASES - 1
+            if process in last and times[last[process]] < MAX_LEASES - 1
         ]
 
     def needless(self) -> int:

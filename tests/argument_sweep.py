@@ -320,9 +320,8 @@ _ORACLE: dict[str, Kind] = {
     "max_retries_per_trial": count(0),
     "max_consecutive_failed_trials": optional(count(1)),
 }
-# What all tuners take by `**kwargs`, and check in one place; KerasTuner's own
-# `optimizer`, `loss`, `metrics`, `distribution_strategy` and `logger` are its affair.
-_TUNER: dict[str, Kind] = {
+# What all tuners take, and check in one place.
+_OPTIONS: dict[str, Kind] = {
     "parameter_budget": optional(positive),
     "keep_checkpoints": optional(count(1)),
     "packed_trials": optional(either(count(1), choice("auto"))),
@@ -330,6 +329,10 @@ _TUNER: dict[str, Kind] = {
     "splits": optional(either(integer(2), instance(list, str))),
     "groups": anything,
     "preprocess": no_function,
+}
+# What all tuners take by `**kwargs`, and check in one place; KerasTuner's own
+# `optimizer`, `loss`, `metrics`, `distribution_strategy` and `logger` are its affair.
+_KERAS_TUNER: dict[str, Kind] = {
     "executions_per_trial": optional(count(1)),
     "max_model_size": optional(count(1)),
     "directory": path,
@@ -340,9 +343,10 @@ _TUNER: dict[str, Kind] = {
 
 
 def _tuner(name: str, further: dict[str, Kind] | None = None, **own: Kind) -> Case:
-    kinds = {**_ORACLE, **own, **(further or {})}
     signature = inspect.signature(getattr(tuners, name)).parameters
-    kinds = {key: kind for key, kind in kinds.items() if key in {*signature, *_TUNER}}
+    named = {**_ORACLE, **_OPTIONS, **own}
+    kinds = {key: kind for key, kind in named.items() if key in signature}
+    kinds |= further or {}
     return Case(getattr(tuners, name), kinds, {"hypermodel": toys.Scored(float)})
 
 
@@ -776,7 +780,7 @@ CASES: dict[str, Case] = {
     "tuners.QuasiRandomSearch": _tuner(
         "QuasiRandomSearch", sequence=choice("sobol", "halton")
     ),
-    "tuners.RandomSearch": _tuner("RandomSearch", _TUNER),
+    "tuners.RandomSearch": _tuner("RandomSearch", _KERAS_TUNER),
     "tuners.WithinBudget": Case(
         tuners.WithinBudget,
         {

@@ -12,11 +12,11 @@ import tensorflow as tf
 
 import keras_tricks.hypermodels
 import keras_tricks.schedules
-from keras_tricks.training import packing
-from keras_tricks.training.data import Data
-from keras_tricks.training.networks import Network
-from keras_tricks.training.programs import ProgramCache
-from keras_tricks.training.progress import Run
+from keras_tricks.training.compiled.data import Data
+from keras_tricks.training.compiled.programs import ProgramCache
+from keras_tricks.training.families.model_family import Network
+from keras_tricks.training.packs import packing
+from keras_tricks.training.packs.progress import Run
 from tests import traced_steps
 from tests.gpu_kernels import assert_gpu_kernels
 from tests.gpu_kernels import gpu_kernel_gaps

@@ -1,4 +1,4 @@
-"""Showing, for each update, the gradients' norm and what clipping made of it."""
+"""A display of each update's gradient norm, and of what clipping made of it."""
 
 import math
 import statistics

@@ -1,4 +1,4 @@
-"""Reducing a schedule when a metric no longer improves."""
+"""A reduction of the schedule when a metric no longer improves."""
 
 import contextlib
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Recording the learning rate of each update."""
+"""A record of the learning rate of each update."""
 
 import keras
 import numpy as np

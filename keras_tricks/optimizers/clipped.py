@@ -334,7 +334,7 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
             finite = ops.logical_and(finite, is_number)
             clip = getattr(clipping, self._kind)
             gradients, was_clipped = clip(gradients, variables, norm, limit)
-        gradients = gradient_ops.rounded_before_use(gradients)
+        gradients = gradient_ops.prevent_constant_folding(gradients)
         if self.nonfinite in ("propagate", "zero"):
             self._statistics.record(norm, was_clipped, ops.convert_to_tensor(False))
             update_inner(gradients)

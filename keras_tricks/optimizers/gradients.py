@@ -201,7 +201,7 @@ def unit_norms(tensor, *, sparse_rows: bool = False):
     return ops.sqrt(ops.sum(squares, axis=axes, keepdims=True)) / factor
 
 
-def rounded_before_use(gradients: list) -> list:
+def prevent_constant_folding(gradients: list) -> list:
     """Keeps TensorFlow from reordering `(gradient * scale) * learning_rate`.
 
     Grappler would fold the two factors into one and round differently from TF1; an

@@ -1,4 +1,4 @@
-"""What a clip limit may be: a number, a schedule, or a percentile of the norms."""
+"""Clip limits: a number, a schedule, or a percentile of the norms."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""What a clipping optimizer counts, as optimizer state."""
+"""Statistics of a clipping optimizer, as optimizer state."""
 
 from typing import NamedTuple
 

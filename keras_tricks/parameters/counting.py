@@ -14,7 +14,7 @@ import keras
 
 from keras_tricks import _validation
 from keras_tricks.parameters import keras_hooks
-from keras_tricks.parameters.unallocated import unallocated
+from keras_tricks.parameters.abstract_build import unallocated
 
 Result = TypeVar("Result")
 

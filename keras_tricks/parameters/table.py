@@ -16,12 +16,12 @@ import keras
 
 from keras_tricks import _validation
 from keras_tricks.parameters import rows
+from keras_tricks.parameters.abstract_build import unallocated
 from keras_tricks.parameters.counting import Countable
 from keras_tricks.parameters.counting import size_of
 from keras_tricks.parameters.counting import variables_of
 from keras_tricks.parameters.counting import with_weights
 from keras_tricks.parameters.rows import ParameterRow
-from keras_tricks.parameters.unallocated import unallocated
 
 if TYPE_CHECKING:
     import rich.table

@@ -9,7 +9,7 @@ from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_tricks import _validation
-from keras_tricks.schedules import children
+from keras_tricks.schedules import nested
 from keras_tricks.schedules import steps as step_arithmetic
 from keras_tricks.schedules.base import Schedule
 
@@ -69,7 +69,7 @@ class Joined(Schedule):
                     f"{_validation.received(name, value, True)}"
                 )
         self.schedules = [
-            children.schedule(f"schedules[{number}]", value)
+            nested.schedule(f"schedules[{number}]", value)
             for number, value in enumerate(schedules)
         ]
         self.boundaries = [
@@ -88,11 +88,11 @@ class Joined(Schedule):
             )
 
     def rate(self, step):
-        rate = children.evaluate(self.schedules[0], step)
+        rate = nested.evaluate(self.schedules[0], step)
         for start, schedule in zip(self.boundaries, self.schedules[1:], strict=True):
             first = step_arithmetic.count(start)
             since = ops.maximum(step - first, 0)
-            rate = ops.where(step >= first, children.evaluate(schedule, since), rate)
+            rate = ops.where(step >= first, nested.evaluate(schedule, since), rate)
         return rate
 
 
@@ -140,14 +140,14 @@ class PerUpdate(Schedule):
         self, schedule: LearningRateSchedule | float, gradient_accumulation_steps: int
     ):
         super().__init__()
-        self.schedule = children.schedule("schedule", schedule)
+        self.schedule = nested.schedule("schedule", schedule)
         self.gradient_accumulation_steps = _validation.check_int(
             "gradient_accumulation_steps", gradient_accumulation_steps, minimum=1
         )
 
     def rate(self, step):
         batches = step_arithmetic.count(self.gradient_accumulation_steps)
-        return children.evaluate(self.schedule, step // batches)
+        return nested.evaluate(self.schedule, step // batches)
 
 
 @keras.saving.register_keras_serializable(package="keras_tricks")
@@ -188,14 +188,14 @@ class Shifted(Schedule):
 
     def __init__(self, schedule: LearningRateSchedule | float, steps: int):
         super().__init__()
-        self.schedule = children.schedule("schedule", schedule)
+        self.schedule = nested.schedule("schedule", schedule)
         self.steps = _validation.check_int("steps", steps, minimum=-(2**63))
 
     def rate(self, step):
         distance = step_arithmetic.count(abs(self.steps))
         if self.steps < 0:
-            return children.evaluate(self.schedule, ops.maximum(step - distance, 0))
+            return nested.evaluate(self.schedule, ops.maximum(step - distance, 0))
         # A counter near its end stays there: it must not wrap around to step 0.
         largest = np.iinfo(keras.backend.standardize_dtype(step.dtype)).max
         step = ops.minimum(step, max(largest - self.steps, 0)) + distance
-        return children.evaluate(self.schedule, step)
+        return nested.evaluate(self.schedule, step)

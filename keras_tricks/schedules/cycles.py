@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_tricks import _validation
-from keras_tricks.schedules import functions
+from keras_tricks.schedules import numerics
 from keras_tricks.schedules import run_length
 from keras_tricks.schedules import steps
 from keras_tricks.schedules.base import Schedule
@@ -101,7 +101,7 @@ class CyclicalSchedule(Schedule):
         if self.scale == "triangular2":
             height = height * ops.power(np.float32(0.5), ops.cast(cycle, "float32"))
         elif self.scale == "exp_range":
-            height = height * functions.power_of_step(self.gamma, step)
+            height = height * numerics.power_of_step(self.gamma, step)
         foot, top = self.initial_learning_rate, self.maximal_learning_rate
         rate = np.float32(foot) + np.float32(top - foot) * height
         return ops.minimum(rate, np.float32(top))
@@ -262,7 +262,7 @@ class OneCycle(Schedule):
             fall = ops.where(within, np.float32(before - after), fall)
             floor = ops.where(within, np.float32(after), floor)
         if self.anneal == "cosine":
-            left = functions.raised_cosine(left)
+            left = numerics.raised_cosine(left)
         rate = ops.clip(
             floor + fall * left, np.float32(min(initial, final)), np.float32(top)
         )

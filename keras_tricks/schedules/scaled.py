@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_tricks import _validation
-from keras_tricks.schedules import children
+from keras_tricks.schedules import nested
 from keras_tricks.schedules.base import Schedule
 
 
@@ -59,7 +59,7 @@ class Scaled(Schedule):
         multiplier: float = 1.0,
     ):
         super().__init__()
-        self.schedule = children.schedule("schedule", schedule)
+        self.schedule = nested.schedule("schedule", schedule)
         self.multiplier = keras.Variable(
             _validation.check_float("multiplier", multiplier),
             dtype="float32",
@@ -71,7 +71,7 @@ class Scaled(Schedule):
         )
 
     def rate(self, step):
-        return ops.multiply(self.multiplier, children.evaluate(self.schedule, step))
+        return ops.multiply(self.multiplier, nested.evaluate(self.schedule, step))
 
     def get_config(self) -> dict:
         return {

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_tricks import _validation
-from keras_tricks.schedules import children
+from keras_tricks.schedules import nested
 from keras_tricks.schedules import steps
 from keras_tricks.schedules.base import Schedule
 
@@ -76,7 +76,7 @@ class Warmup(Schedule):
         join: Join = "shift",
     ):
         super().__init__()
-        self.schedule = children.schedule("schedule", schedule)
+        self.schedule = nested.schedule("schedule", schedule)
         self.warmup_steps = _validation.check_int("warmup_steps", warmup_steps)
         self.start = _validation.check_float("start", start)
         self.power = _validation.check_float("power", power, exclusive=True)
@@ -91,7 +91,7 @@ class Warmup(Schedule):
         end = self.warmup_steps
         # With "overlap" two steps in a row, since a cyclic decay is at 0 for one.
         after = {"shift": (), "lower": (end,), "overlap": (end - 1, end)}[self.join]
-        rates = [children.known_rate(self.schedule, step) for step in after]
+        rates = [nested.known_rate(self.schedule, step) for step in after]
         if rates and all(rate == 0 for rate in rates):
             raise ValueError(
                 "`schedule` must have a rate > 0 where the warmup ends, at step "
@@ -102,7 +102,7 @@ class Warmup(Schedule):
     def rate(self, step):
         return join_warmup(
             step,
-            lambda step: children.evaluate(self.schedule, step),
+            lambda step: nested.evaluate(self.schedule, step),
             warmup_steps=self.warmup_steps,
             join=self.join,
             start=self.start,

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_tricks import _validation
-from keras_tricks.schedules import functions
+from keras_tricks.schedules import numerics
 from keras_tricks.schedules import run_length
 from keras_tricks.schedules import steps
 from keras_tricks.schedules.base import Schedule
@@ -18,7 +18,7 @@ Tail = Literal["linear", "cosine", "1-sqrt"]
 # the decay; each rises from 0 to 1.
 TAILS = {
     "linear": lambda x: x,
-    "cosine": functions.raised_cosine,
+    "cosine": numerics.raised_cosine,
     "1-sqrt": ops.sqrt,
 }
 

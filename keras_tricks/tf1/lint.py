@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_tricks.tf1 import edits
-from keras_tricks.tf1.patterns import findings
+from keras_tricks.tf1.rules import findings
 from keras_tricks.tf1.source import Source
 from keras_tricks.tf1.source import encoding_of
 

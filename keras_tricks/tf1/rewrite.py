@@ -5,8 +5,8 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from keras_tricks.tf1 import kinds
-from keras_tricks.tf1 import originals
+from keras_tricks.tf1 import reference_classes
+from keras_tricks.tf1 import type_inference
 from keras_tricks.tf1.edits import Edit
 from keras_tricks.tf1.edits import Rewrite
 from keras_tricks.tf1.source import Source
@@ -94,7 +94,7 @@ def bert_optimizer(source: Source, call: ast.Call) -> Rewrite:
     _check_name(source, name, module)
     _check_is_bert_optimizer(source, call.func)
     _check_is_only_made(source, call)
-    given = _arguments(source, call, originals.ADAM_ARGUMENTS)
+    given = _arguments(source, call, reference_classes.ADAM_ARGUMENTS)
     if "learning_rate" not in given:
         raise UncertainError("an argument is missing")
     # Keras's optimizers refuse an int.
@@ -133,7 +133,7 @@ def schedule_class(source: Source, definition: ast.ClassDef) -> Rewrite:
         UncertainError: If it might change what the code does.
     """
     module = "keras_tricks.schedules"
-    if not originals.is_transformer_schedule(source, definition):
+    if not reference_classes.is_transformer_schedule(source, definition):
         raise UncertainError("it is not the tutorial's formula and nothing more")
     _check_no_star_import(source)
     body = source.tree.body
@@ -150,7 +150,7 @@ def schedule_class(source: Source, definition: ast.ClassDef) -> Rewrite:
                 continue
             raise UncertainError(f"`{alias}` is used in other ways than by a call")
         given = _arguments(source, user, ("d_model", "warmup_steps"))
-        if any(kinds.kind(source, _value(a)) != "int" for a in given.values()):
+        if any(type_inference.kind(source, _value(a)) != "int" for a in given.values()):
             raise UncertainError(
                 f"`{ast.unparse(user)}` may have arguments that are no Python ints"
             )
@@ -207,13 +207,13 @@ def _check_is_bert_optimizer(source: Source, function: ast.expr) -> None:
         if len(bindings) > 1:
             raise UncertainError(f"`{function.id}` may be one of several things")
         if bindings and isinstance(bindings[0].node, ast.ClassDef):
-            if not originals.is_bert_optimizer(source, bindings[0].node):
+            if not reference_classes.is_bert_optimizer(source, bindings[0].node):
                 raise different
             return
     path = source.path_of(function)
     if path is None:
         raise UncertainError("where its class comes from is unclear")
-    known = originals.imported_class(source, path)
+    known = reference_classes.imported_class(source, path)
     if known is False:
         raise different
     if known is None and path.split(".")[-2:-1] != ["optimization"]:
@@ -282,7 +282,7 @@ def _value(argument: ast.expr | ast.keyword) -> ast.expr:
 
 def _check_float(source: Source, argument: ast.expr | ast.keyword) -> None:
     node = _value(argument)
-    if kinds.kind(source, node) != "float":
+    if type_inference.kind(source, node) != "float":
         raise UncertainError(
             f"`{ast.unparse(node)}` may be something else than a Python float"
         )
@@ -312,7 +312,7 @@ def _check_number(
     if name not in given:
         return
     node = _value(given[name])
-    kind, value = kinds.kind(source, node), kinds.value(source, node)
+    kind, value = type_inference.kind(source, node), type_inference.value(source, node)
     if kind is None:
         raise UncertainError(f"`{ast.unparse(node)}` may be no Python number")
     if whole and kind == "float" and (value is None or value % 1):

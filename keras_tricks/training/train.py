@@ -14,18 +14,18 @@ import numpy as np
 import tensorflow as tf
 
 from keras_tricks import _validation
-from keras_tricks.training import choice
-from keras_tricks.training import packing
-from keras_tricks.training import programs
-from keras_tricks.training import progress
-from keras_tricks.training import stock
-from keras_tricks.training.data import Data
-from keras_tricks.training.data import is_stream
-from keras_tricks.training.networks import Network
-from keras_tricks.training.steps import NotUnderstood
-from keras_tricks.training.steps import Steps
-from keras_tricks.training.trials import Trial
-from keras_tricks.training.trials import seeded
+from keras_tricks.training.compiled import programs
+from keras_tricks.training.compiled.data import Data
+from keras_tricks.training.compiled.data import is_stream
+from keras_tricks.training.compiled.functional_model import Steps
+from keras_tricks.training.compiled.functional_model import UnsupportedModelError
+from keras_tricks.training.families.model_family import ModelFamily
+from keras_tricks.training.families.trial_state import TrialState
+from keras_tricks.training.families.trial_state import seeded
+from keras_tricks.training.packs import fit_fallback
+from keras_tricks.training.packs import pack_size
+from keras_tricks.training.packs import packing
+from keras_tricks.training.packs import progress
 
 _LOG = logging.getLogger(__name__)
 
@@ -185,26 +185,26 @@ def train(
             batch_size,
             order_seed,
         ),
-        progress.Run(epochs, patience=patience, on_epoch=on_epoch),
+        progress.RunConfig(epochs, patience=patience, on_epoch=on_epoch),
     )
     num_steps = epochs * sweep.data.steps_per_epoch
     cache = programs.ProgramCache() if cache is None else cache
-    networks: dict[Hashable, Network] = {}
-    groups: dict[int, list[tuple[int, Steps, Trial]]] = {}
+    networks: dict[Hashable, ModelFamily] = {}
+    groups: dict[int, list[tuple[int, Steps, TrialState]]] = {}
     for number, (setting, seed) in enumerate(zip(settings, seeds, strict=True)):
         key = same_network(setting) if same_network is not None else None
-        network = networks.setdefault(key, Network(build, compile_arguments))
+        network = networks.setdefault(key, ModelFamily(build, compile_arguments))
         try:
             functional, trial = network.trial(
                 cache, setting, seed, sweep.data, num_steps
             )
-        except NotUnderstood as error:
+        except UnsupportedModelError as error:
             sweep.train_alone(number, build, str(error))
         else:
             groups.setdefault(id(functional), []).append((number, functional, trial))
     for group in groups.values():
         numbers, functionals, trials = zip(*group, strict=True)
-        packs = choice.train_group(
+        packs = pack_size.train_group(
             cache,
             functionals[0],
             trials,
@@ -231,7 +231,7 @@ def train(
 class _Sweep:
     """The results of the settings, as they come."""
 
-    def __init__(self, settings, seeds, data: Data, run: progress.Run):
+    def __init__(self, settings, seeds, data: Data, run: progress.RunConfig):
         self.data = data
         self.run = run
         self._settings = settings
@@ -247,13 +247,13 @@ class _Sweep:
         with seeded(self._seeds[number]):
             model = build(self._settings[number])
         run = self.run.for_trials([number])
-        outcome, weights = stock.run(model, self.data, run)
+        outcome, weights = fit_fallback.run(model, self.data, run)
         self.add(number, outcome, weights, reason)
 
     def add(
         self,
         number: int,
-        outcome: progress.Outcome,
+        outcome: progress.TrainingResult,
         weights: list[np.ndarray],
         reason: str | None = None,
     ) -> None:

@@ -14,18 +14,17 @@ import numpy as np
 
 from keras_tricks import _validation
 from keras_tricks._fit_call import FitCall
-from keras_tricks.tuners import budget
-from keras_tricks.tuners import confirmation
-from keras_tricks.tuners import cross_validation
-from keras_tricks.tuners import narrowing
-from keras_tricks.tuners import oracles
-from keras_tricks.tuners import project
-from keras_tricks.tuners import records
-from keras_tricks.tuners import reruns as rerunning
 from keras_tricks.tuners import seeds
-from keras_tricks.tuners import store
-from keras_tricks.tuners.searches import HyperModelLike
-from keras_tricks.tuners.searches import RandomSearch
+from keras_tricks.tuners._typing import HyperModelLike
+from keras_tricks.tuners.oracles import base
+from keras_tricks.tuners.random_search import RandomSearch
+from keras_tricks.tuners.results import confirmation
+from keras_tricks.tuners.results import records
+from keras_tricks.tuners.search_space import narrowing
+from keras_tricks.tuners.storage import files
+from keras_tricks.tuners.storage import project
+from keras_tricks.tuners.trials import budget
+from keras_tricks.tuners.trials import cross_validation
 from keras_tricks.tuners.tuner import TunerMixin
 
 if TYPE_CHECKING:
@@ -176,15 +175,15 @@ class CoarseToFine:
         overwrite: bool = False,
         **tuner_arguments: Any,
     ):
-        store.checked_directory(directory)
+        files.checked_directory(directory)
         budget.check_hypermodel(hypermodel)
         if not (isinstance(tuner, type) and issubclass(tuner, TunerMixin)):
             raise TypeError(
                 "`tuner` must be a tuner class of this package. "
                 f"{_validation.received('tuner', tuner)}"
             )
-        oracles.check_objective(objective)
-        oracles.check_hyperparameters(hyperparameters)
+        base.check_objective(objective)
+        base.check_hyperparameters(hyperparameters)
         self.hypermodel = hypermodel
         self.objective = objective
         self.tuner = tuner
@@ -365,8 +364,7 @@ class CoarseToFine:
         # From the best to the worst, evenly.
         chosen = [ranked[i * (len(ranked) - 1) // (count - 1)] for i in range(count)]
         whole = [
-            rerunning.rerun(
-                current.tuner,
+            current.tuner._rerun(
                 record.settings,
                 1,
                 name=f"whole_{record.trial_id}",
@@ -404,8 +402,7 @@ class CoarseToFine:
             return False
         sign = 1 if current.tuner.oracle.objective.direction == "max" else -1
         gain = sign * (here[0].score - before[0].score)  # type: ignore[operator]
-        again = rerunning.rerun(
-            current.tuner,
+        again = current.tuner._rerun(
             here[0].settings,
             self.reruns,
             name="spread",

@@ -7,52 +7,18 @@ from typing import Any
 
 import keras_tuner
 
-from keras_tricks.tuners import points
-from keras_tricks.tuners.asked_for import Covered
-from keras_tricks.tuners.oracles import OracleMixin
-from keras_tricks.tuners.searches import HyperModelLike
-from keras_tricks.tuners.searches import ObjectiveLike
+from keras_tricks.tuners._typing import HyperModelLike
+from keras_tricks.tuners._typing import ObjectiveLike
+from keras_tricks.tuners.oracles.grid import GridSearchOracle
+from keras_tricks.tuners.trials.options import TunerOptions
 from keras_tricks.tuners.tuner import TunerMixin
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from keras_tricks.tuners.arguments_by_name import TunerArguments
-
-
-class _FirstUntried(keras_tuner.oracles.GridSearchOracle):
-    """Takes the first point that no trial has: nothing to save, nothing to lose.
-
-    KerasTuner keeps its place in the grid in memory only, so that a resumed search of
-    its own ends at once.
-    """
-
-    trials: dict[str, Any]
-    asked_for: Any
-
-    def populate_space(self, trial_id: str) -> dict[str, Any]:
-        space = self.get_space().space
-        names = {hp.name for hp in space}
-        ended, running = Covered(), Covered()
-        for trial in self.trials.values():
-            values = trial.hyperparameters.values
-            own = {name: values[name] for name in names & values.keys()}
-            if not own and names:
-                continue  # Its files were lost: it is going to have a point again.
-            is_ended = trial.status in ("COMPLETED", "FAILED")
-            (ended if is_ended else running).add(own, self.asked_for(trial))
-        for settings in points.walk(space, points.grid_choices, left_out=ended):
-            # One that runs may ask for more before it ends.
-            if settings not in running:
-                return {"status": "RUNNING", "values": settings}
-        # A running trial may still add a hyperparameter.
-        return {"status": "IDLE" if self.ongoing_trials else "STOPPED", "values": None}
-
-
-class GridSearchOracle(OracleMixin, _FirstUntried):
-    """KerasTuner's grid, in its order."""
-
-    looks_at_scores = False
+    from keras_tricks.tuners._typing import Packed
+    from keras_tricks.tuners._typing import TunerArguments
+    from keras_tricks.tuners.trials.cross_validation import Preprocess
 
 
 class GridSearch(TunerMixin, keras_tuner.GridSearch):
@@ -76,6 +42,13 @@ class GridSearch(TunerMixin, keras_tuner.GridSearch):
         allow_new_entries: See `RandomSearch`.
         max_retries_per_trial: See `RandomSearch`.
         max_consecutive_failed_trials: See `RandomSearch`.
+        parameter_budget: See `RandomSearch`.
+        keep_checkpoints: See `RandomSearch`.
+        packed_trials: See `RandomSearch`.
+        reuse_programs: See `RandomSearch`.
+        splits: See `RandomSearch`.
+        groups: See `RandomSearch`.
+        preprocess: See `RandomSearch`.
         **kwargs: See `RandomSearch`.
 
     Raises:
@@ -111,6 +84,14 @@ class GridSearch(TunerMixin, keras_tuner.GridSearch):
         allow_new_entries: bool = True,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
+        *,
+        parameter_budget: float | None = None,
+        keep_checkpoints: int | None = 3,
+        packed_trials: Packed = None,
+        reuse_programs: bool = True,
+        splits: Any = None,
+        groups: Any = None,
+        preprocess: Preprocess | None = None,
         **kwargs: Unpack[TunerArguments],
     ):
         self.seed = seed
@@ -124,4 +105,13 @@ class GridSearch(TunerMixin, keras_tuner.GridSearch):
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
-        TunerMixin.__init__(self, oracle, hypermodel, **kwargs)
+        options = TunerOptions(
+            parameter_budget=parameter_budget,
+            keep_checkpoints=keep_checkpoints,
+            packed_trials=packed_trials,
+            reuse_programs=reuse_programs,
+            splits=splits,
+            groups=groups,
+            preprocess=preprocess,
+        )
+        TunerMixin.__init__(self, oracle, hypermodel, options, **kwargs)

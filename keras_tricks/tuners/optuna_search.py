@@ -11,19 +11,22 @@ import keras
 import keras_tuner
 
 from keras_tricks import _validation
-from keras_tricks.tuners.one_trial import follows_logs
-from keras_tricks.tuners.searches import HyperModelLike
-from keras_tricks.tuners.searches import ObjectiveLike
+from keras_tricks.tuners._typing import HyperModelLike
+from keras_tricks.tuners._typing import ObjectiveLike
+from keras_tricks.tuners.trials.options import TunerOptions
+from keras_tricks.tuners.trials.runner import follows_logs
 from keras_tricks.tuners.tuner import TunerMixin
 
 if TYPE_CHECKING:
     import optuna
     from typing_extensions import Unpack
 
-    from keras_tricks.tuners.arguments_by_name import FitArguments
-    from keras_tricks.tuners.arguments_by_name import TunerArguments
-    from keras_tricks.tuners.optuna_samplers import Pruner
-    from keras_tricks.tuners.optuna_samplers import Sampler
+    from keras_tricks.tuners._typing import FitArguments
+    from keras_tricks.tuners._typing import Packed
+    from keras_tricks.tuners._typing import TunerArguments
+    from keras_tricks.tuners.optuna.samplers import Pruner
+    from keras_tricks.tuners.optuna.samplers import Sampler
+    from keras_tricks.tuners.trials.cross_validation import Preprocess
 
 
 class OptunaSearch(TunerMixin, keras_tuner.Tuner):
@@ -86,6 +89,13 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
         max_consecutive_failed_trials: See `RandomSearch`.
         lease_seconds: After so many seconds without a sign of life, a trial of another
             machine is run again. Signs are given four times as often.
+        parameter_budget: See `RandomSearch`.
+        keep_checkpoints: See `RandomSearch`.
+        packed_trials: See `RandomSearch`.
+        reuse_programs: See `RandomSearch`.
+        splits: See `RandomSearch`.
+        groups: See `RandomSearch`.
+        preprocess: See `RandomSearch`.
         **kwargs: See `RandomSearch`.
 
     Raises:
@@ -136,10 +146,18 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
         lease_seconds: float = 60.0,
+        *,
+        parameter_budget: float | None = None,
+        keep_checkpoints: int | None = 3,
+        packed_trials: Packed = None,
+        reuse_programs: bool = True,
+        splits: Any = None,
+        groups: Any = None,
+        preprocess: Preprocess | None = None,
         **kwargs: Unpack[TunerArguments],
     ):
         # Here, so that the package can be imported without Optuna.
-        from keras_tricks.tuners import optuna_oracle
+        from keras_tricks.tuners.optuna.oracle import OptunaOracle
 
         lease_seconds = _validation.check_float(
             "lease_seconds", lease_seconds, exclusive=True
@@ -151,7 +169,7 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
                 "optuna.delete_study. Received: overwrite=True, storage="
                 f"{storage!r}"
             )
-        oracle = optuna_oracle.OptunaOracle(
+        oracle = OptunaOracle(
             objective=objective,
             max_trials=max_trials,
             sampler=sampler,
@@ -166,7 +184,16 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
-        TunerMixin.__init__(self, oracle, hypermodel, **kwargs)
+        options = TunerOptions(
+            parameter_budget=parameter_budget,
+            keep_checkpoints=keep_checkpoints,
+            packed_trials=packed_trials,
+            reuse_programs=reuse_programs,
+            splits=splits,
+            groups=groups,
+            preprocess=preprocess,
+        )
+        TunerMixin.__init__(self, oracle, hypermodel, options, **kwargs)
         if self.oracle is oracle:  # In a worker process it is another's.
             oracle.connect(Path(self.project_dir))
 
@@ -182,8 +209,8 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
         try:
             super().search(*fit_args, workers=workers, **fit_kwargs)
         finally:
-            if self.oracle is self._own_oracle:
-                self._own_oracle.release()
+            if self.oracle is self._local_oracle:
+                self._local_oracle.release()
 
     @follows_logs
     def on_epoch_end(

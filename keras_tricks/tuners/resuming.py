@@ -8,38 +8,38 @@ from typing import Any
 
 import keras_tuner
 
-from keras_tricks.tuners import keras_tuner_hooks
-from keras_tricks.tuners import project
-from keras_tricks.tuners import records
-from keras_tricks.tuners import store
+from keras_tricks.tuners.compat import keras_tuner_hooks
+from keras_tricks.tuners.results import records
+from keras_tricks.tuners.storage import files
+from keras_tricks.tuners.storage import project
 
 
 class Resuming(keras_tuner_hooks.TunerHooks):
     """The part of `TunerMixin` that knows what the project's folder held before."""
 
     project_dir: str
-    _own_oracle: Any
+    _local_oracle: Any
     _identity: project.Identity | None
     # Those that may not change; see `project.arguments_of`.
     _arguments: dict[str, Any]
     # Whether the folder holds another search, without a trial that ended.
     _is_fresh: bool
-    _objective_is_proven: bool
+    _session: Any
 
     def _begin_project(self) -> None:
         """Makes the folder this search's, when it is the only one to write there."""
         folder = Path(self.project_dir)
-        oracle = self._own_oracle
+        oracle = self._local_oracle
         if not self._is_fresh and oracle.was_changed_on_disk():
             self.reload()
         if self._is_fresh:
             # Of another search, which has no trial that ended.
-            store.remove_trials(folder, except_for=oracle.trials)
+            files.remove_trials(folder, except_for=oracle.trials)
             self._is_fresh = False
-        store.remove_temporary_files(folder)
+        files.remove_temporary_files(folder)
         if self._identity is not None:
             dataclasses.replace(self._identity, seed=oracle.seed).write(folder)
-        self._objective_is_proven = any(
+        self._session.objective_is_proven = any(
             trial.status == "COMPLETED" for trial in oracle.trials.values()
         )
 
@@ -47,7 +47,7 @@ class Resuming(keras_tuner_hooks.TunerHooks):
         """Resumes the project in the folder, or refuses one of another search."""
         if self._in_worker:
             return
-        oracle = self._own_oracle
+        oracle = self._local_oracle
         folder = Path(self.project_dir)
         now = project.Identity(
             project.objective_of(oracle.objective),
@@ -78,7 +78,7 @@ class Resuming(keras_tuner_hooks.TunerHooks):
                 objective = [[record.objective, record.direction]]
             seed = record.seed if seed is None else seed
         try:
-            state = self._own_oracle.read_state()
+            state = self._local_oracle.read_state()
             seed = state["seed"]
             saved = keras_tuner.HyperParameters.from_config(state["hyperparameters"])
             # What only trials ask for is not known before the first.

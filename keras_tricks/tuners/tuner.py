@@ -1,8 +1,9 @@
-"""What all tuners of this package share."""
+"""The base of all tuners of this package."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import importlib
 import os
@@ -17,30 +18,36 @@ import numpy as np
 
 from keras_tricks import _validation
 from keras_tricks._fit_call import FitCall
-from keras_tricks.tuners import budget
-from keras_tricks.tuners import chief
-from keras_tricks.tuners import cross_validation
-from keras_tricks.tuners import judgement
-from keras_tricks.tuners import keras_tuner_hooks
-from keras_tricks.tuners import progress
-from keras_tricks.tuners import project
-from keras_tricks.tuners import project_lock
-from keras_tricks.tuners import records
 from keras_tricks.tuners import seeds
-from keras_tricks.tuners import store
-from keras_tricks.tuners import workers as worker_processes
-from keras_tricks.tuners.keras_settings import KerasSettings
-from keras_tricks.tuners.one_trial import OneTrial
-from keras_tricks.tuners.one_trial import with_data
-from keras_tricks.tuners.results import Results
+from keras_tricks.tuners.compat import keras_tuner_hooks
+from keras_tricks.tuners.oracles.fixed import fixed
+from keras_tricks.tuners.oracles.random import RandomSearchOracle
+from keras_tricks.tuners.results import progress
+from keras_tricks.tuners.results import records
+from keras_tricks.tuners.results.reruns import Reruns
+from keras_tricks.tuners.results.reruns import scores_of
+from keras_tricks.tuners.results.tuner_methods import Results
 from keras_tricks.tuners.resuming import Resuming
-from keras_tricks.tuners.running_trial import RunningTrial
+from keras_tricks.tuners.storage import files
+from keras_tricks.tuners.storage import project
+from keras_tricks.tuners.storage import project_lock
+from keras_tricks.tuners.trials import budget
+from keras_tricks.tuners.trials import cross_validation
+from keras_tricks.tuners.trials import objectives
+from keras_tricks.tuners.trials import overrides
+from keras_tricks.tuners.trials.context import RunningTrial
+from keras_tricks.tuners.trials.keras_settings import KerasSettings
+from keras_tricks.tuners.trials.options import TunerOptions
+from keras_tricks.tuners.trials.runner import OneTrial
+from keras_tricks.tuners.trials.runner import with_data
+from keras_tricks.tuners.trials.session import SearchSession
+from keras_tricks.tuners.workers import lease_server
+from keras_tricks.tuners.workers import pool
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from keras_tricks.tuners.arguments_by_name import FitArguments
-    from keras_tricks.tuners.arguments_by_name import Packed
+    from keras_tricks.tuners._typing import FitArguments
 
 
 class TunerMixin(Results, Resuming, OneTrial):
@@ -64,14 +71,8 @@ class TunerMixin(Results, Resuming, OneTrial):
         self,
         oracle: Any,
         hypermodel: Any = None,
+        options: TunerOptions | None = None,
         *,
-        parameter_budget: float | None = None,
-        keep_checkpoints: int | None = 3,
-        packed_trials: Packed = None,
-        reuse_programs: bool = True,
-        splits: Any = None,
-        groups: Any = None,
-        preprocess: cross_validation.Preprocess | None = None,
         directory: str | Path | None = None,
         project_name: str | None = None,
         overwrite: bool = False,
@@ -82,40 +83,19 @@ class TunerMixin(Results, Resuming, OneTrial):
                 "`hypermodel` must be given unless a subclass overrides `run_trial`. "
                 "Received: hypermodel=None"
             )
-        if parameter_budget is not None:
-            parameter_budget = budget.checked_limit(
-                "parameter_budget", parameter_budget
-            )
-        if keep_checkpoints is not None:
-            keep_checkpoints = _validation.check_int(
-                "keep_checkpoints", keep_checkpoints, minimum=1
-            )
-        if kwargs.get("executions_per_trial") is not None:
-            kwargs["executions_per_trial"] = _validation.check_int(
-                "executions_per_trial", kwargs["executions_per_trial"], minimum=1
-            )
-        if splits is not None:
-            cross_validation.check_splits(splits, groups)
-        if kwargs.get("max_model_size") is not None:
-            kwargs["max_model_size"] = _validation.check_int(
-                "max_model_size", kwargs["max_model_size"], minimum=1
-            )
+        for name in ("executions_per_trial", "max_model_size"):
+            if kwargs.get(name) is not None:
+                kwargs[name] = _validation.check_int(name, kwargs[name], minimum=1)
         if kwargs.get("tuner_id") is not None:
             _validation.check_text("tuner_id", kwargs["tuner_id"])
         if hypermodel is not None:
             budget.check_hypermodel(hypermodel)
-        if preprocess is not None:
-            _validation.check_function("preprocess", preprocess)
         overwrite = _validation.check_flag("overwrite", overwrite)
         if project_name is not None:
             _validation.check_text("project_name", project_name)
-        store.checked_directory(directory)
-        self.reuse_programs = _validation.check_flag("reuse_programs", reuse_programs)
-        self.packed_trials = _checked_packed(packed_trials, reuse_programs)
-        self.splits, self.groups, self.preprocess = splits, groups, preprocess
-        self.parameter_budget = parameter_budget
-        self.keep_checkpoints = keep_checkpoints
-        oracle.keep_checkpoints = keep_checkpoints
+        files.checked_directory(directory)
+        self.options = options = options or TunerOptions()
+        oracle.keep_checkpoints = options.keep_checkpoints
         if isinstance(oracle, keras_tuner.oracles.HyperbandOracle):
             oracle.continues_trials = True
         self._arguments = project.arguments_of(
@@ -124,24 +104,19 @@ class TunerMixin(Results, Resuming, OneTrial):
                 "executions_per_trial": 1,
                 **dict.fromkeys(("optimizer", "loss", "metrics")),
                 **kwargs,
-                "splits": splits,
-                "groups": groups,
-                "preprocess": preprocess,
+                "splits": options.splits,
+                "groups": options.groups,
+                "preprocess": options.preprocess,
             },
         )
         # In a worker process KerasTuner puts a proxy in its place, without the seed.
-        self._own_oracle = oracle
+        self._local_oracle = oracle
         self._running_trial: RunningTrial | None = None
-        self._keras_settings: KerasSettings | None = None
+        # Of the search that runs, or that ran last.
+        self._session = SearchSession.idle(oracle.objective, options.splits)
         self.programs: Any = None
-        self._progress = progress.SearchProgress("", oracle.objective.better_than, None)
-        self._shows_fit = False
-        self._consecutive_failures = 0
         self._identity: project.Identity | None = None
         self._is_fresh = False
-        self._objective_is_proven = False
-        self._checked_names: judgement.FitArguments | None = None
-        self._provenance: tuple[dict[str, str], str | None] = ({}, None)
         self._searched_with: tuple[tuple[Any, ...], dict[str, Any]] | None = None
         if overwrite and not self._in_worker:
             # KerasTuner's deletes a project in which another process is searching,
@@ -170,7 +145,7 @@ class TunerMixin(Results, Resuming, OneTrial):
                 in each trial and returns the data.
             workers: How many processes of this machine run trials at a time. 1, the
                 default, runs them in this one. More are started and ended here; see
-                `keras_tricks.tuners.workers` for what they share.
+                `keras_tricks.tuners.workers.pool` for what they share.
             **fit_kwargs: The same. `verbose` is the search's: `"auto"` or 1 (the
                 default) shows the progress and keeps `fit` silent, 2 shows `fit`'s
                 lines too and shares no programs, 0 shows nothing.
@@ -207,46 +182,41 @@ class TunerMixin(Results, Resuming, OneTrial):
             )
         if call.is_given("verbose"):
             call = call.replace(verbose=2 if verbose == 2 else 0)
-        self._shows_fit = verbose == 2
+        session = SearchSession.idle(self.oracle.objective, None)
+        session.shows_fit = verbose == 2
         if keras_tuner_hooks.has_tensorboard(keras.tree.flatten(call.callbacks)):
             _require_tensorboard()
-        self._check_objective(call)
+        session.fit_arguments = self._checked_fit_arguments(call)
         fit_args, given = (*call.args, *rest), call.kwargs
-        hypermodel, splits = self.hypermodel, self.splits
-        folds = None
-        if splits is not None:
-            data = FitCall(*with_data(call.args, call.kwargs))
-            folds = cross_validation.check(
-                splits, data, self.groups, self._own_oracle.seed
-            )
+        # Each trial, whoever runs it, has the same.
+        session.splits = self._folds_of(call, self._local_oracle.seed)
+        self._session, hypermodel = session, self.hypermodel
         with contextlib.ExitStack() as stack:
             stack.enter_context(seeds.global_generators_restored())
             if not self._in_worker:
                 stack.enter_context(project_lock.ProjectLock(self.project_dir))
                 self._begin_project()
-            if self.parameter_budget is not None:
+            if self.options.parameter_budget is not None:
                 self.hypermodel = budget.within_budget_of(
-                    hypermodel, self.parameter_budget, call
+                    hypermodel, self.options.parameter_budget, call
                 )
-            self._provenance = records.versions(), records.git_commit()
-            self._progress = self._new_progress(verbose)
-            self._progress.start()
-            # Each trial, whoever runs it, has the same.
-            self.splits = folds
+            session.provenance = records.versions(), records.git_commit()
+            session.progress = self._new_progress(verbose)
+            session.progress.start()
             try:
                 if workers == 1:
                     self._run_search(fit_args, given)
                 else:
-                    worker_processes.search(self, workers, fit_args, given)
+                    pool.search(self, workers, fit_args, given)
             finally:
-                self._progress.stop()
-                self.hypermodel, self.splits = hypermodel, splits
+                session.progress.stop()
+                self.hypermodel = hypermodel
                 # An interrupted trial must not claim a model built after it.
                 self._running_trial = None
                 if not self._in_worker:
-                    self._own_oracle.run_again_what_was_interrupted()
+                    self._local_oracle.run_again_what_was_interrupted()
             if not self._in_worker:
-                self._own_oracle.drop_checkpoints()
+                self._local_oracle.drop_checkpoints()
         ended = self._ended_records()
         if ended and all(record.status != records.COMPLETED for record in ended):
             raise RuntimeError(
@@ -256,26 +226,34 @@ class TunerMixin(Results, Resuming, OneTrial):
 
     def _run_search(self, fit_args: Any, fit_kwargs: Any) -> None:
         """Runs trials in this process, as long as the oracle has some."""
-        self._consecutive_failures = 0
-        if chief.is_chief():
+        self._session.consecutive_failures = 0
+        if lease_server.is_chief():
             self.save()
-            chief.serve(self._own_oracle)
+            lease_server.serve(self._local_oracle)
             return
         with contextlib.ExitStack() as stack:
             stack.enter_context(_old_objects_not_collected())
-            self._keras_settings = KerasSettings.now()
-            stack.callback(self._keras_settings.apply)
-            if self.reuse_programs and keras.config.backend() == "tensorflow":
-                from keras_tricks.tuners import shared_programs  # It needs TensorFlow.
+            self._session.keras_settings = KerasSettings.now()
+            stack.callback(self._session.keras_settings.apply)
+            if self.options.reuse_programs and keras.config.backend() == "tensorflow":
+                from keras_tricks.tuners.packing import (
+                    scheduler,  # It needs TensorFlow.
+                )
 
-                shared_programs.search(self, fit_args, fit_kwargs)
+                scheduler.search(self, fit_args, fit_kwargs)
             else:
                 super().search(*fit_args, **fit_kwargs)  # type: ignore[misc]
+
+    def _kept_alive(self, trial_id: str) -> contextlib.AbstractContextManager[None]:
+        """Shows KerasTuner's chief, if there is one, that a trial is running here."""
+        if self._in_worker:
+            return lease_server.signs_of_life(self.oracle, trial_id)
+        return contextlib.nullcontext()
 
     def _search_call(
         self, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
     ) -> tuple[FitCall, tuple[Any, ...]]:
-        """Returns what `search` was given; see `judgement.fit_call`.
+        """Returns what `search` was given; see `overrides.fit_call`.
 
         Names that a subclass's `run_trial` has for its arguments are not known either.
         """
@@ -283,34 +261,108 @@ class TunerMixin(Results, Resuming, OneTrial):
             return self._fit_call(fit_args, fit_kwargs)
         return FitCall(tuple(fit_args[:2]), dict(fit_kwargs)), tuple(fit_args[2:])
 
-    def _check_objective(self, call: FitCall) -> None:
-        """Refuses an objective that needs validation data where there are none."""
-        self._checked_names = None
-        if not self._logs_are_known() or not judgement.logs_are_keras_own(call):
-            return
+    def _folds_of(self, call: FitCall, seed: int) -> list[cross_validation.Fold] | None:
+        """Returns the folds of the data of a search, if it has any."""
+        if self.options.splits is None:
+            return None
+        data = FitCall(*with_data(call.args, call.kwargs))
+        return cross_validation.check(
+            self.options.splits, data, self.options.groups, seed
+        )
+
+    def _checked_fit_arguments(self, call: FitCall) -> objectives.FitArguments | None:
+        """Returns what the logs of `fit` depend on, where nobody else adds to them.
+
+        Raises:
+            ValueError: If the objective needs validation data and there are none.
+        """
+        if not self._logs_are_known() or not overrides.logs_are_keras_own(call):
+            return None
         frequency = call["validation_freq"]
-        self._checked_names = judgement.FitArguments(
-            self.splits is not None or call.has_validation,
+        arguments = objectives.FitArguments(
+            self.options.splits is not None or call.has_validation,
             isinstance(frequency, int) and frequency == 1,
         )
-        names = judgement.objective_names(self.oracle.objective)
+        names = objectives.objective_names(self.oracle.objective)
         validated = [name for name in names if name.startswith("val_")]
-        if validated and not self._checked_names.validated_each_epoch:
+        if validated and not arguments.validated_each_epoch:
             raise ValueError(
                 f"The objective {validated[0]!r} needs a validation after each epoch. "
                 f"{_validation.received('validation_freq', frequency)}"
             )
-        if not self._checked_names.validated and names[0].startswith("val_"):
+        if not arguments.validated and names[0].startswith("val_"):
             raise ValueError(
                 f"The objective {names[0]!r} needs `validation_data` or "
                 "`validation_split`, of which `search` was given none."
             )
+        return arguments
 
     def _logs_are_known(self) -> bool:
         """Whether training is left to `fit`, in this class and in the hypermodel."""
-        return type(self).run_trial in _KNOWN_RUN_TRIALS and judgement.trains_by_fit(
+        return type(self).run_trial in _KNOWN_RUN_TRIALS and overrides.trains_by_fit(
             self.hypermodel
         )
+
+    def _rerun(
+        self,
+        settings: dict[str, Any],
+        reruns: int,
+        *,
+        name: str,
+        fit_args: tuple[Any, ...] = (),
+        fit_kwargs: dict[str, Any] | None = None,
+    ) -> Reruns:
+        """Trains `settings` again, each time with a seed that the search has not used.
+
+        The trainings are trials of a search of their own, in a folder within the
+        project, so that what was run already is not run again.
+
+        Args:
+            settings: Values of the active hyperparameters, as in a record.
+            reruns: How many trainings, >= 1.
+            name: Of the folder; the same name means the same seeds.
+            fit_args: What `search` was given.
+            fit_kwargs: What `search` was given by name.
+        """
+        call, rest = overrides.fit_call(self.hypermodel, fit_args, fit_kwargs or {})
+        call = call.replace(verbose=0)
+        seed = self.oracle.seed
+        options = dataclasses.replace(
+            self.options,
+            keep_checkpoints=1,
+            # The folds are those of the search, so that scores can be compared.
+            splits=self._folds_of(call, seed),
+        )
+        oracle = RandomSearchOracle(
+            objective=self.oracle.objective,
+            max_trials=1,
+            seed=seeds.derived_seed(seed, "reruns", name),
+            hyperparameters=fixed(self.oracle.get_space(), settings),
+            tune_new_entries=False,
+        )
+        with keras_tuner_hooks.silent_reload():
+            executions = _RerunSearch(
+                oracle,
+                self.hypermodel,
+                options,
+                executions_per_trial=reruns,
+                directory=Path(self.project_dir) / "reruns",
+                project_name=f"{name}_{reruns}",
+            )
+        # What was compiled for the search serves its best settings, too.
+        executions.programs = self.programs
+        try:
+            executions.search(*call.args, *rest, **call.kwargs)
+        except RuntimeError:
+            # All of them diverged or failed, which is a result.
+            pass
+        scores = [
+            score
+            for record in executions._ended_records()
+            if record.status == records.COMPLETED
+            for score in scores_of(record, reruns)
+        ]
+        return Reruns(settings, tuple(scores), failed=reruns - len(scores))
 
     def _new_progress(self, verbose: int | str) -> progress.SearchProgress:
         objective = self.oracle.objective
@@ -326,28 +378,13 @@ class TunerMixin(Results, Resuming, OneTrial):
         )
 
 
+class _RerunSearch(TunerMixin, keras_tuner.RandomSearch):
+    """Trains given settings again; see `TunerMixin._rerun`."""
+
+
 # Classes that train as `hypermodel.fit` does. One that overrides `run_trial` may log
 # anything.
 _KNOWN_RUN_TRIALS = {TunerMixin.run_trial}
-
-
-def _checked_packed(packed_trials: Any, reuse_programs: bool) -> int | str | None:
-    if packed_trials is None:
-        return None
-    if not isinstance(packed_trials, str) or packed_trials != "auto":
-        packed_trials = _validation.check_int("packed_trials", packed_trials, minimum=1)
-    if not reuse_programs:
-        raise ValueError(
-            "`packed_trials` needs `reuse_programs=True`: a pack is trained by one "
-            f"program. {_validation.received('packed_trials', packed_trials)}, "
-            "reuse_programs=False"
-        )
-    if keras.config.backend() != "tensorflow":
-        raise ValueError(
-            "`packed_trials` needs Keras's TensorFlow backend. Received: packed_trials="
-            f"{packed_trials!r} with the backend {keras.config.backend()!r}"
-        )
-    return packed_trials
 
 
 @contextlib.contextmanager

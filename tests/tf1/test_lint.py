@@ -9,7 +9,7 @@ from keras_tricks.optimizers import AdamWeightDecay
 from keras_tricks.schedules import CustomSchedule
 from keras_tricks.tf1 import edits
 from keras_tricks.tf1 import lint
-from keras_tricks.tf1.patterns import findings
+from keras_tricks.tf1.rules import findings
 from keras_tricks.tf1.source import Source
 from tests.child_process import ROOT
 from tests.tf1_reference import session_config

@@ -6,11 +6,11 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from keras_tricks.training import captured
 from keras_tricks.training import train
-from keras_tricks.training.captured import CapturedModel
-from keras_tricks.training.steps import FunctionalModel
-from keras_tricks.training.steps import NotUnderstood
+from keras_tricks.training.compiled import captured
+from keras_tricks.training.compiled.captured import CapturedModel
+from keras_tricks.training.compiled.functional_model import FunctionalModel
+from keras_tricks.training.compiled.functional_model import UnsupportedModelError
 
 X = np.linspace(-1, 1, 32, dtype="float32").reshape(8, 4)
 Y = X.sum(axis=1, keepdims=True)
@@ -155,7 +155,7 @@ class Counter(keras.layers.Layer):
     ids=["random", "variable", "python"],
 )
 def test_what_has_a_state_of_its_own_is_left_to_fit(layer, reason):
-    with pytest.raises(NotUnderstood, match=reason):
+    with pytest.raises(UnsupportedModelError, match=reason):
         capture(regression(layer()))
 
 

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_tricks.training import memory
 from keras_tricks.training import train
-from keras_tricks.training.data import Data
+from keras_tricks.training.compiled import vectorized_map
+from keras_tricks.training.compiled.data import Data
+from keras_tricks.training.packs import memory
 from tests.training import sweeps
 
 SETTINGS = (0.003, 0.01)
@@ -50,7 +51,7 @@ def test_a_dataset_gives_the_bits_of_arrays(packed):
 
 
 def test_large_trials_see_each_batch_of_a_dataset_together(monkeypatch):
-    monkeypatch.setattr(memory, "LARGEST_VECTORIZED", 0)
+    monkeypatch.setattr(vectorized_map, "LARGEST_VECTORIZED", 0)
     monkeypatch.setattr(memory.tf.config, "list_logical_devices", lambda kind: [])
     training, validation = sweeps.digits()
     read = []

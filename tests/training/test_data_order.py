@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_tricks.training.data_order import epoch_order
+from keras_tricks.training.compiled.data_order import epoch_order
 
 
 def test_an_epoch_shows_each_example_once():

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_tricks.parameters.keras_hooks import all_layers
-from keras_tricks.training import keras_hooks
+from keras_tricks.training.compiled import keras_hooks
 from tests.training import sweeps
 
 

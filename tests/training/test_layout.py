@@ -4,10 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_tricks.training import layout
-from keras_tricks.training import memory
-from keras_tricks.training import steps
 from keras_tricks.training import train
+from keras_tricks.training.compiled import flat_weights
+from keras_tricks.training.compiled import functional_model
+from keras_tricks.training.compiled import vectorized_map
+from keras_tricks.training.packs import memory
 from tests.training import sweeps
 
 
@@ -24,20 +25,22 @@ BY_NUMBER = ("sgd", "momentum", "nesterov", "adam", "nadam", "rmsprop", "lion")
 def test_joined_weights_are_those_of_separate_ones(name, monkeypatch):
     made = []
 
-    def noted(model, may_join, choose=layout.layout_of):
+    def noted(model, may_join, choose=flat_weights.layout_of):
         made.append(choose(model, may_join))
         return made[-1]
 
     def build(rate):
         return sweeps.mlp(sweeps.clipped(sweeps.OPTIMIZERS[name](rate)), dropout=0.2)
 
-    monkeypatch.setattr(steps, "layout_of", noted)
+    monkeypatch.setattr(functional_model, "layout_of", noted)
     joined = train_digits(build, packed=None)
     monkeypatch.setattr(
-        steps, "layout_of", lambda model, _: layout.Separate(model.trainable_variables)
+        functional_model,
+        "layout_of",
+        lambda model, _: flat_weights.SeparateWeights(model.trainable_variables),
     )
     separate = train_digits(build, packed=None)
-    assert [type(each) for each in made] == [layout.Joined]
+    assert [type(each) for each in made] == [flat_weights.FlatWeights]
     for one, other in zip(joined, separate, strict=True):
         assert sweeps.largest_difference(one.weights, other.weights) <= 1e-5
 
@@ -70,7 +73,7 @@ def _compiled(*layers_and_optimizer):
     ids=["sparse", "constraint", "decay", "clipnorm", "adafactor"],
 )
 def test_weights_that_an_optimizer_tells_apart_stay_separate(model):
-    assert isinstance(layout.layout_of(model), layout.Separate)
+    assert isinstance(flat_weights.layout_of(model), flat_weights.SeparateWeights)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
@@ -78,7 +81,7 @@ def test_trials_side_by_side_have_the_bits_of_each_alone(monkeypatch, jit_compil
     def build(rate):
         return sweeps.mlp(keras.optimizers.Adam(rate), norm=True, dropout=0.3)
 
-    monkeypatch.setattr(memory, "LARGEST_VECTORIZED", 0)
+    monkeypatch.setattr(vectorized_map, "LARGEST_VECTORIZED", 0)
     monkeypatch.setattr(memory.tf.config, "list_logical_devices", lambda kind: [])
     together = train_digits(build, packed=2, jit_compile=jit_compile)
     alone = train_digits(build, packed=None, jit_compile=jit_compile)

@@ -5,7 +5,7 @@ import types
 import psutil
 import pytest
 
-from keras_tricks.training import memory
+from keras_tricks.training.packs import memory
 
 GIB = 2**30
 

@@ -13,7 +13,7 @@ from keras_tricks.optimizers import ClippedOptimizer
 from keras_tricks.schedules import WarmupPolynomialDecay
 from keras_tricks.training import ProgramCache
 from keras_tricks.training import train
-from keras_tricks.training.data_order import epoch_order
+from keras_tricks.training.compiled.data_order import epoch_order
 from tests import sampling
 from tests.training import sweeps
 

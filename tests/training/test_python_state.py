@@ -11,9 +11,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_tricks.training import python_state
 from keras_tricks.training import train
-from keras_tricks.training.steps import NotUnderstood
+from keras_tricks.training.compiled.functional_model import UnsupportedModelError
+from keras_tricks.training.families import python_state
 
 NUM_CALLS = 0
 CALLS = {"number": 0}
@@ -155,7 +155,7 @@ def call(model):
 def test_layers_that_remember_their_calls_are_found(name):
     model = model_of(REMEMBERING[name]())
     call(model)  # As a build may have called it.
-    with pytest.raises(NotUnderstood, match="changes when a step is traced"):
+    with pytest.raises(UnsupportedModelError, match="changes when a step is traced"):
         with python_state.unchanged(model):
             call(model)
 
@@ -177,7 +177,7 @@ def test_a_plain_value_that_another_takes_the_place_of_is_found():
     layer = KeepsItsFirstInput()
     model = model_of(layer)
     layer.first = None  # Building has called it.
-    with pytest.raises(NotUnderstood, match="'first' of an object"):
+    with pytest.raises(UnsupportedModelError, match="'first' of an object"):
         with python_state.unchanged(model):
             call(model)
 
@@ -210,7 +210,7 @@ def counting_loss():
 def test_losses_and_metrics_that_remember_their_calls_are_found(compiled):
     model = model_of(keras.layers.Dense(2), **compiled)
     call(model)
-    with pytest.raises(NotUnderstood, match="'seen' of the function"):
+    with pytest.raises(UnsupportedModelError, match="'seen' of the function"):
         with python_state.unchanged(model):
             call(model)
 
@@ -286,7 +286,7 @@ def test_what_has_changed_is_put_back():
     table.pop("b")
     count, generator = itertools.count(5), random.Random(0)
     with (
-        pytest.raises(NotUnderstood, match="changes when"),
+        pytest.raises(UnsupportedModelError, match="changes when"),
         python_state.unchanged(model),
     ):
         model(np.zeros((1, 1)))

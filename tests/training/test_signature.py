@@ -9,11 +9,11 @@ import tensorflow as tf
 from keras_tricks.optimizers import AdamWeightDecay
 from keras_tricks.optimizers import ClippedOptimizer
 from keras_tricks.schedules import NoamSchedule
-from keras_tricks.training import signature as signatures
-from keras_tricks.training.captured import CapturedModel
-from keras_tricks.training.programs import numbers_of
-from keras_tricks.training.signature import signature
-from keras_tricks.training.steps import FunctionalModel
+from keras_tricks.training.compiled import signature as signatures
+from keras_tricks.training.compiled.captured import CapturedModel
+from keras_tricks.training.compiled.functional_model import FunctionalModel
+from keras_tricks.training.compiled.programs import numbers_of
+from keras_tricks.training.compiled.signature import signature
 from tests.training import sweeps
 from tests.tuners import differences
 

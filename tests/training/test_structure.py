@@ -3,14 +3,14 @@ import pytest
 import tensorflow as tf
 
 from keras_tricks.optimizers import ClippedOptimizer
-from keras_tricks.training import fed_numbers
-from keras_tricks.training import keras_hooks
-from keras_tricks.training import structure
-from keras_tricks.training.data import Data
-from keras_tricks.training.fed_numbers import FedNumber
-from keras_tricks.training.fed_numbers import Place
-from keras_tricks.training.programs import numbers_of
-from keras_tricks.training.steps import FunctionalModel
+from keras_tricks.training.compiled import keras_hooks
+from keras_tricks.training.compiled import runtime_scalars
+from keras_tricks.training.compiled.data import Data
+from keras_tricks.training.compiled.functional_model import FunctionalModel
+from keras_tricks.training.compiled.programs import numbers_of
+from keras_tricks.training.compiled.runtime_scalars import AttributeRef
+from keras_tricks.training.compiled.runtime_scalars import RuntimeScalar
+from keras_tricks.training.families import structure
 from tests.training import sweeps
 
 
@@ -71,8 +71,8 @@ def test_recurrent_layers_cannot_be_vectorized():
 
 def test_a_fed_number_remembers_decisions():
     owner = {"momentum": 0.5}
-    number = FedNumber(Place("momentum", owner, "momentum"))
-    with fed_numbers.installed([number]):
+    number = RuntimeScalar(AttributeRef("momentum", owner, "momentum"))
+    with runtime_scalars.installed([number]):
         assert owner["momentum"] is number
     assert owner["momentum"] == 0.5
     assert number.accepts(0.0)
@@ -104,7 +104,9 @@ def test_what_numbers_decide_is_known_before_a_program_is_traced():
     """Else trials that decide otherwise would wait for one program."""
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, "softmax")])
     model.compile("sgd", keras.losses.CategoricalCrossentropy(label_smoothing=0.0))
-    names = [place.name for place in fed_numbers.places(model.optimizer, model.loss)]
+    names = [
+        place.name for place in runtime_scalars.places(model.optimizer, model.loss)
+    ]
     numbers = numbers_of(model)
     data = Data((tf.zeros((2, 2)), tf.one_hot([0, 1], 3)), None, 2, order_seed=0)
     steps = FunctionalModel(model, data.sample, data.specs)

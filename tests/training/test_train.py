@@ -6,15 +6,15 @@ import pytest
 import tensorflow as tf
 
 from keras_tricks.training import ProgramCache
-from keras_tricks.training import choice
-from keras_tricks.training import memory
-from keras_tricks.training import packing
 from keras_tricks.training import train
-from keras_tricks.training.data import Data
-from keras_tricks.training.data_order import epoch_order
-from keras_tricks.training.initial_weights import InitialWeights
-from keras_tricks.training.steps import FunctionalModel
-from keras_tricks.training.steps import rate_curve
+from keras_tricks.training.compiled.data import Data
+from keras_tricks.training.compiled.data_order import epoch_order
+from keras_tricks.training.compiled.functional_model import FunctionalModel
+from keras_tricks.training.compiled.functional_model import rate_curve
+from keras_tricks.training.families.initial_weights import InitialWeights
+from keras_tricks.training.packs import memory
+from keras_tricks.training.packs import pack_size
+from keras_tricks.training.packs import packing
 from tests.training import sweeps
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -331,7 +331,7 @@ def _sizes_of_packs(run=packing.run, **kwargs):
 
     with pytest.MonkeyPatch.context() as patch:
         fake = type("packing", (), {"run": staticmethod(counting)})
-        patch.setattr(choice, "packing", fake)
+        patch.setattr(pack_size, "packing", fake)
         rates = [0.1, 0.2, 0.3, 0.4, 0.5]
         results = train_digits(rates, epochs=1, **kwargs)
     alone = train_digits(rates, epochs=1, packed=None)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_tricks.training.vectorizing import vectorized
+from keras_tricks.training.compiled.vectorized_map import vectorized
 
 NUM_TRIALS = 3
 

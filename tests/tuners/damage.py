@@ -32,8 +32,8 @@ import keras_tuner
 
 from keras_tricks import tuners
 from keras_tricks.tuners import errors
-from keras_tricks.tuners import records
-from keras_tricks.tuners import store
+from keras_tricks.tuners.results import records
+from keras_tricks.tuners.storage import files
 
 OUTCOMES = ("right", "named", "refused", "obscure", "wrong", "hang")
 BAD = ("obscure", "wrong", "hang")
@@ -232,7 +232,7 @@ def _json_changed(folder, path, rng, is_sealed=True):
     if not isinstance(content, dict) or not content:
         return None
     if not is_sealed:
-        content.pop(store.CHECKSUM, None)
+        content.pop(files.CHECKSUM, None)
         content.pop("line", None)
         if not content:
             return None

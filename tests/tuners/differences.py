@@ -22,7 +22,7 @@ from keras import ops
 from keras_tricks import optimizers
 from keras_tricks import schedules
 from keras_tricks import tuners
-from keras_tricks.training.data_order import epoch_order
+from keras_tricks.training.compiled.data_order import epoch_order
 
 EPOCHS, BATCH_SIZE, NUM_EXAMPLES = 2, 16, 48
 

@@ -13,7 +13,7 @@ import scipy.sparse
 import tensorflow as tf
 
 from keras_tricks._fit_call import FitCall
-from keras_tricks.tuners import arrays
+from keras_tricks.tuners.trials import arrays
 
 N = 12
 GENERATOR = np.random.default_rng(0)

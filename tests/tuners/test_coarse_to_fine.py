@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from keras_tricks.tuners import CoarseToFine
-from keras_tricks.tuners import narrowing
+from keras_tricks.tuners.search_space import narrowing
 
 
 class Function(keras_tuner.HyperModel):

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from keras_tricks.training.data_order import epoch_order
-from keras_tricks.tuners import common_order
+from keras_tricks.training.compiled.data_order import epoch_order
+from keras_tricks.tuners.trials import shuffling
 from tests.tuners import toys
 
 SEED, EPOCHS, BATCH_SIZE, EXAMPLES = 7, 3, 16, 60
@@ -32,7 +32,7 @@ def data():
 
 def fitted(**arguments):
     model = made_model()
-    common_order.use_common_order(model, SEED)
+    shuffling.use_common_order(model, SEED)
     x, y = data()
     arguments = {"epochs": EPOCHS, "batch_size": BATCH_SIZE, "verbose": 0, **arguments}
     history = model.fit(x, y, **arguments).history
@@ -98,10 +98,10 @@ def test_a_later_epoch_has_its_own_order():
 def test_a_second_call_goes_on_to_other_orders():
     x, y = data()
     model, other = made_model(), made_model()
-    common_order.use_common_order(model, SEED)
+    shuffling.use_common_order(model, SEED)
     for call in range(2):
         model.fit(x, y, batch_size=BATCH_SIZE, verbose=0)
-        order = epoch_order(SEED, call * common_order.EPOCHS_A_CALL, EXAMPLES)
+        order = epoch_order(SEED, call * shuffling.EPOCHS_A_CALL, EXAMPLES)
         other.fit(x[order], y[order], batch_size=BATCH_SIZE, shuffle=False, verbose=0)
     for one, same in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(one, same)
@@ -117,7 +117,7 @@ def test_other_data_are_left_to_keras(kind):
         arguments = {"x": x, "y": y, "epochs": EPOCHS, "batch_size": BATCH_SIZE}
         arguments |= {"shuffle": False, "verbose": 0}
     ours, keras_own = made_model(), made_model()
-    common_order.use_common_order(ours, SEED)
+    shuffling.use_common_order(ours, SEED)
     histories = [model.fit(**arguments).history for model in (ours, keras_own)]
     assert histories[0] == histories[1]
     for one, other in zip(ours.get_weights(), keras_own.get_weights(), strict=True):
@@ -126,7 +126,7 @@ def test_other_data_are_left_to_keras(kind):
 
 def test_bad_arguments_get_kerass_own_message():
     model = made_model()
-    common_order.use_common_order(model, SEED)
+    shuffling.use_common_order(model, SEED)
     with pytest.raises(TypeError, match="no_such_argument"):
         model.fit(*data(), no_such_argument=1)
 
@@ -211,7 +211,7 @@ X_BY_NAME = {"one": FLAT, "two": OTHER}
 def test_several_inputs_and_outputs_come_in_the_common_order(x, y, weights):
     wanted = curve_of_plain_fit(structured_model(x, y), x, y, weights)
     model = structured_model(x, y)
-    common_order.use_common_order(model, SEED)
+    shuffling.use_common_order(model, SEED)
     found = model.fit(x, y, BATCH_SIZE, 2, 0, sample_weight=weights).history
     assert found.keys() == wanted.keys()
     for name, curve in found.items():
@@ -227,7 +227,7 @@ def test_class_weights_count_as_for_arrays(class_weight):
         structured_model(x, LABELS, **made), x, LABELS, class_weight=class_weight
     )
     model = structured_model(x, LABELS, **made)
-    common_order.use_common_order(model, SEED)
+    shuffling.use_common_order(model, SEED)
     found = model.fit(x, LABELS, BATCH_SIZE, 2, 0, class_weight=class_weight).history
     np.testing.assert_allclose(found["loss"], wanted["loss"], rtol=1e-5)
 
@@ -249,7 +249,7 @@ def test_validation_data_are_keras_own_affair(validation):
     x = [FLAT, OTHER]
     wanted = curve_of_plain_fit(structured_model(x, TARGETS), x, TARGETS, **validation)
     model = structured_model(x, TARGETS)
-    common_order.use_common_order(model, SEED)
+    shuffling.use_common_order(model, SEED)
     found = model.fit(
         x, TARGETS, batch_size=BATCH_SIZE, epochs=2, verbose=0, **validation
     ).history
@@ -292,7 +292,7 @@ def test_what_is_not_ordered_here_reaches_keras_as_it_was(arguments):
     def fit(*args, **kwargs):
         given.update(kwargs, args=args)
 
-    common_order._fit(fit, SEED, iter(range(1)), FLAT, TARGETS, **arguments)
+    shuffling._fit(fit, SEED, iter(range(1)), FLAT, TARGETS, **arguments)
     assert given.pop("args")[0] is FLAT
     assert given.keys() == arguments.keys()
     assert all(given[name] is arguments[name] for name in given)
@@ -309,7 +309,7 @@ def test_a_fit_of_the_models_own_gets_the_arrays():
     inputs = keras.Input((4,))
     model = Own(inputs, keras.layers.Dense(1)(inputs))
     model.compile("sgd", "mse")
-    common_order.use_common_order(model, SEED)
+    shuffling.use_common_order(model, SEED)
     model.fit(FLAT, TARGETS, epochs=1, verbose=0)
     assert seen == [np.ndarray]
 
@@ -325,8 +325,8 @@ def test_one_callback_alone_is_called_as_by_fit():
 
 def test_a_model_that_is_built_again_has_one_order():
     model = made_model()
-    common_order.use_common_order(model, SEED + 1)
-    common_order.use_common_order(model, SEED)
+    shuffling.use_common_order(model, SEED + 1)
+    shuffling.use_common_order(model, SEED)
     x, y = data()
     arguments = {"epochs": EPOCHS, "batch_size": BATCH_SIZE, "verbose": 0}
     history = model.fit(x, y, **arguments).history

@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from keras_tricks.tuners import RandomSearch
-from keras_tricks.tuners import confirmation
-from keras_tricks.tuners.reruns import Reruns
+from keras_tricks.tuners.results import confirmation
+from keras_tricks.tuners.results.reruns import Reruns
 from tests.tuners import toys
 
 

@@ -15,7 +15,7 @@ from sklearn.model_selection import TimeSeriesSplit
 
 from keras_tricks._fit_call import FitCall
 from keras_tricks.tuners import RandomSearch
-from keras_tricks.tuners import cross_validation
+from keras_tricks.tuners.trials import cross_validation
 from tests.tuners import toys
 
 X = np.arange(12.0)[:, None]
@@ -193,7 +193,7 @@ def test_a_splitter_without_a_seed_draws_by_that_of_the_search(tmp_path):
     tests = [fold[2].tolist() for fold in hypermodel.folds]
     assert tests[:2] == tests[2:4] == tests[4:]
     assert tests[0] != tests[1]
-    assert tuner.splits is splitter
+    assert tuner.options.splits is splitter
 
 
 def test_weights_are_cut_with_the_folds_also_for_the_validation():

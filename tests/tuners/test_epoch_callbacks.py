@@ -235,10 +235,10 @@ def fitted_with_fixture(tmp_path_factory):
     return fitted_with
 
 
-MOST_USED = ("EarlyStopping", "ReduceLROnPlateau", "Looks", "HalvesOneVariable")
+MAX_USED = ("EarlyStopping", "ReduceLROnPlateau", "Looks", "HalvesOneVariable")
 
 
-@pytest.mark.parametrize("name", sampling.only(MOST_USED, CALLBACKS))
+@pytest.mark.parametrize("name", sampling.only(MAX_USED, CALLBACKS))
 def test_trials_are_what_fit_makes_of_them(name, fitted_with, tmp_path, caplog):
     """And `fit` need not train them."""
     objective = OBJECTIVES.get(name, "val_loss")

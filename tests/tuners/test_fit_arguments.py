@@ -342,7 +342,7 @@ CASES = {
         },
     ),
 }
-MOST_USED = ("sample_weight", "class_weight", "validation_split", "shuffle", "dataset")
+MAX_USED = ("sample_weight", "class_weight", "validation_split", "shuffle", "dataset")
 # What is shuffled by Keras, or by the search, has no order that is known beforehand.
 _IN_NO_ORDER = [name for name in CASES if name.startswith("shuffle")]
 
@@ -391,7 +391,7 @@ def assert_same(curves, others):
             np.testing.assert_allclose(curve, other[name], 1e-4, 1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("name", sampling.one_in(4, CASES, always=MOST_USED))
+@pytest.mark.parametrize("name", sampling.one_in(4, CASES, always=MAX_USED))
 def test_fit_does_the_same(name, tmp_path):
     case = CASES[name]
     if name in _IN_NO_ORDER:

@@ -5,7 +5,7 @@ import keras_tuner
 import pytest
 
 from keras_tricks.tuners import GridSearch
-from keras_tricks.tuners import points
+from keras_tricks.tuners.search_space import points
 from tests import sampling
 from tests.tuners import toys
 

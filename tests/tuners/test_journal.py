@@ -12,9 +12,9 @@ import keras_tuner
 import pytest
 
 from keras_tricks import tuners
-from keras_tricks.tuners import journal
-from keras_tricks.tuners import locks
-from keras_tricks.tuners import store
+from keras_tricks.tuners.optuna import journal
+from keras_tricks.tuners.storage import files
+from keras_tricks.tuners.storage import locks
 
 optuna = pytest.importorskip("optuna", reason="Optuna is not installed")
 
@@ -330,9 +330,9 @@ def test_one_thread_writes_at_a_time(tmp_path):
 
 def test_a_checksum_tells_every_change():
     content = {"score": 0.1, "list": [1, None, "x"], "nan": float("nan")}
-    marked = json.loads(json.dumps(store.with_checksum(content)))
+    marked = json.loads(json.dumps(files.with_checksum(content)))
     assert re.fullmatch("[0-9a-f]{16}", marked["checksum"])
-    assert store.parsed(marked, dict)["score"] == 0.1
+    assert files.parsed(marked, dict)["score"] == 0.1
     for changed in ({"score": 0.2}, {"list": [1, None]}, {"more": 1}):
         with pytest.raises(ValueError, match="changed since"):
-            store.parsed({**marked, **changed}, dict)
+            files.parsed({**marked, **changed}, dict)

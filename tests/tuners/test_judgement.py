@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_tricks.tuners import BayesianOptimization
 from keras_tricks.tuners import RandomSearch
-from keras_tricks.tuners import judgement
+from keras_tricks.tuners.trials import objectives
 from tests.tuners import toys
 
 FatalValueError = keras_tuner.errors.FatalValueError
@@ -55,7 +55,7 @@ def compiled(**arguments):
 def test_what_fit_will_log_is_known_when_the_model_is_compiled(metrics):
     """Every name that it logs, and at most another name of the same metric."""
     model = compiled(metrics=metrics)
-    known = judgement.compiled_names(model)
+    known = objectives.compiled_names(model)
     logged = set(model.fit(np.ones((4, 4)), np.ones((4, 1)), verbose=0).history)
     assert logged <= known
     assert len(known) <= 2 * len(logged)
@@ -70,7 +70,7 @@ def test_what_a_training_step_of_its_own_logs_is_not_known():
     inputs = keras.Input((4,))
     model = Own(inputs, keras.layers.Dense(1)(inputs))
     model.compile("sgd", "mse")
-    assert judgement.compiled_names(model) is None
+    assert objectives.compiled_names(model) is None
 
 
 def tuner_for(objective, directory, build=lambda hp: compiled(), **arguments):

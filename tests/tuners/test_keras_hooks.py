@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_tricks.tuners import keras_hooks
+from keras_tricks.tuners.compat import keras_hooks
 
 
 def test_what_compile_was_given_is_kept_as_it_was():

@@ -12,8 +12,9 @@ import pytest
 from keras_tuner.src.engine import tuner_utils
 
 from keras_tricks import tuners
-from keras_tricks.tuners import keras_tuner_hooks
-from keras_tricks.tuners import oracles
+from keras_tricks.tuners.compat import keras_tuner_hooks
+from keras_tricks.tuners.oracles.bayesian import BayesianOptimizationOracle
+from keras_tricks.tuners.oracles.random import RandomSearchOracle
 
 BaseTuner = keras_tuner.engine.base_tuner.BaseTuner
 
@@ -105,7 +106,7 @@ def test_a_model_is_built_after_keras_was_cleared(tmp_path):
 
 def test_the_oracle_prints_nothing(capsys):
     """`_display`: KerasTuner's prints the settings when a trial begins."""
-    oracle = oracles.RandomSearchOracle(objective="val_loss", seed=0)
+    oracle = RandomSearchOracle(objective="val_loss", seed=0)
     oracle.verbose = 1
     assert oracle._display.verbose == 0
     assert oracle.verbose == 0
@@ -127,12 +128,12 @@ def test_neighbouring_seeds_share_no_settings():
 
     stock_first, stock_second = drawn(keras_tuner.oracles.RandomSearchOracle)
     assert len(stock_first & stock_second) == 2
-    first, second = drawn(oracles.RandomSearchOracle)
+    first, second = drawn(RandomSearchOracle)
     assert not first & second
 
 
 @pytest.mark.parametrize(
-    "oracle_class", [oracles.RandomSearchOracle, oracles.BayesianOptimizationOracle]
+    "oracle_class", [RandomSearchOracle, BayesianOptimizationOracle]
 )
 def test_settings_are_a_function_of_the_seed_and_the_trial(oracle_class):
     def oracle(seed):
@@ -147,7 +148,7 @@ def test_settings_are_a_function_of_the_seed_and_the_trial(oracle_class):
 
 def test_starting_points_depend_on_the_trial_only():
     """`_random_state`: equal for one trial however many were suggested before."""
-    oracle = oracles.BayesianOptimizationOracle(objective="val_loss", seed=0)
+    oracle = BayesianOptimizationOracle(objective="val_loss", seed=0)
 
     def starting_points(trial_id):
         oracle.seed_suggestion(trial_id)
@@ -163,8 +164,9 @@ def test_a_gaussian_process_is_shown_failed_trials_as_the_worst(direction, worst
     """`_vectorize_trials`: KerasTuner's leaves them out, and minimizes."""
     sign = 1 if direction == "min" else -1
     shown = {}
-    for module in (oracles, keras_tuner.oracles):
-        oracle = module.BayesianOptimizationOracle(
+    of_keras_tuner = keras_tuner.oracles.BayesianOptimizationOracle
+    for oracle_class in (BayesianOptimizationOracle, of_keras_tuner):
+        oracle = oracle_class(
             objective=keras_tuner.Objective("score", direction), seed=0
         )
         for number, score in enumerate((1.0, None, 3.0)):
@@ -176,10 +178,15 @@ def test_a_gaussian_process_is_shown_failed_trials_as_the_worst(direction, worst
             trial.status = "FAILED" if score is None else "COMPLETED"
             trial.score = score
             oracle.trials[trial.trial_id] = trial
-        shown[module] = [array.ravel().tolist() for array in oracle._vectorize_trials()]
+        shown[oracle_class] = [
+            array.ravel().tolist() for array in oracle._vectorize_trials()
+        ]
         assert oracle.trials["1"].status == "FAILED"
-    assert shown[keras_tuner.oracles] == [[0.0, 0.4], [sign * 1.0, sign * 3.0]]
-    assert shown[oracles] == [[0.0, 0.2, 0.4], [sign * 1.0, worst, sign * 3.0]]
+    assert shown[of_keras_tuner] == [[0.0, 0.4], [sign * 1.0, sign * 3.0]]
+    assert shown[BayesianOptimizationOracle] == [
+        [0.0, 0.2, 0.4],
+        [sign * 1.0, worst, sign * 3.0],
+    ]
 
 
 def test_the_servicer_answers_what_workers_ask():

@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from keras_tricks import tuners
-from keras_tricks.tuners import optuna_samplers
+from keras_tricks.tuners.optuna import samplers
 from tests.tuners import toys
 
 OBJECTIVES = ["val_loss", keras_tuner.Objective("val_accuracy", "max")]
@@ -112,7 +112,7 @@ def test_a_front_of_one_objective_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "sampler",
-    [*optuna_samplers.OF_SEVERAL, optuna.samplers.NSGAIISampler(population_size=10)],
+    [*samplers.OF_SEVERAL, optuna.samplers.NSGAIISampler(population_size=10)],
     ids=lambda sampler: sampler if isinstance(sampler, str) else "own",
 )
 def test_optuna_searches_all_objectives(tmp_path, sampler):

@@ -11,10 +11,10 @@ import pytest
 
 from keras_tricks.tuners import OptunaSearch
 from keras_tricks.tuners import RandomSearch
-from keras_tricks.tuners import optuna_hooks
-from keras_tricks.tuners import optuna_samplers
-from keras_tricks.tuners import optuna_space
 from keras_tricks.tuners import to_optuna_study
+from keras_tricks.tuners.compat import optuna_hooks
+from keras_tricks.tuners.optuna import samplers
+from keras_tricks.tuners.optuna import space as optuna_space
 from tests.tuners import toys
 
 optuna = pytest.importorskip("optuna", reason="Optuna is not installed")
@@ -235,14 +235,12 @@ def test_a_failed_trial_is_shown_to_the_sampler_as_the_worst(direction, worst):
         trial.suggest_float("x", 0.0, 1.0)
         study.tell(trial, value, state=FAIL if value is None else COMPLETE)
     running = study.ask()
-    shown = optuna_samplers.failures_as_worst(study.trials, [direction])
+    shown = samplers.impute_failures(study.trials, [direction])
     assert [entry.value for entry in shown] == [1.0, worst, 3.0, None]
     assert [entry.params for entry in shown] == [e.params for e in study.trials]
     assert shown[3].number == running.number
     # Without any score there is no worst one.
-    assert optuna_samplers.failures_as_worst(study.trials[1:2], [direction]) == [
-        study.trials[1]
-    ]
+    assert samplers.impute_failures(study.trials[1:2], [direction]) == [study.trials[1]]
 
 
 class Stopping(Spaces):

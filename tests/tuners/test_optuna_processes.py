@@ -19,8 +19,8 @@ optuna = pytest.importorskip("optuna", reason="Optuna is not installed")
 
 from keras_tricks.tuners import OptunaSearch  # noqa: E402
 from keras_tricks.tuners import errors  # noqa: E402
-from keras_tricks.tuners import journal  # noqa: E402 - it needs Optuna, too.
-from keras_tricks.tuners import optuna_trials  # noqa: E402
+from keras_tricks.tuners.optuna import journal  # noqa: E402 - it needs Optuna, too.
+from keras_tricks.tuners.optuna import trials  # noqa: E402
 
 TRIALS = 10
 RUNNING = optuna.trial.TrialState.RUNNING
@@ -198,7 +198,7 @@ def views_fixture(tmp_path):
         study = optuna.create_study(
             storage=storage, study_name="shared", load_if_exists=True
         )
-        return optuna_trials.StudyTrials(study, storage, lease_seconds)
+        return trials.StudyTrials(study, storage, lease_seconds)
 
     return view
 

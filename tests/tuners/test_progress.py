@@ -9,8 +9,8 @@ import pytest
 import rich.console
 
 from keras_tricks.tuners import RandomSearch
-from keras_tricks.tuners import progress
-from keras_tricks.tuners import records
+from keras_tricks.tuners.results import progress
+from keras_tricks.tuners.results import records
 from tests.tuners import toys
 
 

@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 
 from keras_tricks.tuners import RandomSearch
-from keras_tricks.tuners import judgement
-from keras_tricks.tuners import records
 from keras_tricks.tuners import seeds
+from keras_tricks.tuners.results import records
+from keras_tricks.tuners.trials import objectives
 from tests import child_process
 from tests.tuners import toys
 
@@ -169,9 +169,9 @@ def test_every_executions_score_is_kept_with_the_deviation(doubled):
 def test_a_history_scores_as_its_best_epoch():
     history = keras.callbacks.History()
     history.history = {"val_loss": [3.0, 1.0, 2.0], "loss": [0.0, 0.0, 0.0]}
-    assert judgement.score_of(history, LOSS) == 1.0
-    assert judgement.score_of(history, keras_tuner.Objective("val_loss", "max")) == 3.0
-    assert judgement.score_of(history, keras_tuner.Objective("gone", "max")) is None
+    assert objectives.score_of(history, LOSS) == 1.0
+    assert objectives.score_of(history, keras_tuner.Objective("val_loss", "max")) == 3.0
+    assert objectives.score_of(history, keras_tuner.Objective("gone", "max")) is None
 
 
 def test_a_record_tells_versions_and_commit(doubled):

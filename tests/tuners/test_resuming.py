@@ -10,7 +10,8 @@ import pytest
 from sklearn.model_selection import KFold
 
 from keras_tricks import tuners
-from keras_tricks.tuners import project
+from keras_tricks.tuners.storage import project
+from keras_tricks.tuners.trials.options import TunerOptions
 from keras_tricks.tuners.tuner import TunerMixin
 from tests.tuners import toys
 
@@ -63,13 +64,13 @@ TAKEN = {
         lambda tuner: tuner.oracle.max_consecutive_failed_trials,
     ),
     "max_model_size": (None, 10, lambda tuner: tuner.max_model_size),
-    "parameter_budget": (None, 0.5, lambda tuner: tuner.parameter_budget),
+    "parameter_budget": (None, 0.5, lambda tuner: tuner.options.parameter_budget),
     "sampler": ("tpe", "qmc", lambda tuner: tuner.oracle.sampler),
     "pruner": (None, "median", lambda tuner: tuner.oracle.pruner and "median"),
     "lease_seconds": (60.0, 30.0, lambda tuner: tuner.oracle.lease_seconds),
-    "keep_checkpoints": (3, 1, lambda tuner: tuner.keep_checkpoints),
-    "packed_trials": (None, 4, lambda tuner: tuner.packed_trials),
-    "reuse_programs": (True, False, lambda tuner: tuner.reuse_programs),
+    "keep_checkpoints": (3, 1, lambda tuner: tuner.options.keep_checkpoints),
+    "packed_trials": (None, 4, lambda tuner: tuner.options.packed_trials),
+    "reuse_programs": (True, False, lambda tuner: tuner.options.reuse_programs),
     "tuner_id": ("one", "two", lambda tuner: tuner.tuner_id),
 }
 
@@ -77,11 +78,11 @@ TAKEN = {
 def arguments_of(tuner_class):
     """All that its constructor takes, by itself or for the classes above it."""
     names = set()
-    for constructor in (tuner_class, TunerMixin, keras_tuner.Tuner):
+    for constructor in (tuner_class, TunerOptions, TunerMixin, keras_tuner.Tuner):
         for name, parameter in inspect.signature(constructor).parameters.items():
             if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
                 names.add(name)
-    return names - {"oracle"}
+    return names - {"oracle", "options"}
 
 
 @pytest.mark.parametrize("name", [*TUNERS, "CoarseToFine"])

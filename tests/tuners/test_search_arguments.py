@@ -14,7 +14,7 @@ import pytest
 from keras_tricks.tuners import Hyperband
 from keras_tricks.tuners import RandomSearch
 from keras_tricks.tuners import WithinBudget
-from keras_tricks.tuners import judgement
+from keras_tricks.tuners.trials import overrides
 from tests.tuners import toys
 
 N = 40
@@ -268,7 +268,7 @@ KERAS_OWN = {
 @pytest.mark.parametrize("name", OWN)
 def test_a_fit_of_ones_own_is_called(name, tmp_path):
     hypermodel = OWN[name]()
-    assert not judgement.trains_by_fit(hypermodel)
+    assert not overrides.trains_by_fit(hypermodel)
     tuner = RandomSearch(hypermodel, max_trials=1, directory=tmp_path)
     tuner.search(A, Y, verbose=0)
     assert tuner.leaderboard()["default_objective"].tolist() == [1.0]
@@ -277,7 +277,7 @@ def test_a_fit_of_ones_own_is_called(name, tmp_path):
 @pytest.mark.parametrize("name", KERAS_OWN)
 def test_without_one_fit_trains(name, tmp_path):
     hypermodel = KERAS_OWN[name]()
-    assert judgement.trains_by_fit(hypermodel)
+    assert overrides.trains_by_fit(hypermodel)
     tuner = RandomSearch(hypermodel, "loss", max_trials=1, directory=tmp_path, seed=0)
     tuner.search(A, Y, N, 1, 0)
     model = one_input(keras_tuner.HyperParameters())

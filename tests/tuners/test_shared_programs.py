@@ -22,8 +22,8 @@ from sklearn.model_selection import KFold
 
 from keras_tricks import tuners
 from keras_tricks.hypermodels import HyperMLP
-from keras_tricks.training import packing
-from keras_tricks.tuners import records
+from keras_tricks.training.packs import packing
+from keras_tricks.tuners.results import records
 from tests import child_process
 from tests import sampling
 from tests.tuners import toys
@@ -454,7 +454,7 @@ def test_trials_are_on_disk_before_the_next_pack_begins(tmp_path, monkeypatch):
 
 KILLED = """
 import os, sys
-from keras_tricks.training import packing
+from keras_tricks.training.packs import packing
 from tests.tuners import test_shared_programs
 original, packs = packing.run, []
 def run(program, trials, *args):

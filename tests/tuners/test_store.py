@@ -15,9 +15,9 @@ import pytest
 
 from keras_tricks.tuners import RandomSearch
 from keras_tricks.tuners import errors
-from keras_tricks.tuners import project
-from keras_tricks.tuners import project_lock
-from keras_tricks.tuners import store
+from keras_tricks.tuners.storage import files
+from keras_tricks.tuners.storage import project
+from keras_tricks.tuners.storage import project_lock
 from tests import child_process
 from tests.tuners import toys
 
@@ -132,10 +132,10 @@ def test_a_deleted_trial_folder_is_filled_again(finished, copy):
 
 def test_killed_between_two_files_a_finished_trial_is_not_run_again(copy):
     """KerasTuner saves the trial, then the oracle, where the trial is still running."""
-    state = store.read_json(copy / "oracle.json")
+    state = files.read_json(copy / "oracle.json")
     state["ongoing_trials"] = {"tuner0": "3"}
     state["end_order"].remove("3")
-    store.write_json(copy / "oracle.json", state)
+    files.write_json(copy / "oracle.json", state)
     tuner = tuner_in(copy.parent)
     tuner.search(verbose=0)
     assert tuner.hypermodel.fits == 0
@@ -146,11 +146,11 @@ def test_killed_between_two_files_a_trial_that_has_begun_is_run(finished, tmp_pa
     with pytest.raises(KeyboardInterrupt):
         tuner_in(tmp_path, interrupted(2)).search(verbose=0)
     path = tmp_path / "untitled_project" / "oracle.json"
-    state = store.read_json(path)
+    state = files.read_json(path)
     assert state["ongoing_trials"] == {"tuner0": "2"}
     state["ongoing_trials"] = {}
     state["start_order"].remove("2")
-    store.write_json(path, state)
+    files.write_json(path, state)
     tuner = tuner_in(tmp_path, lambda n: SCORES[2 + n])
     tuner.search(verbose=0)
     assert settings(tuner.oracle) == settings(finished.oracle)
@@ -232,7 +232,7 @@ def test_two_searches_in_one_folder_are_refused(tmp_path):
 
 def test_another_process_cannot_overwrite_a_live_search(tmp_path):
     script = """
-        from keras_tricks.tuners import project_lock
+        from keras_tricks.tuners.storage import project_lock
         from keras_tricks.tuners import errors
         try:
             project_lock.clear_project("untitled_project")
@@ -425,15 +425,15 @@ def test_a_build_config_that_was_cut_off_is_not_there(tmp_path, monkeypatch):
 def test_a_file_is_replaced_when_it_is_whole_and_not_before(tmp_path):
     path = tmp_path / "of.weights.h5"
     path.write_text("old")
-    with store.whole_file(path) as temporary:
+    with files.atomic_write(path) as temporary:
         assert temporary.name.endswith(".weights.h5")
         temporary.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
-    with store.whole_file(path):
+    with files.atomic_write(path):
         pass
     assert path.read_text() == "new"
-    with contextlib.suppress(RuntimeError), store.whole_file(path) as temporary:
+    with contextlib.suppress(RuntimeError), files.atomic_write(path) as temporary:
         temporary.write_text("newest")
         raise RuntimeError
     assert path.read_text() == "new"

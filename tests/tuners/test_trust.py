@@ -20,11 +20,11 @@ import pytest
 
 from keras_tricks import tuners
 from keras_tricks.tuners import errors
-from keras_tricks.tuners import journal
-from keras_tricks.tuners import locks
-from keras_tricks.tuners import optuna_cmaes
-from keras_tricks.tuners import records
-from keras_tricks.tuners import store
+from keras_tricks.tuners.optuna import cmaes
+from keras_tricks.tuners.optuna import journal
+from keras_tricks.tuners.results import records
+from keras_tricks.tuners.storage import files
+from keras_tricks.tuners.storage import locks
 from tests import child_process
 
 
@@ -142,7 +142,7 @@ def test_a_link_in_the_place_of_a_file_is_not_followed(name, tmp_path):
 def test_the_message_names_the_link_and_its_target(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "target")
     with pytest.raises(errors.StorageError, match=r"link, to .*target\."):
-        store.opened_to_append(tmp_path / "link")
+        files.opened_to_append(tmp_path / "link")
     assert not (tmp_path / "target").exists()
 
 
@@ -479,10 +479,10 @@ def test_cma_es_goes_on_from_numbers_as_from_its_pickle(options, tmp_path):
         return study
 
     def numbers(attributes):
-        return json.loads(json.dumps(optuna_cmaes.without_pickles(attributes)))
+        return json.loads(json.dumps(cmaes.without_pickles(attributes)))
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    ours, theirs = suggested(optuna_cmaes.restored, numbers), suggested(list, dict)
+    ours, theirs = suggested(cmaes.restored, numbers), suggested(list, dict)
     assert [t.params for t in ours.trials] == [t.params for t in theirs.trials]
     names = {name for t in ours.trials for name in t.system_attrs}
     assert any(name.startswith("numbers:") for name in names)

@@ -20,8 +20,8 @@ import pytest
 import tensorflow as tf
 
 from keras_tricks.tuners import RandomSearch
-from keras_tricks.tuners import project_lock
-from keras_tricks.tuners import workers
+from keras_tricks.tuners.storage import project_lock
+from keras_tricks.tuners.workers import pool
 from tests import child_process
 from tests.tuners import fault_search
 from tests.tuners import toys
@@ -137,7 +137,7 @@ def search(outcome, directory, *args, **arguments):
 
 
 def test_a_worker_that_dies_each_time_costs_one_trial(tmp_path, monkeypatch):
-    monkeypatch.setattr(workers, "MOST_LEASES", 2)
+    monkeypatch.setattr(pool, "MAX_LEASES", 2)
 
     def outcome(hp):
         if hp.get("x") > 0.9:
@@ -153,7 +153,7 @@ def test_a_worker_that_dies_each_time_costs_one_trial(tmp_path, monkeypatch):
 
 def test_a_silent_worker_is_replaced(tmp_path, monkeypatch):
     """It is stopped as by Ctrl-Z, and answers no more."""
-    monkeypatch.setattr(workers, "SILENT_SECONDS", 3.0)
+    monkeypatch.setattr(pool, "SILENT_SECONDS", 3.0)
     flag = tmp_path / "stopped"
 
     def outcome(hp):
@@ -168,7 +168,7 @@ def test_a_silent_worker_is_replaced(tmp_path, monkeypatch):
 
 def test_a_worker_that_is_silent_and_at_work_is_left_alone(tmp_path, monkeypatch):
     """Its other threads do not run, as beside one long call of C code."""
-    monkeypatch.setattr(workers, "SILENT_SECONDS", 1.5)
+    monkeypatch.setattr(pool, "SILENT_SECONDS", 1.5)
     tries = tmp_path / "tries"
 
     def outcome(hp):
@@ -361,9 +361,9 @@ def test_a_number_of_workers_that_is_none_is_refused(tmp_path, count):
 
 def test_gpus_are_those_that_this_process_may_use(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-1a,-1")
-    assert workers._visible_gpus() == ["3", "GPU-1a"]
+    assert pool._visible_gpus() == ["3", "GPU-1a"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert workers._visible_gpus() == []
+    assert pool._visible_gpus() == []
 
 
 def test_a_chief_lends_the_trial_of_a_dead_worker_anew(serial, tmp_path):

@@ -1,0 +1,1 @@
+"""One step of training as a pure function, and whole epochs of it as programs."""

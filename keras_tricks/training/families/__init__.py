@@ -1,0 +1,1 @@
+"""Models that share a program: how that is proven, and what differs among them."""

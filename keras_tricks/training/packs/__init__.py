@@ -1,0 +1,1 @@
+"""Trials that train side by side, and training by `fit` where nothing is shared."""

@@ -1,0 +1,229 @@
+"""Trials of one structure that train side by side, each with its own end."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_tricks.training.compiled.data import Data
+from keras_tricks.training.compiled.functional_model import State
+from keras_tricks.training.compiled.functional_model import Steps
+from keras_tricks.training.compiled.functional_model import UnsupportedModelError
+from keras_tricks.training.compiled.programs import Program
+from keras_tricks.training.families.trial_state import TrialState
+from keras_tricks.training.packs.progress import Progress
+from keras_tricks.training.packs.progress import RunConfig
+from keras_tricks.training.packs.progress import TrainingResult
+
+
+def run(
+    program: Program, trials: Sequence[TrialState], data: Data, run: RunConfig
+) -> list[TrainingResult]:
+    """Trains trials of one structure, together if `program` is a packed one.
+
+    A trial ends when a loss is not finite, or when `run` says so; the others go on, and
+    nothing of it reaches them.
+
+    Args:
+        program: The compiled epochs.
+        trials: The trials.
+        data: What they train on.
+        run: For how long.
+    """
+    if program.packed:
+        return _run(program, trials, data, run)
+    return [
+        outcome
+        for number, trial in enumerate(trials)
+        for outcome in _run(program, [trial], data, run.for_trials([number]))
+    ]
+
+
+class _Pack:
+    """The trials of one run, which a program trains together, or the only one."""
+
+    def __init__(self, program: Program, trials: Sequence[TrialState]):
+        self.is_packed = program.packed
+        stacked = _stacked if self.is_packed else lambda states: states[0]
+        self.state: State = stacked([trial.start for trial in trials])
+        self.numbers = tf.constant(stacked([trial.numbers for trial in trials]))
+        self.rates = np.array(stacked([trial.rates for trial in trials]))
+        self.num_steps = 0
+
+    def next_rates(self, count: int) -> tf.Tensor:
+        """Returns the rates of the next steps."""
+        return tf.constant(self.rates[..., self.num_steps : self.num_steps + count])
+
+
+class _View:
+    """One trial of a pack; see `progress.TrialView`."""
+
+    def __init__(self, pack: _Pack, number: int):
+        self._pack = pack
+        self._number = number
+
+    @property
+    def state(self) -> State:
+        return tf.nest.map_structure(
+            lambda tensor: np.asarray(self._own(tensor)), self._pack.state
+        )
+
+    @property
+    def rates(self) -> np.ndarray:
+        return self._own(self._pack.rates)[self._pack.num_steps :].copy()
+
+    def set_state(self, state: State) -> None:
+        def with_own(tensor: Any, own: Any) -> Any:
+            if not self._pack.is_packed:
+                return tf.constant(own)
+            array = np.array(tensor)
+            array[self._number] = own
+            return tf.constant(array)
+
+        self._pack.state = tf.nest.map_structure(with_own, self._pack.state, state)
+
+    def set_rates(self, rates: np.ndarray) -> None:
+        self._own(self._pack.rates)[self._pack.num_steps :] = rates
+
+    def _own(self, array: Any) -> Any:
+        return array[self._number] if self._pack.is_packed else array
+
+
+def _run(program, trials, data, run) -> list[TrainingResult]:
+    pack = _Pack(program, trials)
+    progress = [Progress(run) for _ in trials]
+    followed = [
+        (follower, _View(pack, number))
+        for number, follower in enumerate(run.followers or ())
+    ]
+    best = pack.state[:3]
+    seconds: list[float] = []
+    for follower, view in followed:
+        follower.on_train_begin(view)
+    for epoch in range(run.initial_epoch, run.epochs):
+        for each, (follower, view) in zip(progress, followed, strict=False):
+            if each.active:
+                follower.on_epoch_begin(epoch, view)
+        began = time.perf_counter()
+        rates = pack.next_rates(data.steps_per_epoch)
+        pack.state, results = data.train_epoch(
+            program, pack.state, pack.numbers, rates, epoch
+        )
+        pack.num_steps += data.steps_per_epoch
+        pack.state, validated = data.evaluate(program, pack.state, pack.numbers)
+        results |= {f"val_{name}": value for name, value in validated.items()}
+        logs = {name: np.atleast_1d(value.numpy()) for name, value in results.items()}
+        seconds.append(time.perf_counter() - began)
+        improved = _record(progress, followed, epoch, logs)
+        if any(improved):
+            mask = tf.constant(improved if program.packed else improved[0])
+            best = _select(mask, pack.state[:3], best)
+        if not any(each.active for each in progress):
+            break
+    for each, (follower, view) in zip(progress, followed, strict=False):
+        if each.active:
+            follower.on_train_end(view)
+    return _outcomes(program, progress, best, seconds)
+
+
+def _record(progress, followed, epoch, logs) -> list[bool]:
+    """Returns, for each trial, whether this epoch is its best one until now."""
+    improved = [False] * len(progress)
+    for number, each in enumerate(progress):
+        if not each.active:
+            continue
+        own = {name: float(values[number]) for name, values in logs.items()}
+        follower, view = followed[number] if followed else (None, None)
+        ends = follower is not None and follower.on_epoch_end(epoch, own, view)
+        improved[number] = each.add(number, epoch, own)
+        each.active &= not ends
+        if follower is not None and not each.active:
+            follower.on_train_end(view)
+    return improved
+
+
+@tf.function(autograph=False, reduce_retracing=False)
+def _select(mask, new, old):
+    """Returns `new` for the trials in `mask` and `old` for the others."""
+
+    def one(new, old):
+        shape = tf.concat(
+            [tf.shape(mask), tf.ones(len(new.shape) - len(mask.shape), tf.int32)], 0
+        )
+        return tf.where(tf.reshape(mask, shape), new, old)
+
+    return tf.nest.map_structure(one, new, old)
+
+
+def _outcomes(program, progress, best, seconds) -> list[TrainingResult]:
+    best = tf.nest.map_structure(lambda t: np.asarray(t), best)
+
+    def own(arrays: list, number: int) -> list:
+        return [a[number] for a in arrays] if program.packed else arrays
+
+    return [
+        each.outcome(*(own(arrays, number) for arrays in best), seconds)
+        for number, each in enumerate(progress)
+    ]
+
+
+def reason_of(error: Exception) -> str:
+    """Returns why `fit` trains what a program was to train."""
+    if isinstance(error, UnsupportedModelError):
+        return str(error)
+    first_line = str(error).strip().partition("\n")[0]
+    return f"a program raised {type(error).__name__}: {first_line}"
+
+
+def put_into_model(
+    steps: Steps, trial: TrialState, outcome: TrainingResult
+) -> keras.Model:
+    """Returns a Keras model with the weights of a trial and its optimizer's state.
+
+    Args:
+        steps: The steps that trained the trial.
+        trial: The trial.
+        outcome: How the trial went.
+    """
+    holder = trial.holder or steps
+    variables = holder.variables
+    for variable, value in zip(
+        [*variables.trainable, *variables.non_trainable, *variables.optimizer],
+        [*outcome.trainable, *outcome.non_trainable, *outcome.optimizer],
+        strict=True,
+    ):
+        variable.assign(value)
+    return holder.model
+
+
+def weights_of(functional: Steps, outcome: TrainingResult) -> list[np.ndarray]:
+    """Returns the weights of a trial in the order of `keras.Model.set_weights`.
+
+    Args:
+        functional: The model of the trial's structure.
+        outcome: How the trial went.
+    """
+    variables = functional.variables
+    value = {
+        id(variable): array
+        for variable, array in zip(
+            [*variables.trainable, *variables.non_trainable],
+            [*outcome.trainable, *outcome.non_trainable],
+            strict=True,
+        )
+    }
+    return [value[id(weight)] for weight in functional.model.weights]
+
+
+def _stacked(states):
+    """Returns nested tensors or arrays with a first axis of trials."""
+    if isinstance(states[0], np.ndarray):
+        return np.stack(states)
+    # NumPy's copy is quicker than one operation a tensor and a trial.
+    return tf.nest.map_structure(
+        lambda *tensors: tf.constant(np.stack([np.asarray(t) for t in tensors])),
+        *states,
+    )

@@ -1,0 +1,1 @@
+"""Searches on an Optuna study, which several processes may share."""

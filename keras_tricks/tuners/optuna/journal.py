@@ -1,0 +1,394 @@
+"""Journals: files that hold an Optuna study and survive whoever writes to them.
+
+A journal has Optuna's format: a line of JSON for each change, in which trials and
+studies are known by how many there were before. A line that is lost would therefore
+shift all that follows. Lines that are written here say more than Optuna asks for, and
+Optuna passes over it:
+
+| key | content |
+|---|---|
+| `line` | how many such lines there were before: a gap tells that some are lost, a repetition that one stands there twice |
+| `trial` | in a line that creates a trial: how many there were before |
+| `study` | in a line about a study: its name and directions |
+| `checksum` | tells whether the line was changed |
+
+With these, a reader puts failed trials without content in the place of those that are
+lost, and makes a study anew whose first line is.
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import datetime
+import itertools
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from typing import TypedDict
+
+from keras_tricks.tuners.optuna._import import optuna
+from keras_tricks.tuners.storage import files
+from keras_tricks.tuners.storage import locks
+
+_SQLITE_SUFFIXES = (".db", ".db3", ".sqlite", ".sqlite3")
+# Of a line of a journal, as Optuna and `JournalFile` write it.
+_BEGINNING = b'{"op_code":'
+
+# The operations that number what they create, and those on a study, by Optuna's codes.
+_CREATE_STUDY, _DELETE_STUDY, _CREATE_TRIAL = 0, 1, 4
+_ON_STUDIES = frozenset({2, 3, _CREATE_TRIAL})
+_FAILED = 3
+
+Entry = dict[str, Any]
+
+
+def journal_storage(path: str | os.PathLike[str]) -> Any:
+    """Returns an `optuna.storages.JournalStorage` whose writers may be killed.
+
+    optuna-dashboard shows the file. Optuna's own backend differs in three ways: a
+    process that dies while it writes leaves neither a lock, which others would wait
+    for, nor half a line that makes all that is written after it unreadable; and a line
+    that is lost, doubled or damaged costs its trial only.
+
+    Raises:
+        ValueError: If there is a file which is no journal. It is left as it is.
+    """
+    journal = Path(path)
+    _check(journal)
+    storages: Any = optuna().storages
+    backend: Any = storages.journal.BaseJournalBackend
+
+    class JournalFile(backend):
+        def __init__(self) -> None:
+            self._begin_anew()
+
+        def _begin_anew(self) -> None:
+            self._reader = _Reader(journal)
+            # The entries that were read last, and how many there were before.
+            self._entries: list[Entry] = []
+            self._number = 0
+
+        def read_logs(self, log_number_from: int) -> list[Entry]:
+            if log_number_from < self._number:
+                self._begin_anew()
+            self._entries += self._reader.read()
+            del self._entries[: log_number_from - self._number]
+            self._number = log_number_from
+            return list(self._entries)
+
+        def append_logs(self, logs: list[Entry]) -> None:
+            with _locked(journal), files.opened_to_append(journal) as file:
+                # Half a line, of a writer that was killed, would spoil the next one.
+                end = _end_of_lines(file)
+                file.truncate(end)
+                self._entries += self._reader.read()
+                ahead = copy.deepcopy(self._reader)
+                text = "".join(map(ahead.written, logs))
+                try:
+                    _write(file, text.encode())
+                except OSError as error:
+                    with contextlib.suppress(OSError):
+                        file.truncate(end)
+                    raise files.storage_error(error, journal) from error
+
+    return storages.JournalStorage(JournalFile())
+
+
+class _Marks(TypedDict, total=False):
+    line: int
+    trial: int
+    study: tuple[str, list[int]]
+
+
+class _OfAnEntry(_Marks):
+    op_code: int
+    worker_id: str
+
+
+class _OfAStudy(_OfAnEntry):
+    study_id: int
+
+
+class _OfATrial(_OfAnEntry):
+    trial_id: int
+
+
+class _NewStudy(_OfAnEntry):
+    study_name: str
+    directions: list[int]
+
+
+class _UserAttribute(TypedDict):
+    user_attr: dict[str, Any]
+
+
+class _SystemAttribute(TypedDict):
+    system_attr: dict[str, Any]
+
+
+class _StudyUserAttribute(_OfAStudy, _UserAttribute):
+    pass
+
+
+class _StudySystemAttribute(_OfAStudy, _SystemAttribute):
+    pass
+
+
+class _NewTrial(_OfAStudy):
+    datetime_start: str | None
+
+
+class _Parameter(_OfATrial):
+    param_name: str
+    param_value_internal: float
+    distribution: str
+
+
+class _StateAndValues(_OfATrial):
+    state: int
+    values: list[float] | None
+
+
+class _IntermediateValue(_OfATrial):
+    step: int
+    intermediate_value: float
+
+
+class _TrialUserAttribute(_OfATrial, _UserAttribute):
+    pass
+
+
+class _TrialSystemAttribute(_OfATrial, _SystemAttribute):
+    pass
+
+
+# What Optuna reads of an entry, by its operation's code.
+_SCHEMAS: list[type[Any]] = [
+    _NewStudy,
+    _OfAStudy,
+    _StudyUserAttribute,
+    _StudySystemAttribute,
+    _NewTrial,
+    _Parameter,
+    _StateAndValues,
+    _IntermediateValue,
+    _TrialUserAttribute,
+    _TrialSystemAttribute,
+]
+
+
+class _Reader:
+    """What a journal holds, line by line.
+
+    Args:
+        journal: The file.
+    """
+
+    def __init__(self, journal: Path):
+        self.journal = journal
+        self.offset = 0
+        self.num_lines = 0
+        self.num_trials = 0
+        self.num_studies = 0
+        # Those that were not deleted: name and directions.
+        self.studies: dict[int, tuple[str, list[int]]] = {}
+
+    def read(self) -> list[Entry]:
+        """Returns the entries that are there since the last call."""
+        entries: list[Entry] = []
+        if not self.journal.exists():
+            return entries
+        with open(self.journal, "rb") as file:
+            file.seek(self.offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break  # Being written, or its writer was killed.
+                entry = _entry(line)
+                if entry is None:
+                    self._warn("Skipped a damaged line")
+                else:
+                    entries += self._taken(entry)
+                self.offset += len(line)
+        return entries
+
+    def written(self, log: Entry) -> str:
+        """Returns the line that tells what Optuna logs, and counts it as read."""
+        entry = {**log, "line": self.num_lines}
+        if log["op_code"] in _ON_STUDIES and log["study_id"] in self.studies:
+            entry["study"] = self.studies[log["study_id"]]
+        if log["op_code"] == _CREATE_TRIAL:
+            entry["trial"] = self.num_trials
+        self._taken(entry)
+        return json.dumps(files.with_checksum(entry), separators=(",", ":")) + "\n"
+
+    def _taken(self, entry: Entry) -> list[Entry]:
+        """Returns what Optuna is to be told for one line."""
+        line = entry.get("line")
+        if line is not None:
+            if line < self.num_lines:
+                self._warn("Skipped a line that stands there twice")
+                return []
+            if line > self.num_lines:
+                self._warn(
+                    f"{line - self.num_lines} lines are missing, and the trials that "
+                    "they told of are run again"
+                )
+            self.num_lines = line + 1
+        entries = [*self._lost_study(entry), *self._lost_trials(entry), entry]
+        self._count(entry)
+        return entries
+
+    def _lost_study(self, entry: Entry) -> Iterator[Entry]:
+        study = entry.get("study")
+        if study is not None and entry["study_id"] == self.num_studies:
+            name, directions = study
+            lost = {
+                "op_code": _CREATE_STUDY,
+                "worker_id": "",
+                "study_name": name,
+                "directions": directions,
+            }
+            self._count(lost)
+            yield lost
+
+    def _lost_trials(self, entry: Entry) -> Iterator[Entry]:
+        if entry["op_code"] != _CREATE_TRIAL or entry["study_id"] not in self.studies:
+            return
+        while self.num_trials < entry.get("trial", 0):
+            lost = {
+                "op_code": _CREATE_TRIAL,
+                "worker_id": "",
+                "study_id": entry["study_id"],
+                "state": _FAILED,
+                "datetime_start": entry["datetime_start"],
+                "datetime_complete": entry["datetime_start"],
+            }
+            if lost["datetime_complete"] is None:
+                del lost["datetime_complete"]
+            self._count(lost)
+            yield lost
+
+    def _count(self, entry: Entry) -> None:
+        """Counts trials and studies as Optuna does."""
+        if entry["op_code"] == _CREATE_STUDY:
+            names = [name for name, _ in self.studies.values()]
+            if entry["study_name"] not in names:
+                study = entry["study_name"], entry["directions"]
+                self.studies[self.num_studies] = study
+                self.num_studies += 1
+        elif entry["op_code"] == _DELETE_STUDY:
+            self.studies.pop(entry["study_id"], None)
+        elif entry["op_code"] == _CREATE_TRIAL and entry["study_id"] in self.studies:
+            self.num_trials += 1
+
+    def _warn(self, what: str) -> None:
+        warnings.warn(f"{what}: {self.journal}, byte {self.offset}", stacklevel=2)
+
+
+def _check(journal: Path) -> None:
+    """Raises if a file is something else, before anything is written to it."""
+    beginning = b""
+    if journal.is_dir():
+        raise ValueError(
+            "`storage` must be a file or a URL, and is a folder. "
+            f"Received: storage={str(journal)!r}"
+        )
+    if journal.is_file():
+        with open(journal, "rb") as file:
+            beginning = file.read(4096)
+    if beginning.startswith(b"SQLite format 3") or (
+        not beginning and journal.suffix in _SQLITE_SUFFIXES
+    ):
+        raise ValueError(
+            "`storage` is a path of an Optuna journal; a SQLite database is given by "
+            f"its URL: storage='sqlite:///{journal}'. Received: {str(journal)!r}"
+        )
+    if beginning and not _holds_an_entry(journal):
+        raise ValueError(
+            f"`storage` must be a new file or an Optuna journal, and {str(journal)!r} "
+            "holds something else. It is left as it is: give another path."
+        )
+
+
+def _holds_an_entry(journal: Path) -> bool:
+    """Whether some line of a file is one of a journal, or its only one begins so."""
+    with open(journal, "rb") as file:
+        first = file.readline()
+        if not first.endswith(b"\n"):  # Its writer was killed.
+            return _BEGINNING.startswith(first[: len(_BEGINNING)])
+        return any(_entry(line) is not None for line in itertools.chain([first], file))
+
+
+def _entry(line: bytes) -> Entry | None:
+    """Returns what a line tells, or None if it is damaged."""
+    try:
+        content = json.loads(line)
+        is_marked = "line" in content
+        if is_marked and files.CHECKSUM not in content:
+            return None
+        files.parsed(content, _SCHEMAS[content["op_code"]])
+        if not is_marked:
+            _check_content(content)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return None
+    return content
+
+
+def _check_content(content: Entry) -> None:
+    """Has Optuna read the parts of an entry, as it will when it applies it."""
+    for direction in content.get("directions", ()):
+        optuna().study.StudyDirection(direction)
+    optuna().trial.TrialState(content.get("state", 0))
+    for name in ("datetime_start", "datetime_complete"):
+        if content.get(name) is not None:
+            datetime.datetime.fromisoformat(content[name])
+    for name in ("user_attr", "system_attr"):
+        if len(content.get(name, "x")) != 1:
+            raise ValueError(f"{name} of several")
+    of_json = optuna().distributions.json_to_distribution
+    distributions = {
+        name: of_json(text) for name, text in content.get("distributions", {}).items()
+    }
+    for name, value in content.get("params", {}).items():
+        distributions[name].to_external_repr(value)
+    if "distribution" in content:
+        distribution = of_json(content["distribution"])
+        distribution.to_external_repr(content["param_value_internal"])
+
+
+def _write(file: Any, content: bytes) -> None:
+    while content:
+        content = content[file.write(content) :]
+    os.fsync(file.fileno())
+
+
+def _end_of_lines(file: Any) -> int:
+    """Returns the offset after the last complete line."""
+    end = file.seek(0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - 4096)
+        file.seek(start)
+        found = file.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+@contextlib.contextmanager
+def _locked(journal: Path) -> Iterator[None]:
+    """Lets one process write at a time."""
+    if not locks.IS_SUPPORTED:
+        lock = optuna().storages.journal.JournalFileOpenLock(str(journal))
+        lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+        return
+    with locks.FileLock(f"{journal}.lock", waits=True):
+        yield

@@ -1,0 +1,1 @@
+"""Oracles: which settings the next trial has."""

@@ -1,0 +1,45 @@
+"""The oracle of a quasi-random search: trial i has point i of a sequence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras_tuner
+
+from keras_tricks.tuners.oracles.base import OracleMixin
+from keras_tricks.tuners.search_space.quasi_random import dimension_names
+from keras_tricks.tuners.search_space.quasi_random import settings_at
+
+
+class _Sequence(keras_tuner.Oracle):
+    """Gives trial i the i-th of the settings that the sequence comes by."""
+
+    seed: int
+
+    def __init__(self, *, sequence: str, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.sequence = sequence
+        self.dimensions: list[str] = []
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        space = self.get_space().space
+        self.dimensions = dimension_names(space, self.dimensions)
+        settings = settings_at(
+            self.sequence, self.seed, space, self.dimensions, int(trial_id)
+        )
+        if settings is not None:
+            return {"status": "RUNNING", "values": settings}
+        return {"status": "IDLE" if self.ongoing_trials else "STOPPED", "values": None}
+
+    def get_state(self) -> dict[str, Any]:
+        return {**super().get_state(), "dimensions": self.dimensions}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(state)
+        self.dimensions = state["dimensions"]
+
+
+class QuasiRandomOracle(OracleMixin, _Sequence):
+    """Suggests the points of a scrambled Sobol or Halton sequence."""
+
+    is_adaptive = False

@@ -1,0 +1,1 @@
+"""Trials that share compiled programs, alone or several in a step."""

@@ -1,0 +1,1 @@
+"""Results: records of ended trials, tables, scores, confirmation."""

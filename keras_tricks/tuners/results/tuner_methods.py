@@ -1,0 +1,281 @@
+"""The methods by which tuners show results: tables, curves, models, notes."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_tricks import _validation
+from keras_tricks.tuners.compat import keras_tuner_hooks
+from keras_tricks.tuners.results import confirmation
+from keras_tricks.tuners.results import records
+from keras_tricks.tuners.results import scores
+from keras_tricks.tuners.storage import files
+from keras_tricks.tuners.storage import project
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Results(keras_tuner_hooks.TunerHooks):
+    """The part of `TunerMixin` that reads a project and annotates it."""
+
+    project_dir: str
+    options: Any
+    _logs_are_known: Any
+    _searched_with: tuple[tuple[Any, ...], dict[str, Any]] | None
+
+    def note(
+        self,
+        trial_id: str,
+        *,
+        why: str | None = None,
+        outcome: str | None = None,
+        next: str | None = None,
+    ) -> None:
+        """Keeps a note on a trial: in the leaderboard, and beside the records.
+
+        Args:
+            trial_id: The trial's ID, as in the leaderboard.
+            why: The reason for the trial.
+            outcome: What came of it.
+            next: What follows from it. None leaves what was noted before; an empty
+                text deletes it.
+
+        Raises:
+            TypeError: If a note is no text.
+            ValueError: If there is no such trial, or if `notes.json` cannot be read:
+                it would be overwritten.
+        """
+        given = {"why": why, "outcome": outcome, "next": next}
+        for name, text in given.items():
+            if text is not None and not isinstance(text, str):
+                raise TypeError(
+                    f"`{name}` must be a text or None. "
+                    f"{_validation.received(name, text)}"
+                )
+        known = {record.trial_id for record in self._ended_records()}
+        known.update(getattr(self.oracle, "trials", ()))
+        trial_id = _one_of(known, trial_id)
+        notes = records.read_notes(self.project_dir)
+        note = notes.setdefault(trial_id, {})
+        note.update((name, text) for name, text in given.items() if text is not None)
+        records.write_notes(self.project_dir, notes)
+
+    def load_model(self, trial: Any) -> keras.Model:
+        """Returns the model of a trial with the weights of its best epoch.
+
+        Raises:
+            ValueError: If its weights were not kept.
+        """
+        if not self._checkpoint_file(trial.trial_id).exists():
+            raise ValueError(
+                f"The weights of trial {trial.trial_id} were not kept: only those of "
+                "the best trials are. Received: keep_checkpoints="
+                f"{self.options.keep_checkpoints} (None keeps all), and no file "
+                f"{self._checkpoint_file(trial.trial_id)}"
+            )
+        return self._loaded_model(trial)
+
+    def get_best_models(self, num_models: int = 1) -> list[keras.Model]:
+        """Returns the models of the best trials, best first.
+
+        Args:
+            num_models: At most as many as `keep_checkpoints`.
+
+        Raises:
+            ValueError: If more are asked for than weights were kept.
+        """
+        num_models = _validation.check_int("num_models", num_models, minimum=1)
+        best = self.oracle.get_best_trials(num_models)
+        kept = self.options.keep_checkpoints
+        if kept is not None and len(best) > kept:
+            raise ValueError(
+                f"`num_models` must be at most `keep_checkpoints`, {kept}: the weights "
+                "of other trials are deleted when they end. "
+                f"Received: num_models={num_models}"
+            )
+        return [self.load_model(trial) for trial in best]
+
+    def leaderboard(self, path: str | Path | None = None) -> pd.DataFrame:
+        """Returns the table of all trials that have ended, best first.
+
+        Two searches with one seed give the same table, apart from `seconds`.
+
+        Args:
+            path: Where to write the table as CSV, too.
+
+        Returns:
+            A DataFrame with the columns `rank` (from 1; none without a score),
+            `trial_id`, the score under the objective's name (of a list of objectives
+            the sum as `multi_objective`, and each by its name), `best_epoch` (from 1),
+            `parameters` (trainable ones), `seconds`, `status`, then one column for
+            each hyperparameter, empty where it is inactive. Trials whose score is NaN
+            or infinite (`INFEASIBLE`) and trials that raised an error (`FAILED`) stand
+            at the bottom. A hyperparameter whose name is one of those columns' is
+            called `hp_` and its name. Where trials have several executions,
+            `deviation` follows the score: the standard deviation over them. Notes
+            follow `status`.
+        """
+        if path is not None and not isinstance(path, str | os.PathLike):
+            raise TypeError(
+                "`path` must be a path or None. "
+                f"{_validation.received('path', path, True)}"
+            )
+        space = self.oracle.get_space().space
+        table = records.leaderboard(
+            self._ended_records(), self.oracle.objective, [hp.name for hp in space]
+        )
+        if path is not None:
+            files.write_text(path, table.to_csv(index=False))
+        return table
+
+    def pareto_front(self) -> pd.DataFrame:
+        """Returns the trials that no other one beats in all objectives.
+
+        A trial beats another one if it is as good in each objective, and better in
+        one. For a search whose `objective` is a list.
+
+        Returns:
+            The rows of `leaderboard()` that are left, in their order.
+
+        Raises:
+            ValueError: If there is one objective only.
+
+        Reference:
+            Deb et al., "A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II",
+            2002.
+        """
+        directions = records.several(self.oracle.objective)
+        if not directions:
+            raise ValueError(
+                "`objective` must be a list of objectives for a Pareto front. "
+                f"{_validation.received('objective', self.oracle.objective.name)}"
+            )
+        table = self.leaderboard()
+        table = table[table["status"] == records.COMPLETED]
+        signs = [-1.0 if way == "max" else 1.0 for way in directions.values()]
+        values = table[[*directions]].to_numpy("float64") * signs
+        is_beaten = [
+            bool(((values <= own).all(axis=1) & (values < own).any(axis=1)).any())
+            for own in values
+        ]
+        return table[[not beaten for beaten in is_beaten]].reset_index(drop=True)
+
+    def confirm(
+        self,
+        *fit_args: Any,
+        top: int = 3,
+        reruns: int = 5,
+        baseline: float | None = None,
+        **fit_kwargs: Any,
+    ) -> confirmation.Confirmation:
+        """Trains the best trials again, with seeds that the search did not use.
+
+        The best score of a search is also the luckiest. Run twice, `confirm` trains
+        nothing twice.
+
+        Args:
+            *fit_args: As of `search`; those of the last one if there are none.
+            top: How many trials, >= 1.
+            reruns: Trainings of each, >= 2.
+            baseline: A score that the first should beat.
+            **fit_kwargs: As `fit_args`.
+
+        Returns:
+            The scores, their means and deviations, and whether the first beats the
+            second and the baseline beyond the spread (Welch's test at 95 %); `print`
+            shows it.
+
+        Raises:
+            ValueError: If `top` or `reruns` is too small, no trial has a score, or no
+                data are known: those of a search in another process are not.
+        """
+        if not fit_args and not fit_kwargs:
+            if self._searched_with is None and self._logs_are_known():
+                raise ValueError(
+                    "`confirm` needs the data of the search, which went on in another "
+                    "process: `confirm(x, y, epochs=..., validation_data=...)`, as "
+                    "`search` was called. Received: no arguments"
+                )
+            fit_args, fit_kwargs = self._searched_with or ((), {})
+        return confirmation.confirm(
+            self, fit_args, fit_kwargs, top=top, reruns=reruns, baseline=baseline
+        )
+
+    def curves(self, trial_id: str) -> list[dict[str, list[float]]]:
+        """Returns the learning curves of a trial.
+
+        Args:
+            trial_id: As in the leaderboard.
+
+        Returns:
+            One dict for each execution, from the metric to a list of one value an
+            epoch.
+
+        Raises:
+            ValueError: If no trial with that ID has ended.
+        """
+        ended = {record.trial_id: record for record in self._ended_records()}
+        record = ended[_one_of(ended, trial_id)]
+        return [execution.curves for execution in record.executions]
+
+    def _records(self) -> list[records.TrialRecord]:
+        return self._ended_records()
+
+    def _ended_records(self) -> list[records.TrialRecord]:
+        """Returns the records of all trials that have ended, in their order."""
+        on_disk = records.read_all(Path(self.project_dir))
+        # A worker's oracle is a proxy that knows no list of trials.
+        trials = getattr(self.oracle, "trials", None)
+        if trials is None:
+            return list(on_disk.values())
+        ended = [t for t in trials.values() if t.status in ("COMPLETED", "FAILED")]
+        self._warn_of_lost_records([t.trial_id for t in ended])
+        return [
+            # A project of KerasTuner's own tuners, or a lost file, has no record.
+            on_disk.get(trial.trial_id)
+            or records.TrialRecord.of_trial(trial, self.oracle.objective)
+            for trial in sorted(ended, key=lambda t: scores.order(t.trial_id))
+        ]
+
+    def _warn_of_lost_records(self, trial_ids: list[str]) -> None:
+        """Names the records that are gone from a project of this package."""
+        project_dir = Path(self.project_dir)
+        if not (project_dir / project.SEARCH_FILE).exists():
+            return
+        for trial_id in trial_ids:
+            folder = project_dir / f"trial_{trial_id}"
+            path = folder / records.RECORD_FILE
+            # Trials of other processes have no folder here.
+            if (folder / "trial.json").exists() and not os.path.lexists(path):
+                warnings.warn(
+                    f"{path} is missing: the trial's curves, parameters and seconds "
+                    "are not known",
+                    stacklevel=3,
+                )
+
+
+def _one_of(known: Collection[str], trial_id: Any) -> str:
+    """Returns a trial's ID as KerasTuner writes it; its number will do.
+
+    Raises:
+        ValueError: If it is not among those that are known.
+    """
+    is_number = isinstance(trial_id, int | np.integer) and not isinstance(
+        trial_id, bool
+    )
+    name = _validation.shown(int(trial_id)) if is_number else trial_id
+    if not isinstance(name, str) or name not in known:
+        raise ValueError(
+            f"`trial_id` must be one of {sorted(known, key=scores.order)}. "
+            f"{_validation.received('trial_id', trial_id)}"
+        )
+    return name

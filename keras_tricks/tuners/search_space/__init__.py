@@ -1,0 +1,1 @@
+"""Points of a search space: grids, sequences, and narrower spaces."""

@@ -1,0 +1,1 @@
+"""Running one trial: seeds, data, executions, objective, record."""

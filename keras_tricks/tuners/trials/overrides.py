@@ -1,0 +1,75 @@
+"""Overrides: whether user code stands in the place of Keras's own training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import keras_tuner
+
+from keras_tricks._fit_call import FitCall
+from keras_tricks.tuners.trials import budget
+
+
+def innermost(hypermodel: Any) -> Any:
+    """Returns the hypermodel inside of `WithinBudget`, which trains as that does."""
+    while isinstance(hypermodel, budget.WithinBudget) and not _overrides(
+        hypermodel, "fit", budget.WithinBudget
+    ):
+        hypermodel = hypermodel.hypermodel
+    return hypermodel
+
+
+def trains_by_fit(hypermodel: Any) -> bool:
+    """Whether the hypermodel leaves training to `model.fit`, whose logs are known."""
+    inner = innermost(hypermodel)
+    if isinstance(inner, keras_tuner.HyperModel):
+        return not _overrides(inner, "fit", keras_tuner.HyperModel)
+    return callable(inner)
+
+
+def prepares_fit(hypermodel: Any) -> bool:
+    """Whether `fit` is no more than its `fit_arguments`, `compile` and the model's."""
+    inner = innermost(hypermodel)
+    owners = [
+        next((c for c in type(inner).__mro__ if name in vars(c)), None)
+        for name in ("fit", "fit_arguments")
+    ]
+    # Whoever overrides `fit` alone means something else by it.
+    return (
+        None not in owners
+        and issubclass(owners[1], owners[0])  # type: ignore[arg-type]
+        and "fit" not in getattr(inner, "__dict__", {})
+    )
+
+
+def fit_call(
+    hypermodel: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[FitCall, tuple[Any, ...]]:
+    """Returns what Keras's `fit` is given, and what only the hypermodel's own can read.
+
+    A `fit` of one's own may call its arguments otherwise, from the third place on; what
+    it is given by name means what it does in Keras, as far as Keras has the name.
+
+    Raises:
+        TypeError: If an argument of Keras's `fit` is given twice.
+    """
+    if trains_by_fit(hypermodel) or prepares_fit(hypermodel):
+        return FitCall.of(args, kwargs), ()
+    return FitCall(tuple(args[:2]), dict(kwargs)), tuple(args[2:])
+
+
+def _overrides(hypermodel: Any, name: str, base: type) -> bool:
+    """Whether a class below `base`, or the object alone, has a method of its own."""
+    is_its_own = name in getattr(hypermodel, "__dict__", {})
+    return is_its_own or getattr(type(hypermodel), name) is not getattr(base, name)
+
+
+def logs_are_keras_own(call: FitCall) -> bool:
+    """Whether no callback of the user's could add to what `fit` logs."""
+    callbacks = keras.tree.flatten(call.callbacks)
+    return all(
+        type(callback).__module__.startswith("keras.")
+        and not isinstance(callback, keras.callbacks.LambdaCallback)
+        for callback in callbacks
+    )

@@ -1,0 +1,41 @@
+"""One search: what belongs to it alone, and not to the tuner."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from keras_tricks.tuners.results import progress
+from keras_tricks.tuners.trials import objectives
+from keras_tricks.tuners.trials.keras_settings import KerasSettings
+
+
+@dataclasses.dataclass
+class SearchSession:
+    """What a search knows while it runs.
+
+    Attributes:
+        progress: What it shows.
+        splits: The folds of the data, None for one training on all of them.
+        shows_fit: Whether `fit` prints its own lines.
+        fit_arguments: What the names that `fit` logs depend on, None if these cannot
+            be known.
+        provenance: Versions of packages, and the commit of the working directory.
+        keras_settings: What is in force when a build begins.
+        consecutive_failures: Failed trials, one after the other, up to now.
+        objective_is_proven: Whether a trial has had a score.
+    """
+
+    progress: progress.SearchProgress
+    splits: Any = None
+    shows_fit: bool = False
+    fit_arguments: objectives.FitArguments | None = None
+    provenance: tuple[dict[str, str], str | None] = ({}, None)
+    keras_settings: KerasSettings | None = None
+    consecutive_failures: int = 0
+    objective_is_proven: bool = False
+
+    @classmethod
+    def idle(cls, objective: Any, splits: Any) -> SearchSession:
+        """Returns what holds while there is no search."""
+        return cls(progress.SearchProgress("", objective.better_than, None), splits)
