@@ -35,7 +35,8 @@ class ClassificationLoss(keras.losses.Loss):
 
     Raises:
         ValueError: If a number is out of its range, or if labels are not one number
-            for each row of logits, as one-hot labels are not.
+            for each row of logits, as one-hot labels are not: their shape is that of
+            the logits without the last axis, or with 1 in its place.
 
     Example:
 
@@ -81,6 +82,12 @@ class ClassificationLoss(keras.losses.Loss):
         # A factor, so that gradients have it, too. That of 1 changes no bit.
         return loss * ops.cast(ops.where(is_class, 1.0, float("nan")), loss.dtype)
 
+    def __repr__(self) -> str:
+        return (
+            f"ClassificationLoss(label_smoothing={self.label_smoothing!r}, "
+            f"focal_gamma={self.focal_gamma!r})"
+        )
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
@@ -96,9 +103,23 @@ def _log_of_others(log_p: Any) -> Any:
 
 
 def _check_shapes(labels: Any, logits: Any) -> None:
-    if len(labels) == len(logits) and labels[-1] not in (1, None):
-        raise ValueError(
-            "Labels must be class numbers, one for each row of logits: "
-            "`np.argmax(y, axis=-1)` makes them of one-hot labels. "
-            f"Received: labels of shape {tuple(labels)}, logits of {tuple(logits)}"
-        )
+    if any(getattr(shape, "rank", 0) is None for shape in (labels, logits)):
+        return  # TensorFlow does not know how many axes there will be.
+    labels, rows = tuple(labels), tuple(logits[:-1])
+    if any(_may_be(labels, shape) for shape in (rows, (*rows, 1))):
+        return
+    one_hot = len(labels) == len(logits) and _may_be(labels[:-1], rows)
+    remedy = ": `np.argmax(y, axis=-1)` makes them of one-hot labels" if one_hot else ""
+    raise ValueError(
+        f"Labels must be class numbers, one for each row of logits, of shape {rows} or "
+        f"{(*rows, 1)}{remedy}. "
+        f"Received: labels of shape {labels}, logits of {tuple(logits)}"
+    )
+
+
+def _may_be(found: tuple, wanted: tuple) -> bool:
+    """Whether two shapes are the same as far as their dimensions are known."""
+    return len(found) == len(wanted) and all(
+        one is None or other is None or one == other
+        for one, other in zip(found, wanted, strict=True)
+    )

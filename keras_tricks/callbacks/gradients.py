@@ -9,6 +9,7 @@ from keras_tricks import _validation
 from keras_tricks.optimizers import ClippedOptimizer
 from keras_tricks.optimizers import clipped
 from keras_tricks.optimizers.statistics import Counts
+from keras_tricks.schedules import shown
 
 # From this share of clipped updates on, the learning rate is what should be changed.
 _TOO_MANY_CLIPPED = 0.5
@@ -86,6 +87,9 @@ class GradientMonitor(keras.callbacks.Callback):
         self.verbose = _validation.check_int("verbose", verbose)
         self.norms: list[float] = []
         self._made = self._clipped = 0
+
+    def __repr__(self) -> str:
+        return shown.made(self)
 
     def on_train_begin(self, logs=None):
         _clipped_optimizer(self.model)  # Raises now rather than after the first batch.

@@ -9,6 +9,7 @@ import keras
 from keras_tricks import _validation
 from keras_tricks.callbacks.innermost import innermost_optimizer
 from keras_tricks.optimizers import keras_hooks
+from keras_tricks.schedules import shown
 from keras_tricks.schedules.scaled import Scaled
 
 Mode = Literal["auto", "min", "max"]
@@ -114,6 +115,9 @@ class ReduceScheduleOnPlateau(keras.callbacks.Callback):
             cooldown=self.cooldown,
             min_lr=self.min_multiplier,
         )
+
+    def __repr__(self) -> str:
+        return shown.made(self)
 
     def set_model(self, model):
         super().set_model(model)

@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_tricks.callbacks.innermost import innermost_optimizer
 from keras_tricks.optimizers import keras_hooks
+from keras_tricks.schedules import shown
 from keras_tricks.schedules.curve import curve
 from keras_tricks.schedules.scaled import Scaled
 
@@ -55,6 +56,9 @@ class LearningRateHistory(keras.callbacks.Callback):
         self._first_update = 0
         self._settable = 1.0
         self._epoch_has_begun = False
+
+    def __repr__(self) -> str:
+        return shown.made(self)
 
     def on_train_begin(self, logs=None):
         self._optimizer = innermost_optimizer(self.model.optimizer)

@@ -1,5 +1,6 @@
 """BERT's optimizer."""
 
+import inspect
 import re
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -9,6 +10,8 @@ from keras import ops
 
 from keras_tricks import _validation
 from keras_tricks.optimizers import gradients as gradient_ops
+from keras_tricks.optimizers import keras_hooks
+from keras_tricks.schedules import shown
 
 # BERT's patterns for LayerNorm, and how Keras spells what they mean.
 _LAYER_NORM = {"LayerNorm", "layer_norm"}
@@ -205,6 +208,28 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
             if re.search(pattern, path):
                 return factor
         return 1.0
+
+    def __repr__(self) -> str:
+        given = {
+            "learning_rate": keras_hooks.given_rate(self),
+            "exclude_from_weight_decay": list(self.excluded_patterns),
+        }
+        own = [
+            n for n in inspect.signature(AdamWeightDecay).parameters if hasattr(self, n)
+        ]
+        # Those of all of Keras's optimizers.
+        kerass = inspect.signature(keras.optimizers.Adam).parameters.values()
+        changed = [
+            parameter.name
+            for parameter in kerass
+            if parameter.name not in own
+            and getattr(self, parameter.name, parameter.default) != parameter.default
+        ]
+        names = [name for name in [*own, *changed] if name != "name"]
+        return shown.call(
+            type(self).__name__,
+            [(n, given[n] if n in given else getattr(self, n)) for n in names],
+        )
 
     def get_config(self) -> dict:
         return {

@@ -15,7 +15,7 @@ from keras_tricks.optimizers import gradients as gradient_ops
 from keras_tricks.optimizers import keras_hooks
 from keras_tricks.optimizers import limits
 from keras_tricks.optimizers.statistics import ClippingStatistics
-from keras_tricks.schedules.base import Schedule
+from keras_tricks.schedules import shown
 
 KINDS = ("global_clipnorm", "clipnorm", "clipvalue", "adaptive_clip")
 Nonfinite = Literal["propagate", "skip", "zero", "raise"]
@@ -56,7 +56,8 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
 
     The global norm is computed as `tf.clip_by_global_norm` does, operation for
     operation: plain SGD gives TF1's bits in a graph. Squares are summed in float32 at
-    least, and norms of up to 1e37 (and 1e37 times the limit) are clipped right.
+    least, and norms of up to 1e37 (and 1e37 times the limit) are clipped right; with
+    `nonfinite="zero"` those of all finite gradients in float32, too large ones as well.
 
     The limit of a schedule may come down to 0, which makes all gradients 0: plain SGD
     then leaves the weights as they are, while momenta and weight decay go on. Below 0
@@ -71,10 +72,11 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
         clipvalue: A number > 0 or a schedule.
         adaptive_clip: A number > 0 (NFNets use 0.01) or a schedule.
         nonfinite: What to do when the global norm is NaN or infinite: `"propagate"`
-            it into the weights, as TF1 does; `"skip"` the update, which leaves
-            weights, moments, averages and counters as they are, on all replicas;
-            `"zero"` the numbers that are not finite; or `"raise"` an error, with
-            nothing updated (not under XLA or JAX, which cannot).
+            it into the weights, as TF1 does (into all of them with
+            `global_clipnorm`); `"skip"` the update, which leaves weights, moments,
+            averages and counters as they are, on all replicas; `"zero"` the numbers
+            that are not finite; or `"raise"` an error, with nothing updated (not
+            under XLA or JAX, which cannot).
         max_consecutive_skips: With `"skip"`, how many updates in a row may be
             skipped; the next one raises. Under XLA and JAX, which cannot raise,
             `keras_tricks.callbacks.GradientMonitor` ends the run instead.
@@ -333,6 +335,8 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
                 limit = ops.where(is_number, limit, np.float32(0))
             finite = ops.logical_and(finite, is_number)
             clip = getattr(clipping, self._kind)
+            if self.nonfinite == "zero" and self._kind == "global_clipnorm":
+                clip = clipping.global_clipnorm_of_finite
             gradients, was_clipped = clip(gradients, variables, norm, limit)
         gradients = gradient_ops.prevent_constant_folding(gradients)
         if self.nonfinite in ("propagate", "zero"):
@@ -459,10 +463,13 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
             "max_consecutive_skips": self.max_consecutive_skips,
             "gradient_accumulation_steps": self.gradient_accumulation_steps,
         }
-        shown = [
-            f"{name}={value!r}" for name, value in given.items() if value is not None
+        arguments = [
+            f"{name}={shown.value_of(value)}"
+            for name, value in given.items()
+            if value is not None
         ]
-        return f"ClippedOptimizer({_shown(self.inner_optimizer)}, {', '.join(shown)})"
+        inner = _shown(self.inner_optimizer)
+        return f"ClippedOptimizer({', '.join([inner, *arguments])})"
 
     def get_config(self) -> dict:
         config = {
@@ -493,15 +500,12 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
 
 
 def _shown(optimizer: keras.optimizers.Optimizer) -> str:
-    """Returns an optimizer as it is made, by class and rate."""
-    rate = keras_hooks.schedule_of(optimizer)
-    if rate is None:
-        rate = optimizer.get_config().get("learning_rate")
-    if rate is None:
-        return f"{type(optimizer).__name__}()"
-    if isinstance(rate, int | float):
-        text = str(np.float32(rate))  # 0.1, not 0.10000000149.
-    else:
-        # Keras's schedules do not say what they are.
-        text = repr(rate) if isinstance(rate, Schedule) else type(rate).__name__
-    return f"{type(optimizer).__name__}(learning_rate={text})"
+    """Returns an optimizer as it is made, by class and rate; a group by its parts."""
+    if hasattr(optimizer, "optimizers"):
+        # Those that are known: a function may choose them when it is built.
+        parts = ", ".join(map(_shown, optimizer.optimizers))
+        return f"{type(optimizer).__name__}([{parts}])"
+    if hasattr(optimizer, "inner_optimizer"):
+        return f"{type(optimizer).__name__}({_shown(optimizer.inner_optimizer)})"
+    rate = keras_hooks.given_rate(optimizer)
+    return shown.call(type(optimizer).__name__, [("learning_rate", rate)])

@@ -1,7 +1,8 @@
 """The four ways to clip, each a function of final gradients.
 
 Each returns the clipped gradients and whether the limit changed any of them, a boolean
-scalar. The names are those of `ClippedOptimizer`'s arguments.
+scalar. The names are those of `ClippedOptimizer`'s arguments; of finite gradients, as
+`nonfinite="zero"` leaves them, there is a global norm beyond float32 too.
 """
 
 import numpy as np
@@ -16,6 +17,13 @@ _LEAST_UNIT_NORM = np.float32(1e-3)
 def global_clipnorm(gradients: list, variables: list, norm, limit):
     """All gradients by one factor, so that their global norm is at most `limit`."""
     scale = gradient_ops.global_norm_scale(norm, limit)
+    return gradient_ops.scaled(gradients, scale), norm > limit
+
+
+def global_clipnorm_of_finite(gradients: list, variables: list, norm, limit):
+    """As `global_clipnorm`, for gradients that are finite, whatever their norm is."""
+    scale = gradient_ops.global_norm_scale(norm, limit)
+    gradients, scale = gradient_ops.with_norm_in_range(gradients, scale, norm, limit)
     return gradient_ops.scaled(gradients, scale), norm > limit
 
 

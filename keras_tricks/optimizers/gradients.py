@@ -19,6 +19,8 @@ SPARSE_NORMS = get_args(SparseNorm)
 _LARGE_NORM = np.float32(2.0**60)
 # Brings all norms that float32 can hold to where it can hold their squares.
 _SMALL = np.float32(2.0**-70)
+# Brings the largest norms of finite numbers near to 1; a limit over them is not 0.
+_SMALLER = np.float32(2.0**-126)
 # Numbers up to here can be squared, and 2**64 of the squares added.
 _LARGE_NUMBER = np.float32(2.0**32)
 # Limits have these and their reciprocals in the normal numbers of float32.
@@ -83,7 +85,12 @@ def norms(gradients: list):
         ops.any(ops.greater(plain, _LARGE_NORM)),
         lambda: ops.where(
             ops.greater(plain, _LARGE_NORM),
-            ops.stack([_large_global_norm([g]) for g in gradients]),
+            ops.stack(
+                [
+                    _large_global_norm([g], plain[number])
+                    for number, g in enumerate(gradients)
+                ]
+            ),
             plain,
         ),
         lambda: plain,
@@ -101,20 +108,35 @@ def global_norm(gradients: list):
     return ops.cond(
         # False for NaN, which is what the plain norm is then to report.
         ops.greater(norm, _LARGE_NORM),
-        lambda: _large_global_norm(gradients),
+        lambda: _large_global_norm(gradients, norm),
         lambda: norm,
     )
 
 
-def _large_global_norm(gradients: list):
+def _large_global_norm(gradients: list, plain_norm):
     """The same, with a power of two taken out before squaring, which rounds nothing."""
-    small = [
-        ops.multiply(v, ops.cast(_SMALL, v.dtype))
-        for v in (_at_least_float32(values_of(g)) for g in gradients)
-    ]
-    halves = ops.stack([_half_squared_norm(values) for values in small])
-    norm = ops.sqrt(ops.multiply(ops.sum(halves), np.float32(2)))
-    return ops.divide(norm, _SMALL)
+    power = _not_folded(_SMALL, plain_norm)
+    return ops.divide(_plain_norm(_times_power(gradients, power)), power)
+
+
+def _plain_norm(all_values: list):
+    halves = ops.stack([_half_squared_norm(values) for values in all_values])
+    return ops.sqrt(ops.multiply(ops.sum(halves), np.float32(2)))
+
+
+def _times_power(gradients: list, power) -> list:
+    """Returns the numbers of each gradient times a power of two."""
+    wide = [_at_least_float32(values_of(gradient)) for gradient in gradients]
+    return [ops.multiply(values, ops.cast(power, values.dtype)) for values in wide]
+
+
+def _not_folded(power, norm):
+    """Returns `power` for a norm above 0, as a number that XLA does not know.
+
+    Of `(c * x)**2` for a single number `x` it would make `c**2 * x**2`, which are 0 and
+    infinite in float32.
+    """
+    return ops.where(ops.greater(norm, np.float32(0)), power, np.float32(1))
 
 
 def global_norm_scale(norm, limit):
@@ -127,6 +149,42 @@ def global_norm_scale(norm, limit):
     inverse = ops.minimum(ops.divide(one, norm), ops.divide(one, limit))
     scale = _zero_for_limit_0(ops.multiply(limit, inverse), limit)
     return ops.add(scale, ops.subtract(norm, norm))
+
+
+def with_norm_in_range(gradients: list, scale, norm, limit) -> tuple[list, object]:
+    """Returns gradients and their scale, mended where the scale is NaN or rounds to 0.
+
+    That is where the norm of finite gradients, or its reciprocal, is beyond float32. A
+    power of two is then taken out of the gradients first, which leaves them their
+    direction. All others stay as they are: only their product with the scale, which XLA
+    fuses with what comes next, has the bits that it always had.
+
+    Args:
+        gradients: Gradients, all finite.
+        scale: Their `global_norm_scale(norm, limit)`.
+        norm: Their global norm, a float32 scalar.
+        limit: Their limit, a float32 scalar.
+    """
+
+    def mended():
+        small = _times_power(gradients, _not_folded(_SMALLER, norm))
+        small_norm = _plain_norm(small)
+        values = [
+            ops.cast(new, values_of(gradient).dtype)
+            for new, gradient in zip(small, gradients, strict=True)
+        ]
+        return values, ops.divide(limit, small_norm)
+
+    values, scale = ops.cond(
+        ops.greater(norm, GREATEST_LIMIT),
+        mended,
+        lambda: ([values_of(gradient) for gradient in gradients], scale),
+    )
+    in_range = [
+        map_values(lambda _, new=new: new, gradient)
+        for gradient, new in zip(gradients, values, strict=True)
+    ]
+    return in_range, scale
 
 
 def separate_scales(norms, limits):
@@ -174,7 +232,8 @@ def zero_where_not_finite(gradients: list) -> list:
     """Returns the gradients with 0 in the place of every NaN and infinity."""
 
     def zeroed(values):
-        return ops.where(ops.isfinite(values), values, ops.zeros_like(values))
+        # A scalar: XLA does not know that as many rows as `tf.unique` leaves are zeros.
+        return ops.where(ops.isfinite(values), values, ops.zeros((), values.dtype))
 
     return [map_values(zeroed, gradient) for gradient in gradients]
 

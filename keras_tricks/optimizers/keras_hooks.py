@@ -18,6 +18,7 @@ its own, so that a Keras release that moves one of them fails there, by name.
 from collections.abc import Callable
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_tricks.schedules.tensorflow_hooks import compiled_by_xla
@@ -227,3 +228,16 @@ def schedule_of(
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         return rate
     return None
+
+
+def given_rate(optimizer: keras.optimizers.Optimizer) -> object:
+    """Returns the rate as it was given: a schedule, a function, or a number now.
+
+    Args:
+        optimizer: An optimizer that is not a wrapper.
+    """
+    rate = optimizer._learning_rate
+    if callable(rate):
+        return rate
+    # The shortest number that is the same in float32: 0.1, not 0.10000000149.
+    return float(str(np.float32(ops.convert_to_numpy(rate))))

@@ -4,6 +4,7 @@ import inspect
 
 import keras
 
+from keras_tricks.schedules import shown
 from keras_tricks.schedules import steps
 
 
@@ -41,11 +42,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         return cls(**arguments)
 
     def __repr__(self) -> str:
-        arguments = ", ".join(
-            f"{name}={getattr(self, name)!r}"
-            for name in inspect.signature(type(self)).parameters
-        )
-        return f"{type(self).__name__}({arguments})"
+        return shown.made(self)
 
     def _repr_html_(self) -> str:
         from keras_tricks.schedules import thumbnail  # Only notebooks need it.

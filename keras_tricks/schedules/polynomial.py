@@ -60,7 +60,9 @@ class WarmupPolynomialDecay(Schedule):
     Raises:
         TypeError: If a number is not a number, `cycle` not a bool.
         ValueError: If a number is out of its range, `join` unknown, the warmup longer
-            than the run, or as long with `"shift"` or `"lower"`, which leave no decay.
+            than the run, or as long with `"shift"` or `"lower"`, which leave no decay;
+            or if the rate would be 0 at every step, as after 1 step of warmup in a run
+            of 1 step.
 
     Example:
 
@@ -114,6 +116,16 @@ class WarmupPolynomialDecay(Schedule):
                 f"{self.end_learning_rate:g}. Received: warmup_steps={warmup_steps}, "
                 f"decay_steps={decay_steps}"
             )
+        if (
+            self.decay_steps == self.warmup_steps == 1
+            and not self.end_learning_rate
+            and self.initial_learning_rate
+        ):
+            raise ValueError(
+                "`warmup_steps` must be 0 in a run of 1 step, or the rate would be "
+                f"0 at every step. Received: warmup_steps={warmup_steps}, "
+                f"decay_steps={decay_steps}"
+            )
 
     @classmethod
     def from_epochs(
@@ -138,15 +150,17 @@ class WarmupPolynomialDecay(Schedule):
                 arrays, frames, nested or not, a `tf.data.Dataset` of known size, or a
                 `PyDataset`. Without what `validation_split` takes away.
             batch_size: Examples a batch; `None` is 32, as in `fit`, or that of a
-                dataset, whose elements are batches.
+                dataset, whose elements are batches. Beside batches it must be the
+                length of theirs; where shapes do not tell them from single examples,
+                the first two elements are read.
             epochs: Epochs of the run.
             warmup_fraction: Share of the updates that warm up, from 0 to 1.
             **kwargs: Other arguments of the constructor.
 
         Raises:
             TypeError: If an argument is of the wrong type.
-            ValueError: If a number is out of its range, or the size of the data is
-                not known.
+            ValueError: If a number is out of its range, the size of the data is not
+                known, or `batch_size` is not that of their batches.
 
         Example:
 

@@ -1,5 +1,6 @@
 """How many updates a `fit` makes, from its data: what a schedule with an end asks."""
 
+import itertools
 from typing import Any
 
 import keras
@@ -22,14 +23,17 @@ def num_updates(num_examples: Any, batch_size: int | None, epochs: int) -> int:
             `fit` is given: an array, a pandas frame, a tuple, list or dict of those, a
             `tf.data.Dataset` of known size, or a `keras.utils.PyDataset`. A dataset's
             elements are batches, as they are to `fit`; with a `batch_size` they may be
-            single examples, which are told by their shapes.
+            single examples, which are told by their shapes, and where these leave the
+            first axis open, by the lengths of the first two elements.
         batch_size: Examples a batch; `None` is 32, as in `fit`, or the dataset's own.
+            Beside batches it must be the length of theirs.
         epochs: Epochs of the run.
 
     Raises:
         TypeError: If an argument is of the wrong type.
         ValueError: If a number is out of its range, or the size of the data is not
-            known, or not the same in all parts.
+            known, or not the same in all parts; or if `batch_size` is not that of the
+            batches, or nothing tells these from single examples.
     """
     epochs = _validation.check_int("epochs", epochs, minimum=1)
     if batch_size is not None:
@@ -40,7 +44,12 @@ def num_updates(num_examples: Any, batch_size: int | None, epochs: int) -> int:
             return epochs * elements
         return epochs * -(-elements // (batch_size or 1))
     if isinstance(num_examples, keras.utils.PyDataset):
-        return epochs * _size_of_py_dataset(num_examples)
+        batches = _size_of_py_dataset(num_examples)
+        if batch_size is not None:
+            first = _lengths(num_examples[0])
+            if not _are_batches([first], batches, batch_size):
+                raise _not_the_batch_size(num_examples, batch_size, [first])
+        return epochs * batches
     number = _number_of_examples(num_examples)
     return epochs * -(-number // (batch_size or _BATCH_SIZE_OF_FIT))
 
@@ -103,13 +112,16 @@ def _has_batches(dataset: Any, batch_size: int | None) -> bool:
     specs = keras.tree.flatten(dataset.element_spec)
     shapes = [spec.shape for spec in specs if hasattr(spec, "shape")]
     leading = {shape[0] if shape.rank else None for shape in shapes}
-    single = any(shape.rank == 0 for shape in shapes) or len(leading) > 1
+    scalars = any(shape.rank == 0 for shape in shapes)
+    single = scalars or len(leading) > 1
     if single and batch_size is None:
         raise ValueError(
             "`batch_size` must be given for a dataset of single examples, unless it "
             "is batched before. "
             f"{_validation.received('num_examples', dataset)}, batch_size=None"
         )
+    if batch_size is not None and not scalars and None in leading:
+        return _has_batches_by_lengths(dataset, batch_size)
     size = next(iter(leading), None)
     if not single and size is not None and batch_size not in (None, size):
         raise ValueError(
@@ -119,6 +131,47 @@ def _has_batches(dataset: Any, batch_size: int | None) -> bool:
             f"batch_size={batch_size!r}"
         )
     return not single
+
+
+def _has_batches_by_lengths(dataset: Any, batch_size: int) -> bool:
+    """The same where shapes leave it open, from the first two elements."""
+    elements = [_lengths(element) for element in itertools.islice(dataset, 2)]
+    if any(None in lengths or len(lengths) > 1 for lengths in elements):
+        return False  # All parts of a batch have its length.
+    if not _are_batches(elements, _size_of_dataset(dataset), batch_size):
+        raise _not_the_batch_size(dataset, batch_size, elements)
+    return True
+
+
+def _lengths(element: Any) -> set[int | None]:
+    """Returns the lengths of an element's parts, `None` for a scalar."""
+    shapes = [getattr(part, "shape", None) for part in keras.tree.flatten(element)]
+    return {int(s[0]) if len(s) else None for s in shapes if s is not None}
+
+
+def _are_batches(elements: list, size: int, batch_size: int) -> bool:
+    """Whether the first elements of `size` ones can be batches of `batch_size`.
+
+    Args:
+        elements: The lengths of the parts of each of the first elements.
+        size: How many elements there are; the last one may be a smaller batch.
+        batch_size: Examples a batch.
+    """
+    full = elements if len(elements) < size else elements[:-1]
+    last = elements[-1]
+    return all(lengths == {batch_size} for lengths in full) and (
+        len(last) == 1 and 1 <= (next(iter(last)) or 0) <= batch_size
+    )
+
+
+def _not_the_batch_size(data: Any, batch_size: int, elements: list) -> ValueError:
+    found = ", ".join(str(length) for lengths in elements for length in lengths)
+    return ValueError(
+        "`batch_size` must be left out for data that come in batches; single examples "
+        "in a dataset must be batched before where their first axis has no known "
+        f"length. {_validation.received('num_examples', data)}, whose first elements "
+        f"have the lengths {found or 'unknown'}, batch_size={batch_size!r}"
+    )
 
 
 def _size_of_py_dataset(dataset: keras.utils.PyDataset) -> int:

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_tricks import _validation
 from keras_tricks.schedules import nested
+from keras_tricks.schedules import shown
 from keras_tricks.schedules.base import Schedule
 
 
@@ -84,8 +85,11 @@ class Scaled(Schedule):
         return type(self), (self.schedule, self._current_multiplier())
 
     def __repr__(self) -> str:
-        multiplier = self._current_multiplier()
-        return f"Scaled(schedule={self.schedule!r}, multiplier={multiplier!r})"
+        arguments = {
+            "schedule": self.schedule,
+            "multiplier": self._current_multiplier(),
+        }
+        return shown.call("Scaled", arguments.items())
 
     def _current_multiplier(self) -> float:
         # The shortest number that is the same in float32: 0.1, not 0.10000000149.

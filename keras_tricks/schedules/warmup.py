@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_tricks import _validation
 from keras_tricks.schedules import nested
+from keras_tricks.schedules import shown
 from keras_tricks.schedules import steps
 from keras_tricks.schedules.base import Schedule
 
@@ -49,9 +50,10 @@ class Warmup(Schedule):
     Raises:
         TypeError: If `schedule` is neither a schedule nor a number (a lambda could not
             be saved), or another argument not a number.
-        ValueError: If a number is out of its range or `join` unknown; or, with
-            `"lower"` and `"overlap"`, if the schedule has come down to 0 before the
-            warmup ends.
+        ValueError: If a number is out of its range or `join` unknown; or, unless
+            `start` is above 0 or `schedule` the number 0, if the warmup would climb to
+            a rate of 0 (that of a schedule with a warmup of its own, with `"shift"`
+            and `"overlap"`), or `"overlap"` leaves a schedule that has come down to 0.
 
     Example:
 
@@ -85,10 +87,17 @@ class Warmup(Schedule):
             self._check_rates()
 
     def _check_rates(self) -> None:
-        """Raises if the schedule has ended before the warmup does."""
+        """Raises if the warmup climbs to a rate of 0, or nothing is left after it."""
         if self.schedule == 0 or self.start:
             return  # The rate of 0 was asked for, or there is another one.
         end = self.warmup_steps
+        if self.join != "lower" and nested.known_rate(self.schedule, 0) == 0:
+            raise ValueError(
+                "`schedule` must have a rate > 0 at its step 0, to which the warmup "
+                f'climbs with join="{self.join}". One that warms up by itself needs no '
+                "other warmup; `Shifted(schedule, 1)` begins at its step 1. Received: "
+                f"a rate of 0 there of schedule={shown.value_of(self.schedule)}"
+            )
         # With "overlap" two steps in a row, since a cyclic decay is at 0 for one.
         after = {"shift": (), "lower": (end,), "overlap": (end - 1, end)}[self.join]
         rates = [nested.known_rate(self.schedule, step) for step in after]
@@ -96,7 +105,7 @@ class Warmup(Schedule):
             raise ValueError(
                 "`schedule` must have a rate > 0 where the warmup ends, at step "
                 f'{end}, which join="{self.join}" leaves to come. Received: a rate of '
-                f"0 there of schedule={self.schedule!r}"
+                f"0 there of schedule={shown.value_of(self.schedule)}"
             )
 
     def rate(self, step):

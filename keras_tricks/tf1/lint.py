@@ -83,11 +83,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             certain = edits.compatible(f.rewrite for f in found if f.rewrite)
             changed = edits.rewritten(source, certain)
             patch = edits.unified_diff(source, changed)
-            # In the file's own encoding and line ends, or the patch would not fit.
-            sys.stdout.flush()
-            sys.stdout.buffer.write(patch.encode(encoding_of(path)))
-            sys.stdout.flush()
+            _print_patch(patch, encoding_of(path))
     return status
+
+
+def _print_patch(patch: str, encoding: str) -> None:
+    """Prints a patch in the encoding and line ends of its file, or it would not fit.
+
+    A notebook's stdout, or a `StringIO`, takes text alone.
+    """
+    sys.stdout.flush()
+    if hasattr(sys.stdout, "buffer"):
+        sys.stdout.buffer.write(patch.encode(encoding))
+    else:
+        sys.stdout.write(patch)
+    sys.stdout.flush()
 
 
 def _unreadable(path: Path, error: Exception) -> str | None:

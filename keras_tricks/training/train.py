@@ -43,7 +43,7 @@ class Trained:
             validation), counted from 0; None if no loss was finite.
         score: That loss; infinite if none was finite.
         num_epochs: Epochs trained.
-        diverged: Whether it ended because a loss was not finite.
+        diverged: Whether it ended because weights, losses and score were not finite.
         reason: Why it was trained by its own `fit`; None if it was compiled once.
 
     Example:

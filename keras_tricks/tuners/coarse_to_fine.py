@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import inspect
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,7 +96,9 @@ class CoarseToFine:
     trusted only if both rank them alike.
 
     Each round is a project in a folder of its own, so that an interrupted search goes
-    on where it was.
+    on where it was. What is asked of a single search is asked of a round's tuner:
+    `search.rounds_run[-1].tuner` has `note`, `curves`, `confirm` and `pareto_front`, of
+    that round's trials.
 
     Args:
         hypermodel: See `RandomSearch`.
@@ -120,13 +124,14 @@ class CoarseToFine:
         directory: See `keras_tuner.Tuner`.
         project_name: See `keras_tuner.Tuner`.
         overwrite: See `keras_tuner.Tuner`.
-        **tuner_arguments: What else the tuner of each round is given.
+        **tuner_arguments: What else the tuner of each round is given, such as `splits`.
 
     Attributes:
         rounds_run: A `Round` for each round, with its tuner, decisions and remarks.
 
     Raises:
-        TypeError: If a number is of another type.
+        TypeError: If a number is of another type, or if an argument is neither one of
+            these nor one of the tuner's.
         ValueError: If a number is out of its range.
 
     Example:
@@ -182,6 +187,7 @@ class CoarseToFine:
                 "`tuner` must be a tuner class of this package. "
                 f"{_validation.received('tuner', tuner)}"
             )
+        _check_tuner_arguments(tuner, tuner_arguments)
         base.check_objective(objective)
         base.check_hyperparameters(hyperparameters)
         self.hypermodel = hypermodel
@@ -365,7 +371,7 @@ class CoarseToFine:
         chosen = [ranked[i * (len(ranked) - 1) // (count - 1)] for i in range(count)]
         whole = [
             current.tuner._rerun(
-                record.settings,
+                record,
                 1,
                 name=f"whole_{record.trial_id}",
                 fit_args=fit_args,
@@ -403,7 +409,7 @@ class CoarseToFine:
         sign = 1 if current.tuner.oracle.objective.direction == "max" else -1
         gain = sign * (here[0].score - before[0].score)  # type: ignore[operator]
         again = current.tuner._rerun(
-            here[0].settings,
+            here[0],
             self.reruns,
             name="spread",
             fit_args=fit_args,
@@ -463,6 +469,42 @@ class CoarseToFine:
             return []
         sign = -1 if self._last.oracle.objective.direction == "max" else 1
         return sorted(found, key=lambda pair: sign * pair[1].score)  # type: ignore[operator]
+
+
+def _check_tuner_arguments(tuner: type, given: dict[str, Any]) -> None:
+    """Checks what the tuner of each round is given besides.
+
+    Raises:
+        TypeError: If it takes no such argument, or has it from the rounds already.
+    """
+    own = [*inspect.signature(CoarseToFine).parameters]
+    taken = _arguments_of(tuner) - {"max_trials", *own}
+    for name in given:
+        if name in taken:
+            continue
+        if name == "max_trials":
+            hint = "; the number of trials is `trials_per_round`"
+        else:
+            near = difflib.get_close_matches(name, [*own, *sorted(taken)], n=1)
+            hint = f"; did you mean `{near[0]}`?" if near else ""
+        raise TypeError(
+            f"`{name}` must be an argument of `CoarseToFine`, or one of "
+            f"`{tuner.__name__}` that the rounds leave open{hint}. "
+            f"{_validation.received(name, given[name])}"
+        )
+
+
+def _arguments_of(tuner: type) -> set[str]:
+    """Returns the names that a tuner's constructor takes, or hands on to its bases."""
+    found: set[str] = set()
+    for cls in tuner.__mro__:
+        if "__init__" in vars(cls):
+            signature = inspect.signature(vars(cls)["__init__"])
+            kinds = {p.kind for p in signature.parameters.values()}
+            found |= signature.parameters.keys()
+            if inspect.Parameter.VAR_KEYWORD not in kinds:
+                break
+    return found - {"self", "oracle", "options", "args", "kwargs"}
 
 
 def _dictionary(name: str, value: Any) -> dict[str, Any]:

@@ -55,7 +55,8 @@ class DamagedFileError(ValueError):
     Example:
 
     >>> import pathlib, tempfile
-    >>> from keras_tricks.tuners import DamagedFileError, records
+    >>> from keras_tricks.tuners import DamagedFileError
+    >>> from keras_tricks.tuners.results import records
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> _ = (folder / "notes.json").write_text('{"0": ')
     >>> try:
@@ -87,7 +88,8 @@ class ProjectInUseError(RuntimeError):
     Example:
 
     >>> import tempfile
-    >>> from keras_tricks.tuners import ProjectInUseError, project_lock
+    >>> from keras_tricks.tuners import ProjectInUseError
+    >>> from keras_tricks.tuners.storage import project_lock
     >>> folder = tempfile.mkdtemp()
     >>> with project_lock.ProjectLock(folder):
     ...     try:

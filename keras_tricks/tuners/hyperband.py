@@ -10,6 +10,7 @@ import keras
 import keras_tuner
 
 from keras_tricks import _validation
+from keras_tricks._fit_call import FitCall
 from keras_tricks.tuners._typing import HyperModelLike
 from keras_tricks.tuners._typing import ObjectiveLike
 from keras_tricks.tuners.compat import keras_tuner_hooks
@@ -17,6 +18,7 @@ from keras_tricks.tuners.oracles.hyperband import HyperbandOracle
 from keras_tricks.tuners.oracles.hyperband import place_name
 from keras_tricks.tuners.oracles.hyperband import place_of
 from keras_tricks.tuners.oracles.hyperband import schedule
+from keras_tricks.tuners.results import records
 from keras_tricks.tuners.trials import overrides
 from keras_tricks.tuners.trials.options import TunerOptions
 from keras_tricks.tuners.tuner import TunerMixin
@@ -36,7 +38,9 @@ class Hyperband(TunerMixin, keras_tuner_hooks.HyperbandHooks):
     `RandomSearch`. Each bracket begins with random trials of few epochs and promotes
     the best of them, rung by rung; a promoted trial goes on from the weights of the
     best epoch of the trial below it. See `hyperband.schedule` for the sizes: those of
-    the paper, which are up to one trial a rung smaller than KerasTuner's.
+    the paper, which are up to one trial a rung smaller than KerasTuner's. With `splits`
+    a promoted trial is trained anew instead, on each fold from epoch 0 to the rung's
+    last: the weights below have seen the examples that the other folds are scored on.
 
     A rung begins when all trials of the one below have ended, and settings and seeds
     belong to a trial's place in its rung, so that a resumed or repeated search promotes
@@ -162,6 +166,25 @@ class Hyperband(TunerMixin, keras_tuner_hooks.HyperbandHooks):
         alone.hyperparameters.values.pop("tuner/trial_id", None)
         return super().load_model(alone)
 
+    @property
+    def _continues(self) -> bool:
+        """Whether promoted trials go on: a fold's would know the other folds' data."""
+        return self.options.splits is None
+
+    def _rerun_call(self, record: records.TrialRecord, call: FitCall) -> FitCall:
+        """Returns what `fit` is given to repeat a trial: all epochs up to its rung's.
+
+        Raises:
+            ValueError: If `trial.json`, which holds them, was lost.
+        """
+        values = self.oracle.get_trial(record.trial_id).hyperparameters.values
+        if "tuner/epochs" not in values:
+            raise ValueError(
+                f"Trial {record.trial_id} cannot be trained again: how many epochs it "
+                "had is not known, since its `trial.json` was lost."
+            )
+        return call.replace(epochs=values["tuner/epochs"], initial_epoch=0)
+
     def _seed_name(self, trial: Any) -> str:
         """Returns the place of a trial, by which it is seeded."""
         place = place_of(trial)
@@ -173,7 +196,7 @@ class Hyperband(TunerMixin, keras_tuner_hooks.HyperbandHooks):
         """Returns what `fit` is given: the rung's epochs for those of `search`."""
         values = trial.hyperparameters.values
         call, rest = overrides.fit_call(self.hypermodel, fit_args, fit_kwargs)
-        call = call.replace(
-            epochs=values["tuner/epochs"], initial_epoch=values["tuner/initial_epoch"]
-        )
+        if "tuner/epochs" in values:
+            first = values["tuner/initial_epoch"] if self._continues else 0
+            call = call.replace(epochs=values["tuner/epochs"], initial_epoch=first)
         return (*call.args, *rest), call.kwargs

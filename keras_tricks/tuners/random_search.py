@@ -41,15 +41,16 @@ class RandomSearch(TunerMixin, keras_tuner.RandomSearch):
             where the hypermodel's `fit` returns one number to minimize.
         max_trials: Trials to run at most.
         seed: Seed of the settings and of every trial's training. None draws one.
-        hyperparameters: A `keras_tuner.HyperParameters` that fixes or adds ranges.
+        hyperparameters: A `keras_tuner.HyperParameters` that fixes or adds ranges. It
+            stays as it is.
         tune_new_entries: Whether to tune what is not in `hyperparameters`.
         allow_new_entries: Whether the hypermodel may ask for more than those.
         max_retries_per_trial: How often a trial that raised an error is tried again.
         max_consecutive_failed_trials: Failed trials in a row that stop the search.
         parameter_budget: The largest number of trainable parameters per training
             sample (one half is a rule of thumb for small data). A trial whose model
-            has more is infeasible; its model is neither built nor trained. None admits
-            any. See `WithinBudget`.
+            has more is infeasible; its model is neither built nor trained. Of several
+            training folds the smallest counts. None admits any. See `WithinBudget`.
         keep_checkpoints: How many of the best trials keep their weights; None keeps
             those of all.
         packed_trials: How many trials of one structure train in one step: None for
@@ -62,15 +63,18 @@ class RandomSearch(TunerMixin, keras_tuner.RandomSearch):
             stratified where `y` are classes) or a list of index pairs: a trial is
             trained once for each fold of the arrays `x`, `y` and `sample_weight`, and
             all trials have the same folds. None trains on all data.
-        groups: The splitter's groups, one for each example.
+        groups: The splitter's groups, one for each example. Needs `splits`.
         preprocess: A function from a fold's training examples to one that is applied
-            to all of the fold's.
+            to all of the fold's. Needs `splits`.
         **kwargs: `executions_per_trial`, `directory`, `project_name`, `overwrite` and
-            the other arguments of `keras_tuner.Tuner`.
+            the other arguments of `keras_tuner.Tuner`. A trial whose model has more
+            trainable parameters than `max_model_size` is infeasible; those of a model
+            that its first batch builds are counted by the shape of the data.
 
     Raises:
         TypeError: If `seed` is neither an integer nor None.
-        ValueError: If `hypermodel` is missing, or for what KerasTuner refuses.
+        ValueError: If `hypermodel` is missing, if `groups` or `preprocess` is given
+            without `splits`, or for what KerasTuner refuses.
 
     Example:
 

@@ -10,6 +10,7 @@ import keras_tuner
 
 from keras_tricks.tuners.compat import keras_tuner_hooks
 from keras_tricks.tuners.results import records
+from keras_tricks.tuners.search_space import ranges
 from keras_tricks.tuners.storage import files
 from keras_tricks.tuners.storage import project
 
@@ -52,15 +53,23 @@ class Resuming(keras_tuner_hooks.TunerHooks):
         now = project.Identity(
             project.objective_of(oracle.objective),
             oracle.given_seed,
-            project.space_of(oracle.get_space()),
+            # Trials of this process may have asked for more since it was first seen.
+            project.space_of(oracle.get_space())
+            if self._identity is None
+            else self._identity.space,
             project.kind_of(self),
             self._arguments,
         )
         self._identity = now
         if not (folder / "oracle.json").exists() and not any(folder.glob("trial_*")):
             return
-        saved = project.Identity.read(folder) or self._identity_in_trials(now)
-        differences = saved.differences(now)
+        saved = project.Identity.read(folder)
+        # Found at random points, or by KerasTuner, which does not say when.
+        may_grow = saved is None or (
+            self._space_was_drawn and oracle.given_seed is None
+        )
+        saved = saved or self._identity_in_trials(now)
+        differences = saved.differences(now, may_grow=may_grow)
         if differences and oracle.has_results():
             raise project.refusal(folder, differences)
         self._is_fresh = bool(differences)
@@ -68,7 +77,26 @@ class Resuming(keras_tuner_hooks.TunerHooks):
             if saved.seed is not None:
                 oracle.seed = saved.seed
             oracle.reload()
+            self._remember_ranges(now.space or {})
             self._reload_state()
+
+    def _remember_ranges(self, seen: project.Space) -> None:
+        """Keeps in mind the ranges that were saved, and that no build has shown yet."""
+        if self._saved_ranges is not None:
+            return
+        self._saved_ranges = ranges.SavedRanges()
+        oracle = self._local_oracle
+        late = [
+            (name, configuration)
+            for name, configurations in project.space_of(oracle.get_space()).items()
+            for configuration in configurations
+            if configuration not in seen.get(name, ())
+        ]
+        # Some follow from other values, so that another range is no other search.
+        various = oracle.names_with_several_ranges() if late else ()
+        for name, configuration in late:
+            if name not in various:
+                self._saved_ranges.add(name, configuration)
 
     def _identity_in_trials(self, now: project.Identity) -> project.Identity:
         """Returns what the files of a project without `search.json` tell of it."""

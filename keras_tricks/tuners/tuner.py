@@ -7,6 +7,7 @@ import dataclasses
 import gc
 import importlib
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ from keras_tricks.tuners.results.reruns import scores_of
 from keras_tricks.tuners.results.tuner_methods import Results
 from keras_tricks.tuners.resuming import Resuming
 from keras_tricks.tuners.storage import files
+from keras_tricks.tuners.storage import fingerprints
 from keras_tricks.tuners.storage import project
 from keras_tricks.tuners.storage import project_lock
 from keras_tricks.tuners.trials import budget
@@ -66,6 +68,11 @@ class TunerMixin(Results, Resuming, OneTrial):
     oracle: Any
     hypermodel: Any
     project_dir: str
+    optimizer: Any
+    loss: Any
+    metrics: Any
+    max_model_size: int | None
+    distribution_strategy: Any
 
     def __init__(
         self,
@@ -154,7 +161,8 @@ class TunerMixin(Results, Resuming, OneTrial):
             ValueError: If `verbose` is none of those, if `workers` is no integer from
                 1 on, if the tuner has a `parameter_budget` and the data are not the
                 first argument, or if the objective is not among what `fit` logs.
-            TypeError: If an argument cannot be sent to worker processes.
+            TypeError: If an argument cannot be sent to worker processes, or, where
+                Keras's `fit` trains, is none of its arguments.
             ImportError: If a TensorBoard callback is passed without tensorboard.
             ProjectInUseError: If another process is searching in the same folder.
             StorageError: If the folder cannot be written, an `OSError`. What was saved
@@ -190,7 +198,15 @@ class TunerMixin(Results, Resuming, OneTrial):
         fit_args, given = (*call.args, *rest), call.kwargs
         # Each trial, whoever runs it, has the same.
         session.splits = self._folds_of(call, self._local_oracle.seed)
+        if self._logs_are_known():
+            session.unknown_arguments = {
+                name: _validation.shown(call.kwargs[name]) for name in call.unknown()
+            }
         self._session, hypermodel = session, self.hypermodel
+        if self.max_model_size is not None:
+            session.input_shape = budget.known_input_shape(
+                self._training_call(call)["x"]
+            )
         with contextlib.ExitStack() as stack:
             stack.enter_context(seeds.global_generators_restored())
             if not self._in_worker:
@@ -198,7 +214,9 @@ class TunerMixin(Results, Resuming, OneTrial):
                 self._begin_project()
             if self.options.parameter_budget is not None:
                 self.hypermodel = budget.within_budget_of(
-                    hypermodel, self.options.parameter_budget, call
+                    hypermodel,
+                    self.options.parameter_budget,
+                    self._training_call(call),
                 )
             session.provenance = records.versions(), records.git_commit()
             session.progress = self._new_progress(verbose)
@@ -270,6 +288,21 @@ class TunerMixin(Results, Resuming, OneTrial):
             self.options.splits, data, self.options.groups, seed
         )
 
+    def _training_call(self, call: FitCall) -> FitCall:
+        """Returns the call of `fit` that trains on the fewest examples: a fold's."""
+        splits, call = self._session.splits, FitCall(*with_data(call.args, call.kwargs))
+        if splits is None:
+            return call
+        smallest = min(splits, key=lambda fold: len(fold[0]))
+        [(args, kwargs)] = cross_validation.folds(
+            [smallest],
+            call.args,
+            call.kwargs,
+            self.options.groups,
+            self.options.preprocess,
+        )
+        return FitCall(tuple(args[:2]), kwargs)
+
     def _checked_fit_arguments(self, call: FitCall) -> objectives.FitArguments | None:
         """Returns what the logs of `fit` depend on, where nobody else adds to them.
 
@@ -303,29 +336,38 @@ class TunerMixin(Results, Resuming, OneTrial):
             self.hypermodel
         )
 
+    def _rerun_call(self, record: records.TrialRecord, call: FitCall) -> FitCall:
+        """Returns what `fit` is given to repeat a trial, of what `search` was given."""
+        return call
+
     def _rerun(
         self,
-        settings: dict[str, Any],
+        record: records.TrialRecord,
         reruns: int,
         *,
         name: str,
         fit_args: tuple[Any, ...] = (),
         fit_kwargs: dict[str, Any] | None = None,
     ) -> Reruns:
-        """Trains `settings` again, each time with a seed that the search has not used.
+        """Trains a trial again, each time with a seed that the search has not used.
 
         The trainings are trials of a search of their own, in a folder within the
-        project, so that what was run already is not run again.
+        project, so that what was run already is not run again: with the same arguments
+        of `fit`, as far as these can be compared.
 
         Args:
-            settings: Values of the active hyperparameters, as in a record.
+            record: The trial.
             reruns: How many trainings, >= 1.
-            name: Of the folder; the same name means the same seeds.
+            name: Of the folder, in part; the same name means the same seeds.
             fit_args: What `search` was given.
             fit_kwargs: What `search` was given by name.
+
+        Raises:
+            RuntimeError: If a training ends with an error. None of them is kept.
         """
         call, rest = overrides.fit_call(self.hypermodel, fit_args, fit_kwargs or {})
-        call = call.replace(verbose=0)
+        call = self._rerun_call(record, call.replace(verbose=0))
+        given = fingerprints.digest([call.args, rest, call.kwargs])
         seed = self.oracle.seed
         options = dataclasses.replace(
             self.options,
@@ -337,7 +379,7 @@ class TunerMixin(Results, Resuming, OneTrial):
             objective=self.oracle.objective,
             max_trials=1,
             seed=seeds.derived_seed(seed, "reruns", name),
-            hyperparameters=fixed(self.oracle.get_space(), settings),
+            hyperparameters=fixed(self.oracle.get_space(), record.settings),
             tune_new_entries=False,
         )
         with keras_tuner_hooks.silent_reload():
@@ -345,24 +387,33 @@ class TunerMixin(Results, Resuming, OneTrial):
                 oracle,
                 self.hypermodel,
                 options,
+                optimizer=self.optimizer,
+                loss=self.loss,
+                metrics=self.metrics,
+                distribution_strategy=self.distribution_strategy,
                 executions_per_trial=reruns,
                 directory=Path(self.project_dir) / "reruns",
-                project_name=f"{name}_{reruns}",
+                # Of a token nobody comes back to.
+                project_name=f"{name}_{reruns}_{given or secrets.token_hex(6)}",
             )
         # What was compiled for the search serves its best settings, too.
         executions.programs = self.programs
         try:
             executions.search(*call.args, *rest, **call.kwargs)
         except RuntimeError:
-            # All of them diverged or failed, which is a result.
-            pass
-        scores = [
-            score
-            for record in executions._ended_records()
-            if record.status == records.COMPLETED
-            for score in scores_of(record, reruns)
-        ]
-        return Reruns(settings, tuple(scores), failed=reruns - len(scores))
+            if not executions._ended_records():
+                raise
+        # The one trial of that search.
+        [again] = executions._ended_records()
+        if again.status == records.FAILED:
+            project_lock.clear_project(executions.project_dir)
+            raise RuntimeError(
+                f"Trial {record.trial_id} could not be trained again: {again.error}"
+            )
+        # That all of them diverged is a result.
+        is_scored = again.status == records.COMPLETED
+        scores = scores_of(again, reruns) if is_scored else []
+        return Reruns(record.settings, tuple(scores), failed=reruns - len(scores))
 
     def _new_progress(self, verbose: int | str) -> progress.SearchProgress:
         objective = self.oracle.objective

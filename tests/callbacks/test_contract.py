@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import inspect
 
 import keras
 import keras_tuner
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import keras_tricks.callbacks
+from keras_tricks.callbacks import GradientMonitor
 from keras_tricks.callbacks import LearningRateHistory
 from keras_tricks.callbacks import ReduceScheduleOnPlateau
 from keras_tricks.optimizers import ClippedOptimizer
@@ -167,3 +169,19 @@ def test_all_together_go_through_a_search_of_keras_tuner(tmp_path):
     for history in histories:
         assert {len(values) for values in history.history.values()} == {2}
         assert {"learning_rate", "learning_rate_multiplier"} < set(history.history)
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        GradientMonitor(verbose=0),
+        LearningRateHistory(),
+        ReduceScheduleOnPlateau("loss", factor=0.3, patience=3, mode="max"),
+    ],
+    ids=lambda callback: type(callback).__name__,
+)
+def test_what_a_callback_shows_makes_it_again(callback):
+    again = eval(repr(callback), vars(keras_tricks.callbacks))
+    names = inspect.signature(type(callback)).parameters
+    assert [getattr(again, n) for n in names] == [getattr(callback, n) for n in names]
+    assert repr(again) == repr(callback)

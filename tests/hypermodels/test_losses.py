@@ -70,6 +70,46 @@ def test_labels_may_be_a_column(shape):
     assert float(loss) == pytest.approx(by_numpy(0, 0).mean(), rel=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(2, 4), (2, 4, 1)])
+def test_labels_have_the_shape_of_the_rows_of_logits(shape):
+    logits, labels = LOGITS[:8].reshape(2, 4, NUM_CLASSES), LABELS[:8].reshape(shape)
+    found = ClassificationLoss(reduction="none")(labels, logits)
+    expected = by_numpy(0, 0, logits, LABELS[:8].reshape(2, 4))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "batch unknown"])
+@pytest.mark.parametrize(
+    "shape", [(4, 2), (8,), (2, 4, 1, 1), (2, 2), (2, 3, 1), (1, 2, 4), (2,), (2, 1, 4)]
+)
+def test_labels_of_another_shape_are_refused(shape, known):
+    """As many or not: they would be given to other rows."""
+    labels = np.zeros(shape, "int32")
+    logits = np.zeros((2, 4, 3), "float32")
+    specs = None
+    if not known:
+        specs = [tf.TensorSpec([None, *array.shape[1:]]) for array in (labels, logits)]
+    loss = tf.function(ClassificationLoss().__call__, input_signature=specs)
+    with pytest.raises(ValueError, match=r"Labels must be class numbers.*Received"):
+        loss.get_concrete_function(*(() if specs else (labels, logits)))
+
+
+@pytest.mark.parametrize("shape", [None, [None, None], [None, None, 1]])
+def test_labels_of_unknown_shape_have_the_loss_of_the_formula(shape):
+    logits, labels = LOGITS[:8].reshape(2, 4, NUM_CLASSES), LABELS[:8].reshape(2, 4)
+    given = labels[..., None] if shape and len(shape) == 3 else labels
+    loss = tf.function(
+        ClassificationLoss().__call__,
+        input_signature=[
+            tf.TensorSpec(shape, "int32"),
+            tf.TensorSpec([None, None, NUM_CLASSES]),
+        ],
+    )
+    found = loss(tf.constant(given, "int32"), tf.constant(logits, "float32"))
+    expected = by_numpy(0, 0, logits, labels).mean()
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
 def test_an_example_counts_as_much_as_its_weight():
     weights = np.arange(20) / 10
     loss = ClassificationLoss()(LABELS, LOGITS, sample_weight=weights)
@@ -136,6 +176,11 @@ def test_the_loss_is_saved_with_its_numbers():
     restored = keras.losses.deserialize(keras.losses.serialize(loss))
     assert float(restored(LABELS, LOGITS)) == float(loss(LABELS, LOGITS))
     assert (restored.label_smoothing, restored.focal_gamma) == (0.1, 2.0)
+
+
+def test_the_loss_shows_its_numbers():
+    shown = "ClassificationLoss(label_smoothing=0.1, focal_gamma=2.0)"
+    assert repr(ClassificationLoss(0.1, 2.0)) == shown
 
 
 @pytest.mark.parametrize(

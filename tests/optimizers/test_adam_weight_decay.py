@@ -246,3 +246,21 @@ def test_the_report_needs_the_weights():
 def test_bad_arguments_are_named(arguments, error, named):
     with pytest.raises(error, match=f"`{named}.* must .*Received"):
         AdamWeightDecay(RATE, **arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"learning_rate": keras.optimizers.schedules.CosineDecay(0.1, 9)},
+        {"learning_rate": 0.1, "use_ema": True, "ema_momentum": 0.9},
+        {"exclude_from_weight_decay": None, "learning_rate_multipliers": {"a/": 0.5}},
+        {"weight_decay": 0.1, "bias_correction": True, "global_clipnorm": 1.0},
+    ],
+    ids=["defaults", "schedule", "averages", "patterns", "numbers"],
+)
+def test_what_it_shows_makes_it_again(arguments):
+    optimizer = AdamWeightDecay(**arguments)
+    names = {**vars(keras.optimizers.schedules), "AdamWeightDecay": AdamWeightDecay}
+    again = eval(repr(optimizer), names)
+    assert again.get_config() == optimizer.get_config()

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_tricks.optimizers import AdamWeightDecay
 from keras_tricks.optimizers import ClippedOptimizer
 from keras_tricks.optimizers import PercentileLimit
 from keras_tricks.schedules import Warmup
@@ -141,7 +142,12 @@ def test_the_optimizers_variables_are_each_there_once():
                 keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 9)),
                 clipvalue=1.0,
             ),
-            "ClippedOptimizer(SGD(learning_rate=CosineDecay), clipvalue=1.0, "
+            "ClippedOptimizer(SGD(learning_rate=CosineDecay(initial_learning_rate=0.1, "
+            "decay_steps=9)), clipvalue=1.0, nonfinite='propagate')",
+        ),
+        (
+            lambda: ClippedOptimizer(AdamWeightDecay(lambda: 0.1)),
+            "ClippedOptimizer(AdamWeightDecay(learning_rate=<lambda>), "
             "nonfinite='propagate')",
         ),
     ],

@@ -52,6 +52,20 @@ def test_gradients_whose_squares_overflow_are_clipped_as_numpy_does(kind, size, 
     assert optimizer.gradient_norm == pytest.approx(norm, rel=1e-6)
 
 
+@every_mode
+@pytest.mark.parametrize("kind", ["global_clipnorm", "clipnorm", "adaptive_clip"])
+@pytest.mark.parametrize("size", [1e19, *LARGE])
+def test_large_gradients_of_a_single_number_are_clipped_as_numpy_does(kind, size, mode):
+    """XLA squares the powers of two that were taken out of them, if it knows these."""
+    gradients = [np.array([size], "float32"), np.array([[-2 * size]], "float32")]
+    weights = [np.ones(g.shape, "float32") for g in gradients]
+    optimizer = ClippedOptimizer(sgd(), **{kind: 2.0})
+    found = applied(optimizer, gradients, weights, mode)
+    assert_close(found, numpy_reference.clipped(kind, gradients, 2.0, weights))
+    norm = numpy_reference.global_norm(gradients)
+    assert optimizer.gradient_norm == pytest.approx(norm, rel=1e-6)
+
+
 def test_gradients_whose_squares_underflow_pass_unchanged():
     gradients = [np.array([1e-25, -2e-25], "float32")]
     for kind in ("global_clipnorm", "clipnorm", "clipvalue", "adaptive_clip"):

@@ -287,6 +287,17 @@ def test_an_optimizer_that_clips_is_refused_in_a_group_made_late():
 
 
 @requires_multi_optimizer
+def test_a_group_is_shown_by_its_optimizers():
+    optimizers = keras.optimizers.OptimizerMap(keras.optimizers.Adam(0.01))
+    optimizers[".*bias"] = keras.optimizers.SGD(0.1)
+    group = keras.optimizers.MultiOptimizer(optimizers)
+    assert repr(ClippedOptimizer(group, clipnorm=1.0)) == (
+        "ClippedOptimizer(MultiOptimizer([SGD(learning_rate=0.1), "
+        "Adam(learning_rate=0.01)]), clipnorm=1.0, nonfinite='propagate')"
+    )
+
+
+@requires_multi_optimizer
 def test_a_group_trains_in_fit_and_comes_back_from_a_file(tmp_path):
     optimizers = keras.optimizers.OptimizerMap(keras.optimizers.Adam(0.01))
     optimizers[".*bias"] = keras.optimizers.SGD(0.1, momentum=0.9)

@@ -114,6 +114,89 @@ def test_zeroed_numbers_are_those_that_are_not_finite(kind, mode):
     assert zeroing.num_skipped == 0
 
 
+# Their norms are infinite in float32, or have no reciprocal there.
+TOO_LARGE = [
+    [[3e38, 3e38], [1.0]],
+    [[3e38, -1e38], [2e38, 0.0, 1e37]],
+    [[8e37, 6e37], [1e30]],
+    [[3e38] * 10_000],
+]
+
+
+@every_mode
+@pytest.mark.parametrize("limit", [1e-30, 1.0, 8e37])
+@pytest.mark.parametrize("gradients", TOO_LARGE, ids=["1", "2", "3", "many"])
+def test_zeroing_clips_finite_gradients_whose_norm_is_too_large(gradients, limit, mode):
+    optimizer = ClippedOptimizer(sgd(), global_clipnorm=limit, nonfinite="zero")
+    found = applied(optimizer, [np.array(g, "float32") for g in gradients], mode=mode)
+    norm = np.linalg.norm(np.concatenate(gradients))
+    for taken, gradient in zip(found, gradients, strict=True):
+        expected = np.array(gradient) * (limit / norm)
+        # Beside the largest, numbers below this one are 0 in float32.
+        atol = 1e-37 * max(limit, 1)
+        np.testing.assert_allclose(taken, expected, rtol=1e-6, atol=atol)
+    assert optimizer.clipped_fraction == 1
+
+
+@every_mode
+@pytest.mark.parametrize("sparse_norm", ["raw", "dedup"])
+def test_zeroing_clips_rows_whose_norm_is_too_large(sparse_norm, mode):
+    """Two rows of one index, and one of another."""
+    rows = np.array([[2e38, 0.0], [1e38, 0.0], [0.0, -3e38]], "float32")
+    table = keras.Variable(np.zeros((4, 2), "float32"))
+    optimizer = ClippedOptimizer(
+        sgd(), global_clipnorm=1.0, nonfinite="zero", sparse_norm=sparse_norm
+    )
+    optimizer.build([table])
+
+    def step(values):
+        optimizer.apply([tf.IndexedSlices(values, tf.constant([2, 2, 0]), [4, 2])])
+
+    if mode != "eager":
+        step = tf.function(step, jit_compile=mode == "xla")
+    step(tf.constant(rows))
+    counted = [2, 1, 3] if sparse_norm == "raw" else [3, 3]
+    expected = np.zeros((4, 2))
+    expected[2, 0], expected[0, 1] = -3, 3
+    expected /= np.linalg.norm(counted)
+    np.testing.assert_allclose(table.numpy(), expected, rtol=1e-6)
+
+
+@every_mode
+def test_zeroing_changes_no_bit_of_other_updates(mode):
+    for size in (1e-30, 1.0, 1e30):
+        gradients = [size * gradient for gradient in random_arrays(0)]
+        zeroing, plain = (
+            applied(
+                ClippedOptimizer(sgd(), global_clipnorm=1.0, nonfinite=nonfinite),
+                gradients,
+                mode=mode,
+            )
+            for nonfinite in ("zero", "propagate")
+        )
+        assert_same_bits(zeroing, plain)
+
+
+@every_mode
+@pytest.mark.parametrize(
+    ("kind", "taken"),
+    [
+        (None, [[np.inf, 1.0], [0.6, 0.8]]),
+        ("clipvalue", [[1.0, 1.0], [0.6, 0.8]]),
+        ("clipnorm", [[np.nan, 0.0], [0.6, 0.8]]),
+        ("adaptive_clip", [[np.nan, 0.0], [0.6e-3, 0.8e-3]]),
+        ("global_clipnorm", [[np.nan, np.nan], [np.nan, np.nan]]),
+    ],
+)
+def test_propagated_faults_reach_as_far_as_the_limit(kind, taken, mode):
+    """Infinity over infinity is NaN, and a number over infinity is 0."""
+    gradients = [np.array(g, "float32") for g in ([np.inf, 1.0], [0.6, 0.8])]
+    optimizer = ClippedOptimizer(sgd(), **({kind: 1.0} if kind else {}))
+    found = applied(optimizer, gradients, mode=mode)
+    for array, expected in zip(found, taken, strict=True):
+        np.testing.assert_allclose(array, expected, rtol=1e-6)
+
+
 @every_mode
 @pytest.mark.parametrize(
     "kind", ["global_clipnorm", "clipnorm", "clipvalue", "adaptive_clip"]

@@ -33,7 +33,11 @@ SCHEDULES = {
     ],
     "Warmup": [
         lambda: Warmup(0.1, WARMUP_STEPS, start=0.01),
-        lambda: Warmup(InverseSquareRoot(0.1, 2), WARMUP_STEPS, power=2.0),
+        lambda: Warmup(
+            InverseSquareRoot(0.1, 2, start_learning_rate=0.05),
+            WARMUP_STEPS,
+            power=2.0,
+        ),
         lambda: Warmup(
             keras.optimizers.schedules.ExponentialDecay(0.1, 3, 0.5),
             WARMUP_STEPS,

@@ -8,7 +8,11 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+import keras_tricks.schedules
+from keras_tricks.optimizers import AdamWeightDecay
 from keras_tricks.schedules import NoamSchedule
+from keras_tricks.schedules import Scaled
+from keras_tricks.schedules import Warmup
 from keras_tricks.schedules import WarmupPolynomialDecay
 from keras_tricks.schedules.compose import Joined
 from keras_tricks.schedules.compose import PerUpdate
@@ -279,3 +283,37 @@ def test_what_cannot_be_saved_is_refused(build, named, value):
 def test_bad_arguments_are_named_with_what_was_received(build, error, named):
     with pytest.raises(error, match=rf"`{named}` must be .* Received: {named}="):
         build()
+
+
+decays = keras.optimizers.schedules
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        Warmup(decays.CosineDecay(0.1, 9), 5),
+        Joined([decays.PiecewiseConstantDecay([5], [0.1, 0.2]), 0.1], [3]),
+        PerUpdate(decays.CosineDecay(0.0, 9, warmup_target=0.1, warmup_steps=5), 4),
+        Shifted(Warmup(decays.ExponentialDecay(0.1, 5, 0.5), 3), -2),
+        Scaled(decays.CosineDecayRestarts(0.1, 5, alpha=0.2), 0.5),
+    ],
+    ids=lambda schedule: type(schedule).__name__,
+)
+def test_what_a_schedule_shows_makes_it_again(schedule):
+    """Keras's schedules inside, too."""
+    again = eval(repr(schedule), {**vars(decays), **vars(keras_tricks.schedules)})
+    assert again.get_config() == schedule.get_config()
+
+
+def test_of_keras_s_schedules_what_is_not_the_default_is_shown():
+    schedule = Shifted(decays.CosineDecay(0.1, 9, alpha=0.5), 1)
+    shown = "CosineDecay(initial_learning_rate=0.1, decay_steps=9, alpha=0.5)"
+    assert repr(schedule) == f"Shifted(schedule={shown}, steps=1)"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "shown"), [(Counter(), "Counter()"), (Unsavable(), "Unsavable(...)")]
+)
+def test_schedules_of_the_user_s_are_shown_as_far_as_they_tell(schedule, shown):
+    optimizer = AdamWeightDecay(schedule)
+    assert repr(optimizer).startswith(f"AdamWeightDecay(learning_rate={shown}, ")

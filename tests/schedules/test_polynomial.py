@@ -183,6 +183,26 @@ def test_a_warmup_as_long_as_the_run_is_bert_s_with_overlap():
     np.testing.assert_allclose(rates, [0.01 * i for i in range(10)] + [0, 0], rtol=1e-6)
 
 
+@pytest.mark.parametrize("cycle", [False, True])
+def test_a_run_of_one_step_of_warmup_is_refused(cycle):
+    """Its one rate is that of step 0, which is 0."""
+    with pytest.raises(ValueError, match=r"`warmup_steps` must .*Received: warmup_"):
+        WarmupPolynomialDecay(0.1, 1, 1, cycle=cycle)
+    with pytest.raises(ValueError, match=r"`warmup_steps` must .*Received: warmup_"):
+        WarmupPolynomialDecay.from_epochs(
+            0.1, num_examples=1, epochs=1, warmup_fraction=1.0, cycle=cycle
+        )
+
+
+@pytest.mark.parametrize(
+    ("initial", "end", "expected"), [(0.1, 0.01, [0, 0.01]), (0.0, 0.0, [0, 0])]
+)
+def test_a_run_of_one_step_of_warmup_is_taken_with_its_rates(initial, end, expected):
+    """Where a rate comes after it, or 0 was asked for."""
+    rates = WarmupPolynomialDecay(initial, 1, 1, end)(np.arange(2))
+    np.testing.assert_allclose(rates, expected, rtol=1e-6)
+
+
 def test_an_unknown_join_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match=r"'overlap', 'shift', 'lower'.*'hf'"):
         WarmupPolynomialDecay(1e-3, 10, join="hf")

@@ -67,6 +67,13 @@ def single_examples():
     return tf.data.Dataset.from_tensor_slices((X, Y[:, 0]))
 
 
+def of_lengths(*lengths):
+    """Single examples, sequences of numbers, whose shape is `(None,)`."""
+    return tf.data.Dataset.from_tensor_slices(list(lengths)).map(
+        lambda length: tf.ones([length])
+    )
+
+
 # What `fit` is given, and its batch size.
 DATA = {
     "pair of arrays": lambda: ((X, Y), BATCH),
@@ -140,6 +147,44 @@ def test_a_batch_size_says_what_is_done_with_single_examples(schedule, batched):
     assert getattr(made, LENGTHS[schedule]) == expected
 
 
+class OneBatch(Batches):
+    def __len__(self):
+        return 1
+
+
+@every_schedule
+@pytest.mark.parametrize(
+    ("data", "batch_size"),
+    [
+        (single_examples().batch(EXAMPLES), EXAMPLES),
+        (single_examples().batch(100), 100),  # One batch, smaller than that.
+        (single_examples().batch(20), 20),  # 20 and 5.
+        (Batches(), BATCH),
+        (OneBatch(), BATCH + 1),
+    ],
+    ids=["all", "more than all", "two batches", "PyDataset", "PyDataset, one batch"],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Keras's, of PyDataset.
+def test_a_batch_size_may_repeat_that_of_batches(schedule, data, batch_size):
+    made = schedule.from_epochs(
+        0.1, num_examples=data, batch_size=batch_size, epochs=EPOCHS
+    )
+    assert getattr(made, LENGTHS[schedule]) == updates_of_fit(data, epochs=EPOCHS)
+
+
+@every_schedule
+@pytest.mark.parametrize(
+    "pair",
+    [lambda x: (x, x[1:]), lambda x: (x, tf.zeros(2)), lambda x: (x, tf.size(x))],
+    ids=["sequences", "vector", "number"],
+)
+def test_parts_of_different_lengths_are_single_examples(schedule, pair):
+    """25 of them are 3 batches of 10."""
+    dataset = of_lengths(*range(3, 3 + EXAMPLES)).map(pair)
+    made = schedule.from_epochs(0.1, num_examples=dataset, batch_size=BATCH, epochs=4)
+    assert getattr(made, LENGTHS[schedule]) == 12
+
+
 def test_warmup_and_decay_are_shares_rounded_down():
     arguments = {"num_examples": 25, "batch_size": 10, "epochs": 4}
     decay = WarmupPolynomialDecay.from_epochs(1e-3, warmup_fraction=0.3, **arguments)
@@ -196,6 +241,14 @@ ALIKE = tf.data.Dataset.from_tensor_slices((X, X))
         (ALIKE, 10, ValueError, "batch_size"),
         (ALIKE.batch(5, drop_remainder=True), 10, ValueError, "batch_size"),
         (WithoutLength(), None, ValueError, "num_examples"),
+        # Batches of other sizes, or single examples of any length: nothing tells.
+        (single_examples().batch(10), 20, ValueError, "batch_size"),
+        (single_examples().batch(10), 5, ValueError, "batch_size"),
+        (single_examples().batch(30), 20, ValueError, "batch_size"),
+        (of_lengths(3, 5, 3), 2, ValueError, "batch_size"),
+        (of_lengths(2, 2, 2).map(lambda x: (x, x)), 32, ValueError, "batch_size"),
+        (Batches(), 5, ValueError, "batch_size"),
+        (Batches(), 2 * BATCH, ValueError, "batch_size"),
     ],
     ids=lambda value: getattr(value, "__name__", type(value).__name__),
 )

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_tricks.schedules import NoamSchedule
+from keras_tricks.schedules import Shifted
 from keras_tricks.schedules import Warmup
 from keras_tricks.schedules import WarmupPolynomialDecay
 
@@ -122,6 +124,11 @@ def _named(value):
         (WarmupPolynomialDecay(0.1, 100, cycle=True), 200, "lower"),
         (ended, 11, "overlap"),
         (ended, 1000, "overlap"),
+        (NoamSchedule(512), 100, "shift"),
+        (Shifted(WarmupPolynomialDecay(0.1, 10), 10), 5, "shift"),
+        (WarmupPolynomialDecay(0.1, 100, 10), 10, "shift"),
+        (WarmupPolynomialDecay(0.1, 100, 10), 50, "overlap"),
+        (decays.CosineDecay(0.0, 30, warmup_target=0.1, warmup_steps=5), 9, "shift"),
     ],
     ids=_named,
 )
@@ -138,7 +145,8 @@ def test_warmups_to_or_into_a_rate_of_0_are_refused(schedule, warmup_steps, join
         (ended, 1000, "shift"),
         (WarmupPolynomialDecay(0.1, 100, cycle=True), 200, "overlap"),
         (WarmupPolynomialDecay(0.1, 100, 10), 5, "lower"),
-        (WarmupPolynomialDecay(0.1, 100, 10), 50, "overlap"),
+        (Shifted(WarmupPolynomialDecay(0.1, 100, 10), 1), 50, "overlap"),
+        (Shifted(NoamSchedule(512), 1), 100, "shift"),
         (decays.CosineDecay(0.0, 30, warmup_target=0.1, warmup_steps=5), 9, "lower"),
         (decays.PiecewiseConstantDecay([5], [0.1, 0.01]), 30, "overlap"),
     ],
@@ -154,6 +162,13 @@ def test_warmups_that_reach_a_rate_are_taken(schedule, warmup_steps, join):
 
 def test_a_rate_of_0_that_was_asked_for_is_taken():
     np.testing.assert_array_equal(Warmup(0.0, 10)(STEPS), np.zeros(len(STEPS)))
+
+
+@pytest.mark.parametrize("join", ["shift", "overlap"])
+def test_from_a_start_above_0_a_warmup_may_come_down_to_0(join):
+    """Half-way from 0.2 to the schedule's 0 it is 0.1."""
+    schedule = Warmup(WarmupPolynomialDecay(0.1, 100, 50), 20, start=0.2, join=join)
+    assert float(schedule(10)) == pytest.approx(0.1)
 
 
 def test_a_warmup_can_be_made_within_a_function_that_is_compiled():

@@ -1,3 +1,5 @@
+import contextlib
+import io
 import textwrap
 
 import keras
@@ -585,6 +587,24 @@ def test_the_patch_changes_the_call_and_nothing_else(
     )
     expected = expected.replace("\n", line_end).encode(encoding)
     assert patched(path.read_bytes(), out) == expected
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_where_stdout_takes_text_alone_the_patch_is_the_same(
+    tmp_path, capfdbinary, line_end
+):
+    """As a notebook's does, which has no `buffer`."""
+    code = (
+        "import tensorflow as tf\ny = 'ü', tf.train.polynomial_decay(0.1, s, 10, 0.)\n"
+    )
+    path = tmp_path / "rates.py"
+    path.write_bytes(code.replace("\n", line_end).encode())
+    with contextlib.redirect_stdout(io.StringIO()) as text:
+        assert lint.main([str(path), "--diff"]) == 1
+    assert capfdbinary.readouterr().out == b""
+    lint.main([str(path), "--diff"])
+    assert text.getvalue().encode() == capfdbinary.readouterr().out
+    assert "+y = 'ü', WarmupPolynomialDecay(" in text.getvalue()
 
 
 IMPORT = "from keras_tricks.schedules import WarmupPolynomialDecay\n"

@@ -387,3 +387,22 @@ def test_jit_compiled_packs_give_the_same_losses():
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         train_digits([0.1, 0.2], **arguments)
+
+
+def test_averages_of_the_weights_are_kept_beside_them_to_the_end():
+    """`fit` puts them in their place once, when it ends."""
+    (x, y), validation = sweeps.digits()
+
+    def build(rate):
+        made = keras.Sequential([keras.Input(x.shape[1:]), keras.layers.Dense(10)])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        made.compile(keras.optimizers.Adam(rate, use_ema=True), loss)
+        return made
+
+    given = {"validation_data": validation, "batch_size": 64, "epochs": 3}
+    (result,) = train([0.1], build, x, y, seeds=5, order_seed=None, **given)
+    keras.utils.set_random_seed(5)
+    history = build(0.1).fit(x, y, shuffle=False, verbose=0, **given).history
+    np.testing.assert_allclose(
+        result.curves["val_loss"], history["val_loss"], rtol=1e-5
+    )

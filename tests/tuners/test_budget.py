@@ -195,6 +195,104 @@ def test_a_model_over_max_model_size_is_infeasible(tmp_path, packed_trials):
     )
 
 
+class Subclassed(keras.Model):
+    """It has no configuration, and no weights before its first batch."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.first, self.last = keras.layers.Dense(units), keras.layers.Dense(1)
+
+    def call(self, x):
+        return self.last(self.first(x))
+
+
+class OnlyMarked(Subclassed):
+    """It says that it is built, and is not."""
+
+    def __init__(self, units):
+        super().__init__(units)
+        self.built = True
+
+
+def without_input(units):
+    return keras.Sequential([keras.layers.Dense(units), keras.layers.Dense(1)])
+
+
+def built_late(make, *units):
+    def build(hp):
+        model = make(hp.Choice("units", list(units)))
+        model.compile("sgd", "mse")
+        return model
+
+    return build
+
+
+@pytest.mark.parametrize("packed_trials", [None, 2])
+@pytest.mark.parametrize("make", [without_input, Subclassed, OnlyMarked])
+def test_max_model_size_holds_for_models_that_the_first_batch_builds(
+    tmp_path, make, packed_trials
+):
+    tuner = search(
+        built_late(make, 2, 10),
+        tmp_path,
+        max_model_size=25,
+        packed_trials=packed_trials,
+    )
+    table = tuner.leaderboard().set_index("units")
+    assert table["status"].to_dict() == {2: "COMPLETED", 10: "INFEASIBLE"}
+    assert table["parameters"].to_dict() == {2: 13, 10: 61}
+
+
+def test_counting_a_model_that_is_built_late_changes_no_score(tmp_path):
+    scores = [
+        search(built_late(Subclassed, 2), tmp_path / str(size), max_model_size=size)
+        .leaderboard()["loss"]
+        .tolist()
+        for size in (None, 10**6)
+    ]
+    assert scores[0] == scores[1]
+
+
+def test_a_size_that_cannot_be_known_is_no_size(tmp_path):
+    tuner = RandomSearch(
+        built_late(without_input, 2), max_trials=1, directory=tmp_path, max_model_size=9
+    )
+    with pytest.raises(keras_tuner.errors.FatalValueError, match="begin them with"):
+        tuner.search(verbose=0)
+
+
+def test_a_budget_holds_for_a_model_that_is_only_marked_as_built(tmp_path):
+    tuner = search(built_late(OnlyMarked, 2, 10), tmp_path, parameter_budget=0.5)
+    table = tuner.leaderboard().set_index("units")
+    assert table["status"].to_dict() == {2: "COMPLETED", 10: "INFEASIBLE"}
+
+
+def as_doubled(training):
+    """Twice as many columns."""
+    return lambda x: np.concatenate([x, x], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("preprocess", "number"), [(None, 13), (as_doubled, 21)], ids=["as is", "wider"]
+)
+def test_a_budget_counts_the_examples_of_the_smallest_training_fold(
+    tmp_path, preprocess, number
+):
+    rows = np.arange(SAMPLES)
+    tuner = RandomSearch(
+        built_late(without_input, 2),
+        "val_loss",
+        max_trials=1,
+        directory=tmp_path,
+        parameter_budget=1e-3,
+        splits=[(rows[:48], rows[48:]), (rows[48:], rows[:48])],
+        preprocess=preprocess,
+    )
+    message = f"{number} trainable parameters for 16 samples"
+    with pytest.raises(RuntimeError, match=message):
+        tuner.search(**data(), epochs=1, verbose=0)
+
+
 @pytest.mark.parametrize("limit", [0, -1.0, float("nan"), True, "half"])
 def test_a_limit_that_is_no_positive_number_is_refused(tmp_path, limit):
     errors = TypeError, ValueError

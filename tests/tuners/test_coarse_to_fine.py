@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from keras_tricks.tuners import CoarseToFine
+from keras_tricks.tuners import RandomSearch
 from keras_tricks.tuners.search_space import narrowing
 
 
@@ -218,3 +219,47 @@ def test_the_importance_is_high_only_of_what_matters():
     found = narrowing.importances(space, settings, [a for a, _ in drawn], seed=0)
     assert found["a"].mean > 0.5
     assert found["b"].upper < 0.1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"trialsperround": 3}, "did you mean `trials_per_round`"),
+        ({"executions_per_trail": 2}, "did you mean `executions_per_trial`"),
+        ({"max_trials": 3}, "the number of trials is `trials_per_round`"),
+        ({"max_epochs": 3}, "one of `RandomSearch` that"),
+    ],
+)
+def test_what_no_round_can_be_given_is_refused(tmp_path, arguments, message):
+    [(name, value)] = arguments.items()
+    with pytest.raises(TypeError, match=f"{message}.*Received: {name}={value}"):
+        CoarseToFine(Function(), directory=tmp_path, **arguments)
+
+
+def test_the_rounds_are_given_what_their_tuner_takes(tmp_path):
+    class Own(RandomSearch):
+        def __init__(self, *args, extra=0, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.extra = extra
+
+    found = search(
+        tmp_path,
+        tuner=Own,
+        rounds=1,
+        trials_per_round=2,
+        extra=7,
+        executions_per_trial=2,
+        keep_checkpoints=1,
+    )
+    tuner = found.rounds_run[0].tuner
+    assert (tuner.extra, tuner.executions_per_trial) == (7, 2)
+    assert tuner.options.keep_checkpoints == 1
+
+
+def test_the_tuner_of_a_round_confirms_and_annotates_its_trials(tmp_path):
+    """`CoarseToFine` itself has no `confirm` and no `note`."""
+    found = search(tmp_path, rounds=1, trials_per_round=2)
+    tuner = found.rounds_run[-1].tuner
+    tuner.note("0", why="first")
+    assert tuner.leaderboard().set_index("trial_id").loc["0", "why"] == "first"
+    assert len(tuner.confirm(top=1, reruns=2).reruns[0].scores) == 2

@@ -346,6 +346,9 @@ def test_folds_that_the_data_do_not_have_are_refused_before_the_first_trial(
         (True, None, TypeError, "must be a scikit-learn splitter"),
         (KFold(3).split(X), None, TypeError, "must be a scikit-learn splitter"),
         (3, np.arange(12), ValueError, r"such as GroupKFold\(3\)"),
+        ("3", None, TypeError, "number of folds.*Received: splits='3'"),
+        (b"x", None, TypeError, "number of folds.*Received: splits=b'x'"),
+        (None, np.arange(12), ValueError, "`groups` needs `splits`"),
     ],
 )
 def test_the_constructor_refuses_what_makes_no_folds(
@@ -353,6 +356,18 @@ def test_the_constructor_refuses_what_makes_no_folds(
 ):
     with pytest.raises(error, match=message):
         RandomSearch(Seen(), directory=tmp_path, splits=splits, groups=groups)
+
+
+def test_preprocessing_without_folds_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="`preprocess` needs `splits`"):
+        RandomSearch(Seen(), directory=tmp_path, preprocess=lambda x: x)
+
+
+def test_stratification_by_several_outputs_is_refused(tmp_path):
+    tuner = RandomSearch(Seen(), directory=tmp_path, splits=StratifiedKFold(3))
+    message = "StratifiedKFold` needs one column of labels.* dict with 2 outputs"
+    with pytest.raises(ValueError, match=message):
+        tuner.search(X, {"a": Y, "b": Y}, verbose=0)
 
 
 def test_a_function_that_stands_for_data_is_cut_too(tmp_path):

@@ -1,11 +1,14 @@
 """Spaces that the default settings alone do not show."""
 
+import warnings
+
 import keras
 import keras_tuner
 import pytest
 
 from keras_tricks import tuners
 from keras_tricks.tuners import InfeasibleTrialError
+from tests import sampling
 from tests.tuners import toys
 
 TUNERS = [
@@ -238,3 +241,53 @@ def test_models_without_inputs_are_loaded(tmp_path, form, tuner_class, arguments
         curves = tuner.curves(record.trial_id)[0]
         found = model.evaluate(x, y, verbose=0)
         assert found == pytest.approx(curves["val_loss"][record.best_epoch - 1], 1e-5)
+
+
+def depends(hp):
+    """A range that follows from another hyperparameter."""
+    most = hp.Int("n", 1, 8)
+    return 1.0 * hp.Int("u", 1, 1 + most)
+
+
+@pytest.mark.parametrize("workers", sampling.only([1], [1, 2]))
+def test_one_name_with_two_ranges_is_told_once(tmp_path, workers):
+    tuner = tuners.RandomSearch(
+        Wants(depends), max_trials=4, seed=0, directory=tmp_path
+    )
+    message = "hyperparameter 'u': max_value first 2, now .* the first stays in force"
+    with pytest.warns(UserWarning, match=message) as told:
+        tuner.search(verbose=0, workers=workers)
+    told = [each for each in told if "two ranges" in str(each.message)]
+    assert len(told) == 1
+    assert told[0].filename == __file__
+    assert tuner.leaderboard()["u"].max() <= 2
+
+
+def test_two_ranges_under_two_conditions_are_two_hyperparameters(tmp_path):
+    def conditional(hp):
+        kind = hp.Choice("kind", ["a", "b"])
+        with hp.conditional_scope("kind", ["a"]):
+            first = hp.Int("u", 1, 2)
+        with hp.conditional_scope("kind", ["b"]):
+            second = hp.Int("u", 3, 4)
+        return float(first if kind == "a" else second)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        table = searched(tuners.RandomSearch, conditional, tmp_path, 4).leaderboard()
+    assert set(table["u"]) == {1, 2, 3, 4}
+
+
+def test_ranges_that_the_tuner_is_given_overrule_those_of_the_model(tmp_path):
+    given = keras_tuner.HyperParameters()
+    given.Float("x", 0.0, 0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        tuner = searched(
+            tuners.RandomSearch,
+            lambda hp: hp.Float("x", 0.0, 9.0),
+            tmp_path,
+            2,
+            hyperparameters=given,
+        )
+    assert tuner.leaderboard()["x"].max() <= 0.1

@@ -431,9 +431,8 @@ def test_such_data_are_no_reason_to_share_nothing(name, tmp_path):
         {"x": X, "y": Y[:10]},
         {"x": X, "y": Y, "sample_weight": WEIGHTS[:10]},
         {"x": X, "y": None},
-        {"x": X, "y": Y, "no_such_argument": 1},
     ],
-    ids=["lists", "lengths", "weights", "no labels", "unknown"],
+    ids=["lists", "lengths", "weights", "no labels"],
 )
 def test_what_fit_refuses_is_refused_with_its_message(given, tmp_path):
     """Lists of numbers, for instance: to Keras each number is an input."""

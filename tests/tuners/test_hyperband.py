@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from keras_tricks.tuners import Hyperband
-from keras_tricks.tuners import hyperband
 from keras_tricks.tuners.hyperband import schedule
+from keras_tricks.tuners.oracles.hyperband import PLACE
 from tests import sampling
 from tests.tuners import toys
 
@@ -231,7 +231,7 @@ def by_place(tuner):
     for trial in trials_of(tuner):
         values = dict(trial.hyperparameters.values)
         values.pop("tuner/trial_id", None)
-        place = tuple(values.pop(name) for name in hyperband.PLACE)
+        place = tuple(values.pop(name) for name in PLACE)
         found[place] = values, trial.score
     assert len(found) == len(tuner.oracle.trials)
     return found
@@ -274,6 +274,65 @@ def test_weights_that_a_later_rung_needs_outlive_a_search_that_was_cut_short(
     assert [t.score for t in trials_of(longer)] == [
         t.score for t in trials_of(expected)[:7]
     ]
+
+
+def line(hp):
+    """A line from 0, whose training draws nothing."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    rate = hp.Float("rate", 0.01, 0.1)
+    model.compile(keras.optimizers.SGD(rate), "mse")
+    model.set_weights([np.zeros((2, 1)), np.zeros(1)])
+    return model
+
+
+FOLDS = [(np.arange(8), np.arange(8, 16)), (np.arange(8, 16), np.arange(8))]
+
+
+def trained_line(folder, objective, **arguments):
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(16, 2)).astype("float32")
+    y = generator.normal(size=(16, 1)).astype("float32")
+    tuner = Hyperband(line, objective, factor=2, seed=0, directory=folder, **arguments)
+    tuner.search(x, y, batch_size=8, epochs=1, shuffle=False, verbose=0)
+    return tuner, x, y
+
+
+@pytest.mark.parametrize("reuse_programs", [True, False])
+def test_a_promoted_trial_is_trained_anew_on_each_fold(tmp_path, reuse_programs):
+    """From weights of the other fold it would have seen what it is scored on."""
+    tuner, x, y = trained_line(
+        tmp_path,
+        "val_loss",
+        max_epochs=4,
+        max_trials=5,
+        splits=FOLDS,
+        reuse_programs=reuse_programs,
+    )
+    trial = trials_of(tuner)[4]
+    assert trial.hyperparameters.values["tuner/trial_id"] in "0123"
+    assert trial.hyperparameters.values["tuner/epochs"] == 2
+    for (train, test), curves in zip(FOLDS, tuner.curves("4"), strict=True):
+        alone = line(trial.hyperparameters).fit(
+            x[train],
+            y[train],
+            validation_data=(x[test], y[test]),
+            batch_size=8,
+            epochs=2,
+            verbose=0,
+        )
+        np.testing.assert_allclose(
+            curves["val_loss"], alone.history["val_loss"], rtol=1e-5
+        )
+
+
+def test_a_promoted_trial_is_confirmed_with_all_its_epochs(tmp_path):
+    """Two, where its own training was the second of them, and `search` was told one."""
+    tuner, x, y = trained_line(tmp_path, "loss", max_epochs=2, max_trials=3)
+    [again] = tuner.confirm(top=1, reruns=2).reruns
+    best = tuner.oracle.get_best_trials(1)[0]
+    assert best.hyperparameters.values["tuner/epochs"] == 2
+    history = line(best.hyperparameters).fit(x, y, 8, 2, 0, shuffle=False).history
+    assert again.scores == pytest.approx([min(history["loss"])] * 2, rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ USED_BY = {
     ("Tuner", "_configure_tensorboard_dir"): keras_tuner.Tuner.run_trial,
     ("Tuner", "_build_and_fit_model"): keras_tuner.Tuner.run_trial,
     ("Tuner", "_get_build_config_fname"): keras_tuner.Tuner.load_model,
+    ("HyperParameters", "_retrieve"): keras_tuner.HyperParameters.Int,
     ("Oracle", "_check_consecutive_failures"): keras_tuner.Oracle.end_trial,
     ("Oracle", "_seed_state"): keras_tuner.Oracle._random_values,
     ("Oracle", "_display"): keras_tuner.Oracle.create_trial,
@@ -74,7 +75,8 @@ def test_the_file_names_every_private_name_and_no_other():
     """Private attributes in the source against the table in its first lines."""
     source = inspect.getsource(keras_tuner_hooks)
     listed = set(re.findall(r"`\w+\.(_\w+)` \|", keras_tuner_hooks.__doc__))
-    own = {*dir(tuners.RandomSearch)} - {*dir(keras_tuner.RandomSearch)}
+    ours = {*dir(tuners.RandomSearch), *dir(tuners.Hyperband), "_session"}
+    own = ours - {*dir(keras_tuner.RandomSearch), *dir(keras_tuner.Hyperband)}
     used = set(re.findall(r"(?:\.|def )(_[a-z]\w+)", source)) - own
     assert listed == used == {name for _, name in USED_BY}
 
@@ -87,7 +89,7 @@ def test_a_model_is_built_after_keras_was_cleared(tmp_path):
         def _on_build_begin(self):
             events.append(keras.layers.Dense(1).name)
 
-        def _on_build_end(self, model):
+        def _on_build_end(self, model, hp):
             events.append(model)
 
     def build(hp):

@@ -310,7 +310,8 @@ def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path):
         """
         import resource, signal
         import optuna
-        from keras_tricks.tuners import errors, journal
+        from keras_tricks.tuners import errors
+        from keras_tricks.tuners.optuna import journal
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         storage = journal.journal_storage("study.journal")
         study = optuna.create_study(storage=storage, study_name="full")

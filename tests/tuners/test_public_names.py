@@ -7,10 +7,7 @@ from keras_tricks import tuners
 from tests.tuners import toys
 
 RESULTS = {"confirm", "curves", "leaderboard", "note", "pareto_front", "programs"}
-OPTIONS = {
-    *("groups", "keep_checkpoints", "packed_trials", "parameter_budget"),
-    *("preprocess", "reuse_programs", "splits"),
-}
+OPTIONS = {"options"}
 # Beyond these, of each tuner.
 FURTHER = {
     "BayesianOptimization": set(),

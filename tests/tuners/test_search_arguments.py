@@ -309,6 +309,36 @@ def test_a_build_that_returns_no_model_ends_the_search_as_kerastuner_says(
     assert tuner._ended_records() == []
 
 
+@pytest.mark.parametrize("reuse_programs", [True, False])
+@pytest.mark.parametrize(("name", "hint"), [("epoch", "epochs"), ("worker", "workers")])
+def test_an_argument_that_fit_does_not_have_ends_the_search_at_once(
+    name, hint, reuse_programs, tmp_path
+):
+    tuner = RandomSearch(
+        one_input, "loss", directory=tmp_path, reuse_programs=reuse_programs
+    )
+    message = rf"or `workers`; did you mean `{hint}`\? Received: {name}=2"
+    with pytest.raises(keras_tuner.errors.FatalTypeError, match=message):
+        tuner.search(A, Y, verbose=0, **{name: 2})
+    assert tuner._ended_records() == []
+
+
+def test_the_fit_of_a_model_s_own_may_have_other_arguments(tmp_path):
+    class Own(keras.Sequential):
+        def fit(self, *args, rounds=1, **kwargs):
+            return super().fit(*args, epochs=rounds, **kwargs)
+
+    def build(hp):
+        hp.Float("unused", 0.0, 1.0)
+        model = Own([keras.Input((3,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        return model
+
+    tuner = RandomSearch(build, "loss", max_trials=1, directory=tmp_path, seed=0)
+    tuner.search(A, Y, rounds=2, verbose=0)
+    assert len(tuner.curves("0")[0]["loss"]) == 2
+
+
 # The tuner's own `optimizer`, `loss` and `metrics`.
 
 

@@ -299,7 +299,8 @@ def test_a_lock_that_does_not_fit_on_the_disk_is_let_go(tmp_path):
     printed = child_process.run_python(
         """
         import resource
-        from keras_tricks.tuners import errors, project_lock
+        from keras_tricks.tuners import errors
+        from keras_tricks.tuners.storage import project_lock
 
         lock = project_lock.ProjectLock("p")
         hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]

@@ -190,7 +190,8 @@ def test_a_worker_that_is_silent_and_at_work_is_left_alone(tmp_path, monkeypatch
 BUSY = """
     import os, pathlib, sys, threading
     import keras, keras_tuner
-    from keras_tricks.tuners import RandomSearch, project_lock
+    from keras_tricks.tuners import RandomSearch
+    from keras_tricks.tuners.storage import project_lock
 
     class Busy(keras_tuner.HyperModel):
         def build(self, hp):

@@ -124,9 +124,8 @@ class CapturedModel(Steps):
         def train(state: State, rate: Any, batch: Any) -> State:
             return functional.train_step(state, None, rate, batch)
 
-        def test(weights: list, others: list, metrics: list, batch: Any) -> Any:
-            start = State(weights, others, functional.start.optimizer, metrics)
-            after = functional.test_step(start, None, batch)
+        def test(state: State, batch: Any) -> Any:
+            after = functional.test_step(state, None, batch)
             return after.non_trainable, after.metrics
 
         def results(metrics: list) -> dict[str, Any]:
@@ -135,8 +134,7 @@ class CapturedModel(Steps):
         self._train = _captured(train, (carried, rate, batch), feeds)
         self._test = None
         if validation is not None:
-            read = state.trainable, state.non_trainable, state.metrics
-            self._test = _captured(test, (*read, validation), feeds)
+            self._test = _captured(test, (state, validation), feeds)
         self._results = _captured(results, (state.metrics,), feeds)
         graphs = [g for g in (self._train, self._test, self._results) if g is not None]
         # Branches and loops that have come with a graph cannot be converted.
@@ -160,9 +158,8 @@ class CapturedModel(Steps):
 
     def test_step(self, state: State, numbers: Any, batch: Any) -> State:
         assert self._test is not None
-        read = state.trainable, state.non_trainable, state.metrics
         non_trainable, metrics = self._test.run(
-            (*read, batch), self._part(numbers, self._test)
+            (state, batch), self._part(numbers, self._test)
         )
         return state._replace(non_trainable=non_trainable, metrics=metrics)
 

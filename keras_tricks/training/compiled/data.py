@@ -128,6 +128,10 @@ class Data:
             self.validation_batch_size or self.batch_size,
         )
 
+    def is_read_anew(self) -> bool:
+        """Whether each epoch reads a dataset, which others may go on to read."""
+        return is_stream(self.examples) or is_stream(self.validation)
+
     def has_known_length(self) -> bool:
         """Whether no dataset has to be read for its batches to be counted."""
         return all(

@@ -349,6 +349,10 @@ class UnsupportedModelError(ValueError):
     """The model does what a compiled program of this package cannot reproduce."""
 
 
+class SharedStateError(UnsupportedModelError):
+    """Training the model changes what the models of other trials begin with."""
+
+
 def _value(variable: keras.Variable) -> Any:
     return tf.convert_to_tensor(variable)
 
@@ -433,6 +437,12 @@ def first_step(optimizer: keras.optimizers.Optimizer) -> int:
     return int(optimizer.iterations.numpy())
 
 
+def rate_schedule(optimizer: keras.optimizers.Optimizer) -> Any:
+    """Returns the schedule of an optimizer, or the variable that holds its rate."""
+    (leaf,) = leaf_optimizers(optimizer)
+    return keras_hooks.rate_of(leaf)
+
+
 def rate_curve(
     optimizer: keras.optimizers.Optimizer, num_steps: int, first: int = 0
 ) -> np.ndarray:
@@ -446,12 +456,11 @@ def rate_curve(
     Raises:
         UnsupportedModelError: If the schedule has a state of its own.
     """
-    (leaf,) = leaf_optimizers(optimizer)
-    schedule = keras_hooks.rate_of(leaf)
+    schedule = rate_schedule(optimizer)
     if isinstance(schedule, keras.Variable):
         return np.full(num_steps, schedule.numpy(), dtype="float32")
     steps = tf.range(first, first + num_steps, dtype=tf.int64)
-    if _is_of_libraries(schedule):
+    if is_of_libraries(schedule):
         try:
             rates = tf.convert_to_tensor(schedule(steps))
             if rates.shape == steps.shape:
@@ -475,8 +484,8 @@ def rate_curve(
     return one_by_one().numpy()
 
 
-def _is_of_libraries(schedule: Any) -> bool:
-    """Whether no schedule of somebody else's takes part.
+def is_of_libraries(schedule: Any) -> bool:
+    """Whether a rate is a variable, or no schedule of somebody else's takes part.
 
     One that was written for a single step may return something else for several.
     """
@@ -484,7 +493,7 @@ def _is_of_libraries(schedule: Any) -> bool:
         return False
     parts = tf.nest.flatten([*vars(schedule).values()])
     return all(
-        _is_of_libraries(part)
+        is_of_libraries(part)
         for part in parts
         if isinstance(part, keras.optimizers.schedules.LearningRateSchedule)
         or callable(part)

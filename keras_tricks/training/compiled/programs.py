@@ -260,17 +260,12 @@ class Program:
         test_step = self.functional.test_step
         if not self.vectorized:
             return test_step(state, numbers, batch)
-        needed = state.trainable, state.non_trainable, state.metrics
 
         def one(each):
-            (trainable, non_trainable, metrics), numbers = each
-            full = State(
-                trainable, non_trainable, self.functional.start.optimizer, metrics
-            )
-            after = test_step(full, numbers, batch)
+            after = test_step(each[0], each[1], batch)
             return after.non_trainable, after.metrics
 
-        non_trainable, metrics = vectorized(one, (needed, numbers))
+        non_trainable, metrics = vectorized(one, (state, numbers))
         return state._replace(non_trainable=non_trainable, metrics=metrics)
 
     def _draw(self, state: State, batch_size) -> list | None:

@@ -1,5 +1,6 @@
 """Trials from settings, without a new Keras model for each where that can be."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,10 +15,13 @@ from keras_tricks.training.compiled import runtime_scalars
 from keras_tricks.training.compiled.captured import CapturedModel
 from keras_tricks.training.compiled.data import Data
 from keras_tricks.training.compiled.functional_model import FunctionalModel
+from keras_tricks.training.compiled.functional_model import SharedStateError
 from keras_tricks.training.compiled.functional_model import Steps
 from keras_tricks.training.compiled.functional_model import UnsupportedModelError
 from keras_tricks.training.compiled.functional_model import first_step
+from keras_tricks.training.compiled.functional_model import is_of_libraries
 from keras_tricks.training.compiled.functional_model import rate_curve
+from keras_tricks.training.compiled.functional_model import rate_schedule
 from keras_tricks.training.compiled.programs import ProgramCache
 from keras_tricks.training.compiled.programs import numbers_of
 from keras_tricks.training.compiled.signature import Signature
@@ -96,9 +100,10 @@ class ModelFamily:
         with seeded(seed), keras_hooks.names_put_back():
             model = self._build(setting)
         self._num_built += 1
-        reason = structure.why_not_compiled_once(model) or (
-            structure.why_not_of_one_trial(model, before)
-        )
+        reason = structure.why_not_compiled_once(model)
+        shared = structure.why_not_of_one_trial(model, before)
+        if shared is not None:
+            raise SharedStateError(reason or shared)
         if keras_hooks.settings()[0] != settings[0]:
             reason = "the build sets Keras's `floatx`"
         if reason is not None:
@@ -122,7 +127,11 @@ class ModelFamily:
         """
         optimizer = model.optimizer
         before = [tf.convert_to_tensor(v) for v in optimizer.variables]
-        rates = rate_curve(optimizer, num_steps, first_step(optimizer))
+        schedule = rate_schedule(optimizer)
+        with contextlib.ExitStack() as stack:
+            if not is_of_libraries(schedule):
+                stack.enter_context(python_state.unchanged(schedule))
+            rates = rate_curve(optimizer, num_steps, first_step(optimizer))
         proven = signature(model, data.specs) if is_alone else None
         if proven is None:
             # What is compared by tracing has to be built.

@@ -4,10 +4,13 @@ import collections
 import contextlib
 import copy
 import functools
+import io
 import itertools
+import math
 import random
 import sys
 import types
+import warnings
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -32,7 +35,18 @@ _LIBRARIES = sys.stdlib_module_names | {
     "wrapt",
 }
 _CONTAINERS = (list, dict, set, collections.deque)
-_LEAVES = (keras.Variable, keras.KerasTensor, tf.Tensor, tf.Variable)
+_LEAVES = (keras.KerasTensor, tf.Tensor)
+_VARIABLES = (keras.Variable, tf.Variable)
+# Of those a copy goes on from where the original is.
+_ITERATORS: tuple[type, ...] = (
+    itertools.count,
+    itertools.cycle,
+    type(iter([])),
+    type(iter(())),
+    type(iter(range(0))),
+)
+# What was read of those cannot be read again.
+_READ_ONCE = (types.GeneratorType, io.IOBase, tf.data.Dataset, tf.data.Iterator)
 # What is nearest to the model comes first; more objects are not looked at.
 _MAX_OBJECTS = 50_000
 # Of a list or dictionary, beside its length.
@@ -88,8 +102,8 @@ class Remembered:
     Attributes:
         values: By the identity of an owner (an object, a class or a function) and a
             name: the owner, which keeps its identity, and the value. The globals that
-            a function uses are the function's. The name None is for a description of
-            the owner.
+            a function uses are the function's, as are the attributes of modules. The
+            name None is for a description of the owner.
     """
 
     def __init__(self, root: Any, but_for: tuple[type, ...] = ()):
@@ -98,6 +112,7 @@ class Remembered:
         # What stood there, and what was in it if it is a container.
         self._contents: dict[tuple[int, str | None], tuple[Any, Any]] = {}
         self._seen: dict[int, Any] = {}
+        self._variables: dict[int, tuple[Any, np.ndarray]] = {}
         todo = collections.deque([root])
         while todo and len(self._seen) < _MAX_OBJECTS:
             value = todo.popleft()
@@ -106,6 +121,24 @@ class Remembered:
                 parts = itertools.islice(self._parts(value), _MAX_OBJECTS)
                 todo.extend(part for part in parts if not isinstance(part, _PLAIN))
 
+    @property
+    def read_once(self) -> str | None:
+        """The class of something that code may read, and cannot read again, if any."""
+        for value in self._seen.values():
+            if isinstance(value, _READ_ONCE):
+                return type(value).__name__
+        return None
+
+    def shares_memory(self, arrays: Iterable[Any]) -> bool:
+        """Whether code can reach what is in one of some arrays."""
+        reached = [v for v in self._seen.values() if isinstance(v, np.ndarray)]
+        return any(
+            np.may_share_memory(array, each)
+            for array in arrays
+            if isinstance(array, np.ndarray)
+            for each in reached
+        )
+
     def put_back(self) -> str | None:
         """Sets what is another one now to what it was.
 
@@ -113,7 +146,7 @@ class Remembered:
             Which one that was, the first of several; None if there was none.
         """
         before, after = self.values, Remembered(self._root, self._but_for).values
-        changed = None
+        changed = self._put_back_variables()
         for owner, name in {**before, **after}:
             # An owner that is seen once only was made by the call, or dropped.
             if (owner, None) not in before or (owner, None) not in after:
@@ -128,10 +161,22 @@ class Remembered:
                     )
         return changed
 
+    def _put_back_variables(self) -> str | None:
+        changed = None
+        for variable, content in self._variables.values():
+            now = variable.numpy()
+            if now.tobytes() != content.tobytes():
+                changed = changed or f"the variable {variable.name!r}"
+                variable.assign(content)
+        return changed
+
     def _parts(self, value: Any) -> Iterable[Any]:
         """Notes what is plain in an object, and returns what else it leads to."""
         leaves = *_LEAVES, types.ModuleType, np.ndarray, *self._but_for
         if isinstance(value, leaves):
+            return []
+        if isinstance(value, _VARIABLES):
+            self._note_variable(value)
             return []
         if isinstance(value, Mapping):
             return _items_of(value)
@@ -147,6 +192,11 @@ class Remembered:
             return self._parts_of_class(value)
         return self._parts_of_object(value)
 
+    def _note_variable(self, variable: Any) -> None:
+        # Weights are large, and belong to a model.
+        if self._but_for and math.prod(variable.shape) <= _MAX_ITEMS:
+            self._variables[id(variable)] = variable, variable.numpy()
+
     def _parts_of_function(self, function: types.FunctionType) -> Iterable[Any]:
         wrapped = getattr(function, "__wrapped__", None)
         if _is_of_library(function):
@@ -156,8 +206,20 @@ class Remembered:
         inside |= vars(function) | _defaults(function)
         for name in _names_in(function.__code__) & function.__globals__.keys():
             inside.setdefault(name, function.__globals__[name])
+        for module in [v for v in inside.values() if isinstance(v, types.ModuleType)]:
+            self._note_module(module, function)
         self._note(function, f"the function {function.__qualname__!r}", inside)
         return [*inside.values(), wrapped]
+
+    def _note_module(
+        self, module: types.ModuleType, function: types.FunctionType
+    ) -> None:
+        """Notes what a function can read of a module that is no library's."""
+        if module.__name__.partition(".")[0] in _LIBRARIES:
+            return
+        names = _names_in(function.__code__) & vars(module).keys()
+        values = {name: vars(module)[name] for name in names}
+        self._note(module, f"the module {module.__name__!r}", values)
 
     def _parts_of_class(self, kind: type) -> Iterable[Any]:
         if _is_of_library(kind):
@@ -205,8 +267,8 @@ def before_a_build(build: Any) -> Remembered:
 
 def _content_of(value: Any) -> Any:
     """Returns what a container or an iterator holds now; None for a plain value."""
-    if isinstance(value, (*_CONTAINERS, np.ndarray, itertools.count)):
-        return copy.copy(value)
+    if isinstance(value, (*_CONTAINERS, *_ITERATORS, np.ndarray)):
+        return _copied(value)
     if isinstance(value, random.Random):
         return value.getstate()
     if isinstance(value, np.random.Generator):
@@ -214,6 +276,35 @@ def _content_of(value: Any) -> Any:
     if isinstance(value, np.random.RandomState):
         return value.get_state()
     return None
+
+
+def _copied(value: Any) -> Any:
+    with warnings.catch_warnings():
+        # Python 3.14 no longer copies those of itertools.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        if isinstance(value, itertools.cycle):
+            # A plain copy goes through the same inner iterator.
+            reduced: Any = value.__reduce__()
+            _, (inner,), state = reduced
+            made: Any = itertools.cycle(copy.copy(inner))
+            made.__setstate__(copy.deepcopy(state))
+            return made
+        return copy.copy(value)
+
+
+def _place_of(iterator: Any) -> str:
+    """Returns where an iterator is, without moving it on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        _, arguments, *state = iterator.__reduce__()
+    if isinstance(iterator, itertools.cycle):
+        # What was read already, and where the inner one is.
+        (inner,) = arguments
+        place = inner.__reduce__()[2:] if isinstance(inner, _ITERATORS) else ()
+        return repr((len(state[0][0]), place))
+    if isinstance(iterator, itertools.count):
+        return repr(iterator)
+    return repr((state, len(arguments[0])))
 
 
 def _put_back(owner: Any, name: Any, value: Any, content: Any) -> None:
@@ -234,7 +325,7 @@ def _put_back(owner: Any, name: Any, value: Any, content: Any) -> None:
         value.set_state(content)
     else:
         # Nobody can turn back an iterator: a copy takes its place.
-        value = content if isinstance(value, itertools.count) else value
+        value = content if isinstance(value, _ITERATORS) else value
         if isinstance(owner, types.FunctionType):
             _set_in_function(owner, name, value)
         else:
@@ -258,8 +349,8 @@ def _plain(value: Any) -> Any:
         return _comparable(value)
     if isinstance(value, np.ndarray) and value.size <= _MAX_ITEMS:
         return "array", value.tobytes() if value.dtype != object else value.size
-    if isinstance(value, itertools.count):
-        return repr(value)
+    if isinstance(value, _ITERATORS):
+        return "iterator", _place_of(value)
     if isinstance(value, random.Random):
         return "generator", value.getstate()
     if isinstance(value, np.random.Generator):

@@ -22,7 +22,10 @@ _PARTS_OF_FIT = (
     "reset_metrics",
     "metrics",
     "losses",
+    "trainable_weights",
 )
+# What `fit` calls of an optimizer, and a program does not.
+_PARTS_OF_UPDATE = ("apply_gradients", "finalize_variable_values")
 # Known to update by nothing but `update_step` and their variables.
 _LIBRARIES = ("keras.", "keras_tricks.")
 _RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional)
@@ -104,6 +107,9 @@ def _why_not_optimizer(optimizer: keras.optimizers.Optimizer) -> str | None:
     if optimizer.built:
         return "the optimizer was used before"
     name = type(optimizer).__name__
+    for method in _PARTS_OF_UPDATE:
+        if _is_overridden(optimizer, method):
+            return f"the optimizer {name} has its own `{method}`"
     if isinstance(optimizer, ClippedOptimizer):
         if optimizer.nonfinite in ("skip", "raise"):
             return f'{name} has nonfinite="{optimizer.nonfinite}"'
@@ -130,10 +136,18 @@ def _why_not_optimizer(optimizer: keras.optimizers.Optimizer) -> str | None:
     return None
 
 
-def _is_overridden(model: keras.Model, method: str) -> bool:
-    own = vars(model).get(method)
+def _is_overridden(
+    whole: keras.Model | keras.optimizers.Optimizer, method: str
+) -> bool:
+    """Whether a method is not Keras's, be it replaced in Keras's own class."""
+    own = vars(whole).get(method)
     # A search replaces `fit` by one that goes through the examples in its order.
-    if own is not None and not type(own).__module__.startswith("keras_tricks."):
+    if own is not None and not type(own).__module__.startswith(_LIBRARIES):
         return True
-    owner = next(c for c in type(model).__mro__ if method in vars(c))
-    return not owner.__module__.startswith("keras.")
+    owner = next(c for c in type(whole).__mro__ if method in vars(c))
+    found = vars(owner)[method]
+    function = found.fget if isinstance(found, property) else found
+    written_in = getattr(function, "__globals__", {}).get("__name__", "")
+    return not (
+        owner.__module__.startswith(_LIBRARIES) and written_in.startswith(_LIBRARIES)
+    )

@@ -48,8 +48,10 @@ class LiveModel:
             *model.non_trainable_variables,
             *model.optimizer.variables,
         ]
-        shapes = [tuple(variable.shape) for variable in self._variables]
-        if shapes != [tuple(value.shape) for value in _shown(steps.start)]:
+        self._metrics = model.metrics_variables
+        shown = [*_shown(steps.start), *steps.start.metrics]
+        shapes = [tuple(v.shape) for v in [*self._variables, *self._metrics]]
+        if shapes != [tuple(value.shape) for value in shown]:
             raise UnsupportedModelError("callbacks look at a model of another form")
         model.stop_training = False
         self._rates = self._rates_now()
@@ -76,10 +78,16 @@ class LiveModel:
         self._values = _shown(view.state)
         for variable, value in zip(self._variables, self._values, strict=True):
             variable.assign(value)
+        for variable, value in zip(self._metrics, view.state.metrics, strict=True):
+            variable.assign(value)
         if not self._has_schedule():
             # The program is fed the rate, the variable of which stays as it was.
             self.model.optimizer.learning_rate = self._rates[0]
             self._values = [variable.numpy() for variable in self._variables]
+
+    def begin_epoch(self) -> None:
+        """Clears the metrics, as `fit` does before callbacks hear of an epoch."""
+        self.model.reset_metrics()
 
     def take_over(self, view: TrialView) -> None:
         """Has the training go on with what callbacks have changed.

@@ -19,6 +19,9 @@ def run(
     """
     progress = Progress(run)
     weights = model.get_weights()
+    # One training in several calls: at the end of each, `fit` would put the averages
+    # of `use_ema` in the place of the weights.
+    model.optimizer.finalize_variable_values = lambda variables: None
     for epoch in range(run.epochs):
         history = model.fit(
             **data.for_fit(epoch),
@@ -30,6 +33,7 @@ def run(
         logs = {name: float(values[-1]) for name, values in history.items()}
         if progress.add(0, epoch, logs):
             weights = model.get_weights()
+        progress.end_if_lost([np.asarray(v) for v in model.trainable_variables])
         if not progress.active:
             break
     return progress.outcome([], [], [], []), weights

@@ -24,8 +24,8 @@ def run(
 ) -> list[TrainingResult]:
     """Trains trials of one structure, together if `program` is a packed one.
 
-    A trial ends when a loss is not finite, or when `run` says so; the others go on, and
-    nothing of it reaches them.
+    A trial ends when its weights are no longer finite, or when `run` says so; the
+    others go on, and nothing of it reaches them.
 
     Args:
         program: The compiled epochs.
@@ -117,10 +117,19 @@ def _run(program, trials, data, run) -> list[TrainingResult]:
         results |= {f"val_{name}": value for name, value in validated.items()}
         logs = {name: np.atleast_1d(value.numpy()) for name, value in results.items()}
         seconds.append(time.perf_counter() - began)
+        before = [each.active for each in progress]
         improved = _record(progress, followed, epoch, logs)
         if any(improved):
             mask = tf.constant(improved if program.packed else improved[0])
             best = _select(mask, pack.state[:3], best)
+        if not data.is_read_anew():
+            _end_lost(program, progress, pack.state)
+        # What they do to the weights comes after the best ones were kept.
+        for each, was_active, (follower, view) in zip(
+            progress, before, followed, strict=False
+        ):
+            if was_active and not each.active:
+                follower.on_train_end(view)
         if not any(each.active for each in progress):
             break
     for each, (follower, view) in zip(progress, followed, strict=False):
@@ -140,9 +149,17 @@ def _record(progress, followed, epoch, logs) -> list[bool]:
         ends = follower is not None and follower.on_epoch_end(epoch, own, view)
         improved[number] = each.add(number, epoch, own)
         each.active &= not ends
-        if follower is not None and not each.active:
-            follower.on_train_end(view)
     return improved
+
+
+def _end_lost(program: Program, progress: list[Progress], state: State) -> None:
+    """Ends the trials whose weights have diverged."""
+    if not any(each.active and each.may_be_lost for each in progress):
+        return
+    weights = [np.asarray(tensor) for tensor in state.trainable]
+    for number, each in enumerate(progress):
+        own = [array[number] for array in weights] if program.packed else weights
+        each.end_if_lost(own)
 
 
 @tf.function(autograph=False, reduce_retracing=False)

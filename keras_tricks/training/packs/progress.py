@@ -118,7 +118,7 @@ class TrainingResult:
         best_epoch: The epoch with the best score; None if no score was finite.
         score: That score; infinite if none was finite.
         num_epochs: Epochs trained.
-        diverged: Whether it ended because a loss was not finite.
+        diverged: Whether it ended because weights, losses and score were not finite.
         epoch_seconds: How long each epoch took, all trials of the pack together.
     """
 
@@ -143,6 +143,7 @@ class Progress:
         self.score = math.inf
         self.waited = 0
         self.diverged = False
+        self.may_be_lost = False
         self.active = True
 
     def add(self, number: int, epoch: int, logs: dict[str, float]) -> bool:
@@ -151,8 +152,8 @@ class Progress:
             if isinstance(value, numbers.Real):  # A callback may add anything.
                 self.curves.setdefault(name, []).append(float(value))
         losses = [logs[name] for name in ("loss", "val_loss") if name in logs]
-        self.diverged = not all(map(math.isfinite, losses))
         score, patience = self._run.score_of(logs), self._run.patience
+        self.may_be_lost = not all(map(math.isfinite, [score, *losses]))
         improved = math.isfinite(score) and score < self.score
         self.waited = 0 if improved else self.waited + 1
         if improved:
@@ -164,8 +165,17 @@ class Progress:
         on_epoch = self._run.on_epoch
         if on_epoch is not None and on_epoch(number, epoch, logs):
             self.active = False
-        self.active &= not self.diverged
         return improved
+
+    def end_if_lost(self, weights: list) -> None:
+        """Ends a trial of which no later epoch can be of use.
+
+        A loss that is not finite does not say so: one label may be infinite, or a
+        gradient may be clipped. Weights that are not finite stay so.
+        """
+        if self.active and self.may_be_lost:
+            self.diverged = not all(np.isfinite(array).all() for array in weights)
+            self.active = not self.diverged
 
     def outcome(
         self,

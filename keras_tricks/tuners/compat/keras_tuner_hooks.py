@@ -10,6 +10,7 @@ of its own, so that a KerasTuner release that moves one of them fails there, by 
 | `Tuner._override_compile_args` | 1.4.7, 1.4.8 | compiles a model again with the tuner's `optimizer`, `loss` or `metrics`, and with metrics that are built already, of which nothing can be serialized; a model that is not compiled has no optimizer to be replaced |
 | `Tuner._deepcopy_callbacks` | 1.4.7, 1.4.8 | copies the callbacks for each execution, as `run_trial` does, and explains it where that cannot be |
 | `Tuner._configure_tensorboard_dir` | 1.4.7, 1.4.8 | imports tensorboard for every trial, whether or not there is a TensorBoard callback; TensorFlow no longer brings tensorboard from 2.21 on |
+| `HyperParameters._retrieve` | 1.4.7, 1.4.8 | what all of `hp.Int`, `hp.Float`, ... call: it returns the value of the first hyperparameter of a name, whatever range the second one has |
 | `Oracle._check_consecutive_failures` | 1.4.7, 1.4.8 | raises before the failed trial is saved, with the last message only, and counts a diverged trial as a fault of the program |
 | `Oracle._seed_state` | 1.4.7, 1.4.8 | the seed of the next random setting, which grows by one with each: searches with seeds 0 and 1 would share nearly all their settings |
 | `Oracle._random_values` | 1.4.7, 1.4.8 | gives up after 20 settings that were tried already, while there are others left in a small space |
@@ -47,6 +48,7 @@ import io
 import json
 import sys
 import warnings
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,8 +63,10 @@ from keras_tricks.tuners import seeds
 from keras_tricks.tuners.compat import keras_hooks
 from keras_tricks.tuners.search_space import exploration
 from keras_tricks.tuners.search_space import points
+from keras_tricks.tuners.search_space import ranges
 from keras_tricks.tuners.storage import checkpoints
 from keras_tricks.tuners.storage import files
+from keras_tricks.tuners.storage import project
 
 
 class _WithoutReloading(io.TextIOBase):
@@ -104,6 +108,35 @@ def atomic(callback: Any) -> checkpoints.AtomicCheckpoint:
     return found
 
 
+@contextlib.contextmanager
+def ranges_watched(
+    hp: keras_tuner.HyperParameters, on_asked: Callable[[Any, Any], None]
+) -> Iterator[None]:
+    """Tells of each hyperparameter of `hp` that is asked for inside of the block.
+
+    Args:
+        hp: The hyperparameters.
+        on_asked: Called with the one that there is under that name and conditions, if
+            there is one, and the one that was asked for.
+    """
+    if "_retrieve" in vars(hp):  # It is watched already.
+        yield
+        return
+    retrieve = hp._retrieve
+
+    def watched(asked: Any) -> Any:
+        for known in hp.space:
+            if known.name == asked.name and known.conditions == asked.conditions:
+                on_asked(known, asked)
+        return retrieve(asked)
+
+    hp._retrieve = watched
+    try:
+        yield
+    finally:
+        del hp._retrieve
+
+
 class TunerHooks:
     """Goes before `keras_tuner.Tuner` and calls methods where it has none."""
 
@@ -116,11 +149,20 @@ class TunerHooks:
     # A trial's ID, and where its `build_config.json` is while it is not whole.
     _unfinished_build_config: tuple[str, Path] | None = None
     _session: Any
+    _running_trial: Any = None
+    project_dir: str
+    # Names whose ranges `hyperparameters` gave, whatever the hypermodel asks for.
+    _given_names: frozenset[str] | None = None
+    # Whether the space was sought at random points.
+    _space_was_drawn: bool = False
+    _saved_ranges: ranges.SavedRanges | None = None
 
     def _on_build_begin(self) -> None:
         """Called when Keras's state is clear, just before a model is built."""
 
-    def _on_build_end(self, model: keras.Model) -> None:
+    def _on_build_end(
+        self, model: keras.Model, hp: keras_tuner.HyperParameters
+    ) -> None:
         """Called when a model has been built."""
 
     def _asked(self, hp: keras_tuner.HyperParameters) -> Any:
@@ -225,14 +267,59 @@ class TunerHooks:
 
     def _populate_initial_space(self) -> None:
         hypermodel = self.hypermodel
+        if self._given_names is None:
+            known = self.oracle.get_space().space
+            self._given_names = frozenset(parameter.name for parameter in known)
         if hypermodel is not None:
-            self.hypermodel = exploration.Exploring(hypermodel, self.oracle.seed)
+            exploring = exploration.Exploring(hypermodel, self.oracle.seed)
+            self.hypermodel = exploring
         try:
             with exploration.repeatable(self.oracle):
                 super()._populate_initial_space()  # type: ignore[misc]
         finally:
             self.hypermodel = hypermodel
+        self._space_was_drawn = hypermodel is not None and exploring.has_drawn
         self._on_space_populated()
+
+    def _ranges_watched(
+        self, hp: keras_tuner.HyperParameters
+    ) -> contextlib.AbstractContextManager[None]:
+        """Holds what is asked for against what the search has under that name.
+
+        KerasTuner passes over the second range of a name. Where the first is that of
+        the search that is resumed, this is another search; otherwise it is said once.
+
+        Raises:
+            keras_tuner.errors.FatalValueError: If it is another search.
+        """
+        return ranges_watched(hp, self._check_range)
+
+    def _check_range(self, known: Any, asked: Any) -> None:
+        name = asked.name
+        if name.startswith("tuner/") or name in (self._given_names or ()):
+            return
+        before, now = project.configuration(known), project.configuration(asked)
+        saved = self._saved_ranges
+        if before == now:
+            if saved is not None:
+                saved.confirm(name, before)
+            return
+        difference = project.range_difference(name, before, now)
+        if saved is not None and saved.is_waiting(name, before):
+            raise keras_tuner.errors.FatalValueError(
+                str(project.refusal(Path(self.project_dir), [difference]))
+            )
+        if self._running_trial is not None:
+            self._running_trial.several_ranges.add(name)
+        if name not in self._session.several_ranges:
+            self._session.several_ranges.add(name)
+            warnings.warn(
+                f"{difference.replace('saved', 'first')}: it is asked for with two "
+                "ranges, of which the first stays in force. Give one of them another "
+                "name, or ask for it inside of `hp.conditional_scope`.",
+                # Whoever called `hp.Int`, which called `_retrieve`.
+                stacklevel=4,
+            )
 
     def _loaded_model(self, trial: Any) -> keras.Model:
         """Builds a trial's model, and loads the weights of its best epoch."""
@@ -286,6 +373,7 @@ class TunerHooks:
         with (
             files.atomic_write(self._get_build_config_fname(trial.trial_id)) as file,
             self._asked(trial.hyperparameters),
+            self._ranges_watched(trial.hyperparameters),
         ):
             self._unfinished_build_config = trial.trial_id, file
             try:
@@ -303,14 +391,16 @@ class TunerHooks:
 
     def _build_hypermodel(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         self._on_build_begin()
-        model = super()._build_hypermodel(hp)  # type: ignore[misc]
+        is_trial = self._running_trial is not None
+        with self._ranges_watched(hp) if is_trial else contextlib.nullcontext():
+            model = super()._build_hypermodel(hp)  # type: ignore[misc]
         if not isinstance(model, keras.Model):
             # As KerasTuner says it, before anything looks at the model.
             raise keras_tuner.errors.FatalTypeError(
                 "Expected the model-building function, or HyperModel.build() to return "
                 f"a valid Keras Model instance. Received: {model} of type {type(model)}"
             )
-        self._on_build_end(model)
+        self._on_build_end(model, hp)
         return model
 
     def _override_compile_args(self, model: Any) -> None:
@@ -345,10 +435,22 @@ class HyperbandHooks(keras_tuner.Hyperband):
     def _build_hypermodel(self, hp: keras_tuner.HyperParameters) -> Any:
         # Past KerasTuner's, which loads the weights.
         model = super(keras_tuner.Hyperband, self)._build_hypermodel(hp)
-        if "tuner/trial_id" in hp.values and isinstance(model, keras.Model):
-            self._load_weights_of(hp.values["tuner/trial_id"], model)
+        below = hp.values.get("tuner/trial_id")
+        if below is not None and self._continues and isinstance(model, keras.Model):
+            self._load_weights_of(below, model)
         return model
 
+    def run_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> Any:
+        # Past KerasTuner's, which goes on from the epoch of the rung below.
+        args, kwargs = self._fit_arguments_of(trial, fit_args, fit_kwargs)
+        return super(keras_tuner.Hyperband, self).run_trial(trial, *args, **kwargs)
+
+    @property
+    def _continues(self) -> bool:
+        """Whether a promoted trial goes on from the weights of the one below."""
+        return True
+
+    _fit_arguments_of: Any
     _load_weights_of: Any
 
 

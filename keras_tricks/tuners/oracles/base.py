@@ -94,6 +94,9 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
                 kwargs[name] = _validation.check_flag(name, kwargs[name])
         check_objective(kwargs.get("objective"))
         check_hyperparameters(kwargs.get("hyperparameters"))
+        if kwargs.get("hyperparameters"):
+            # What this search finds besides is not to be in the next one's.
+            kwargs["hyperparameters"] = copy.deepcopy(kwargs["hyperparameters"])
         super().__init__(seed=seed, **kwargs)  # type: ignore[call-arg]
         self.given_seed = seed
         if seed is not None:
@@ -224,6 +227,11 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
             names = record.asked_for if record is not None and is_whole else None
             self._asked_in_all[trial.trial_id] = names
         return self._asked_in_all[trial.trial_id]
+
+    def names_with_several_ranges(self) -> set[str]:
+        """Returns the hyperparameters that trials asked for with another range, too."""
+        found = map(self._record_of, self.trials)
+        return {name for r in found if r is not None for name in r.several_ranges}
 
     @property
     def verbose(self) -> int:

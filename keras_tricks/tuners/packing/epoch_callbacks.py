@@ -165,7 +165,7 @@ class CallbackFollower(Follower):
         self._tell(view, self._callbacks.on_train_begin)
 
     def on_epoch_begin(self, epoch: int, view: TrialView) -> None:
-        self._tell(view, self._callbacks.on_epoch_begin, epoch)
+        self._tell(view, self._begin_epoch, epoch)
         if self._model.stop_training:
             raise UnsupportedModelError(
                 "a callback ends the training as an epoch begins"
@@ -181,6 +181,11 @@ class CallbackFollower(Follower):
 
     def on_train_end(self, view: TrialView) -> None:
         self._tell(view, self._callbacks.on_train_end, self._logged)
+
+    def _begin_epoch(self, epoch: int) -> None:
+        if self._live is not None:
+            self._live.begin_epoch()
+        self._callbacks.on_epoch_begin(epoch)
 
     def _end_epoch(self, epoch: int, logs: dict[str, Any]) -> None:
         # Keras gives callbacks a copy, to which they may add.

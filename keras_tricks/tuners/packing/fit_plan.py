@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 from typing import NamedTuple
 
@@ -57,8 +58,12 @@ class Plans:
         # The arrays are kept, too, so that no others get their identity.
         self._data: dict[Any, tuple[Any, Data]] = {}
 
-    def plan(self, call: FitCall) -> FitPlan:
+    def plan(self, call: FitCall, may_change: bool = False) -> FitPlan:
         """Returns what a call of `fit` asks for.
+
+        Args:
+            call: The call.
+            may_change: Whether its arrays may hold other numbers than before.
 
         Raises:
             UnsupportedModelError: If only `fit` itself can do it.
@@ -77,13 +82,13 @@ class Plans:
             if reason is not None:
                 raise UnsupportedModelError(reason)
         return FitPlan(
-            self._data_of(call),
+            self._data_of(call, may_change),
             int(call["initial_epoch"]),
             int(call["epochs"]),
             callbacks,
         )
 
-    def _data_of(self, call: FitCall) -> Data:
+    def _data_of(self, call: FitCall, may_change: bool) -> Data:
         names = ("x", "y", "sample_weight", "validation_data")
         given = [call[name] for name in names]
         class_weight = call["class_weight"]
@@ -95,6 +100,7 @@ class Plans:
             call["validation_batch_size"],
             call.validation_share,
             bool(call["shuffle"]),
+            _checksums(call) if may_change else None,
         )
         if key not in self._data:
             self._data[key] = given, self._made(call)
@@ -133,6 +139,16 @@ class Plans:
                 "there are no examples to train on, or to validate on"
             )
         return data
+
+
+def _checksums(call: FitCall) -> tuple[int, ...]:
+    """Returns what differs where numbers of the arrays, or their order, do."""
+    return tuple(
+        zlib.crc32(
+            repr(array.tolist()).encode() if array.dtype == object else array.tobytes()
+        )
+        for array in arrays.given_arrays(call)
+    )
 
 
 def _training(call: FitCall) -> tuple[Any, Any]:

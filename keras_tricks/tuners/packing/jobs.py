@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_tricks._fit_call import FitCall
 from keras_tricks.training.compiled.captured import CapturedModel
@@ -21,6 +22,7 @@ from keras_tricks.training.packs.progress import TrainingResult
 from keras_tricks.tuners import errors
 from keras_tricks.tuners.packing import epoch_callbacks
 from keras_tricks.tuners.packing import fit_plan
+from keras_tricks.tuners.trials import arrays
 from keras_tricks.tuners.trials import budget
 from keras_tricks.tuners.trials import cross_validation
 from keras_tricks.tuners.trials import overrides
@@ -67,7 +69,9 @@ class PendingTrial:
         jobs: Its trainings; none where `fit` does them.
         num_bytes: Of what they start from.
         builds_next: Whether it must be run before another one is built, since building
-            changes what the next build goes by.
+            or training changes what the next build goes by.
+        given: What `fit` is given where functions stand for data, once these were
+            called for this trial: `(args, kwargs)`.
     """
 
     trial: Any
@@ -75,6 +79,7 @@ class PendingTrial:
     jobs: list[Job] = dataclasses.field(default_factory=list)
     num_bytes: int = 0
     builds_next: bool = False
+    given: tuple[tuple[Any, ...], dict[str, Any]] | None = None
 
     @property
     def is_trained(self) -> bool:
@@ -109,34 +114,63 @@ class Jobs:
         self._networks: dict[Any, ModelFamily] = {}
         self._optimizers: dict[str, Any] = {}
         self._folds: list[Any] | None = None
+        self._given: Any = None
 
-    def of(self, taken: PendingTrial) -> list[Job]:
+    def of(self, taken: PendingTrial, before: python_state.Remembered) -> list[Job]:
         """Returns the trainings of a trial, each with what it starts from.
+
+        Args:
+            taken: The trial.
+            before: What its build can reach.
 
         Raises:
             UnsupportedModelError: If only `fit` can do them.
         """
         with taken.running.asked_for.asked(taken.trial.hyperparameters):
-            return self._of(taken)
+            return self._of(taken, before)
 
-    def _of(self, taken: PendingTrial) -> list[Job]:
-        tuner, jobs = self._tuner, []
-        for fold_args, fold_kwargs in self._data_of_folds():
+    def _of(self, taken: PendingTrial, before: python_state.Remembered) -> list[Job]:
+        tuner, jobs, seen = self._tuner, [], self._seen_by_callbacks()
+        if before.read_once is not None:
+            # A model is built again for callbacks, and where `fit` trains it.
+            raise UnsupportedModelError(
+                f"building the model may read a {before.read_once}, which may hold "
+                "something else when it is read again"
+            )
+        for fold_args, fold_kwargs in self._data_of_folds(taken):
             args, kwargs = tuner._fit_arguments_of(taken.trial, fold_args, fold_kwargs)
             if overrides.prepares_fit(self._hypermodel):
                 args, kwargs = self._hypermodel.fit_arguments(
                     taken.trial.hyperparameters, *args, **kwargs
                 )
-            plan = self._plans.plan(FitCall.of(args, kwargs))
+            call = FitCall.of(args, kwargs)
+            given = arrays.given_arrays(call)
+            may_change = any(each.shares_memory(given) for each in (before, seen))
+            plan = self._plans.plan(call, may_change)
             for _ in range(tuner.executions_per_trial):
                 jobs.append(self._job(taken, plan))
+            if may_change and self._plans.plan(call, may_change).data is not plan.data:
+                raise UnsupportedModelError(
+                    "building the model changes the arrays that it trains on"
+                )
         return jobs
 
-    def _data_of_folds(self) -> list[Any]:
-        if self._folds is None:
-            tuner = self._tuner
-            # Functions that stand for data are called once, not in each trial.
+    def _seen_by_callbacks(self) -> python_state.Remembered:
+        """Returns what the callbacks that `search` was given can reach."""
+        call, _ = self._tuner._search_call(self._fit_args, self._fit_kwargs)
+        return python_state.before_a_build(call.callbacks)
+
+    def _data_of_folds(self, taken: PendingTrial) -> list[Any]:
+        tuner = self._tuner
+        with seeded(taken.running.seed_of(execution=0)):
             args, kwargs = runner.with_data(self._fit_args, self._fit_kwargs)
+        if args is not self._fit_args or kwargs is not self._fit_kwargs:
+            # Of functions that stand for data, which each trial calls once.
+            taken.given = args, kwargs
+            if not _are_equal((args, kwargs), self._given):
+                self._given, self._folds = (args, kwargs), None
+                self._plans = fit_plan.Plans(tuner._local_oracle.seed)
+        if self._folds is None:
             self._folds = [(args, kwargs)]
             if tuner._session.splits is not None:
                 self._folds = list(
@@ -252,6 +286,25 @@ class Jobs:
             hp, hypermodel.total_steps, used_before=self._optimizers
         )
         return {**arguments, "rate": hypermodel.fed_rate(hp)}
+
+
+def _are_equal(one: Any, other: Any) -> bool:
+    """Whether all leaves are the same objects, or arrays of the same numbers."""
+    try:
+        keras.tree.assert_same_structure(one, other)
+    except (ValueError, TypeError):
+        return False
+    leaves = zip(keras.tree.flatten(one), keras.tree.flatten(other), strict=True)
+    return all(
+        a is b
+        or (
+            isinstance(a, np.ndarray)
+            and isinstance(b, np.ndarray)
+            and a.dtype == b.dtype
+            and np.array_equal(a, b)
+        )
+        for a, b in leaves
+    )
 
 
 def _size(tensor: Any) -> int:

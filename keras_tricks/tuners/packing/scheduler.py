@@ -16,6 +16,7 @@ from typing import Any
 
 import keras_tuner
 
+from keras_tricks.training.compiled.functional_model import SharedStateError
 from keras_tricks.training.compiled.functional_model import UnsupportedModelError
 from keras_tricks.training.compiled.programs import ProgramCache
 from keras_tricks.training.families import python_state
@@ -122,12 +123,13 @@ class SharedPrograms:
         before = python_state.before_a_build(tuner.hypermodel)
         try:
             with tensorflow_hooks.custom_gradients_forgotten():
-                taken.jobs = self._jobs.of(taken)
+                taken.jobs = self._jobs.of(taken, before)
             taken.num_bytes = sum(
                 memory.bytes_of_weights(job.steps) for job in taken.jobs
             )
         except UnsupportedModelError as error:
-            taken.builds_next = before.put_back() is not None
+            changed = before.put_back() is not None
+            taken.builds_next = changed or isinstance(error, SharedStateError)
             self._fall_back([taken], str(error))
         except keras_tuner.errors.FatalError:
             raise
@@ -251,7 +253,8 @@ class SharedPrograms:
                 each.running.results = [job.follower.history for job in each.jobs]
             self.tuner._running_trial = each.running
             each.running.start_clock()
-            self.tuner._run_and_update(each.trial, self.fit_args, self.fit_kwargs)
+            fit_args, fit_kwargs = each.given or (self.fit_args, self.fit_kwargs)
+            self.tuner._run_and_update(each.trial, fit_args, fit_kwargs)
             self.tuner.on_trial_end(each.trial)
 
     def _fall_back(self, trials: list[PendingTrial], reason: str) -> None:

@@ -140,6 +140,7 @@ def confirm(
 
     Raises:
         ValueError: If `top` is below 1, `reruns` below 2, or no trial has a score.
+        RuntimeError: If a training ends with an error.
     """
     top = _validation.check_int("top", top, minimum=1)
     reruns = _validation.check_int("reruns", reruns, minimum=2)
@@ -152,7 +153,7 @@ def confirm(
         raise ValueError("There is no trial with a score to confirm: search first.")
     found = [
         tuner._rerun(
-            record.settings,
+            record,
             reruns,
             name=f"trial_{record.trial_id}",
             fit_args=fit_args,

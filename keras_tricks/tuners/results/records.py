@@ -91,6 +91,7 @@ class TrialRecord:
             where tracked files differed from it; None outside of a repository.
         asked_for: Names of the hyperparameters that the model, and its `fit`, looked
             at. None where that is not known: all may count.
+        several_ranges: Names that were asked for with another range than the search's.
         note: Texts under `why`, `outcome` and `next`, from `tuner.note`.
     """
 
@@ -113,6 +114,7 @@ class TrialRecord:
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
     git_commit: str | None = None
     asked_for: list[str] | None = None
+    several_ranges: list[str] = dataclasses.field(default_factory=list)
     note: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def write(self, folder: str | os.PathLike[str]) -> None:

@@ -179,8 +179,11 @@ class Results(keras_tuner_hooks.TunerHooks):
     ) -> confirmation.Confirmation:
         """Trains the best trials again, with seeds that the search did not use.
 
-        The best score of a search is also the luckiest. Run twice, `confirm` trains
-        nothing twice.
+        The best score of a search is also the luckiest. A trial of `Hyperband` is
+        trained from epoch 0 to the last of its rung. Run twice with the same arguments,
+        `confirm` trains nothing twice: arrays are compared by their contents, functions
+        and callbacks by their code and what they hold. With a dataset, a generator or
+        the like, whose contents cannot be compared, it trains each time.
 
         Args:
             *fit_args: As of `search`; those of the last one if there are none.
@@ -197,6 +200,8 @@ class Results(keras_tuner_hooks.TunerHooks):
         Raises:
             ValueError: If `top` or `reruns` is too small, no trial has a score, or no
                 data are known: those of a search in another process are not.
+            RuntimeError: If a training ends with an error, which the message holds. One
+                that diverges has no score, and is counted.
         """
         if not fit_args and not fit_kwargs:
             if self._searched_with is None and self._logs_are_known():

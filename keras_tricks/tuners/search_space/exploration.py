@@ -50,6 +50,8 @@ class Exploring(keras_tuner.HyperModel):
         self._hypermodel = hypermodel
         self._seed = seed
         self._scopes: list[Any] = []
+        # Whether what was found depends on the seed.
+        self.has_drawn = False
 
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
         self._hypermodel.declare_hyperparameters(hp)
@@ -59,6 +61,7 @@ class Exploring(keras_tuner.HyperModel):
         if self._is_built(hp):
             return
         self._give_up_scopes(hp)
+        self.has_drawn = True
         for number in range(MAX_POINTS):
             other = self._random_point(hp, number)
             is_built = self._is_built(other)

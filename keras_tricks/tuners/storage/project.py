@@ -7,18 +7,14 @@ project is compared with it, so that no leaderboard mixes two searches.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-import re
 import warnings
 from pathlib import Path
 from typing import Any
 
-import keras
-import numpy as np
-
 from keras_tricks.tuners import errors
 from keras_tricks.tuners.storage import files
+from keras_tricks.tuners.storage import fingerprints
 
 SEARCH_FILE = "search.json"
 
@@ -90,8 +86,13 @@ class Identity:
             )
             return None
 
-    def differences(self, now: Identity) -> list[str]:
-        """Returns one line for each difference, seen from what was saved."""
+    def differences(self, now: Identity, *, may_grow: bool = False) -> list[str]:
+        """Returns one line for each difference, seen from what was saved.
+
+        Args:
+            now: What is to go on.
+            may_grow: Whether it may know hyperparameters that were not saved.
+        """
         lines = []
         if None not in (self.kind, now.kind) and self.kind != now.kind:
             lines.append(f"kind of search: saved {self.kind}, now {now.kind}")
@@ -103,10 +104,10 @@ class Identity:
         if None not in (self.seed, now.seed) and self.seed != now.seed:
             lines.append(f"seed: saved {self.seed}, now {now.seed}")
         if self.space is not None and now.space is not None:
-            lines += space_differences(self.space, now.space)
+            lines += space_differences(self.space, now.space, may_grow=may_grow)
         for name, saved in self.arguments.items():
             if name in now.arguments:
-                lines += _argument_differences(name, saved, now.arguments[name])
+                lines += fingerprints.differences(name, saved, now.arguments[name])
         return lines
 
 
@@ -128,71 +129,8 @@ def arguments_of(oracle: Any, given: dict[str, Any]) -> dict[str, Any]:
     """
     found = {name: vars(oracle)[name] for name in REFUSED & vars(oracle).keys()}
     found |= {name: given[name] for name in REFUSED & given.keys()}
-    return {name: _as_json(value) for name, value in sorted(found.items())}
-
-
-def _as_json(value: Any) -> Any:
-    """Returns what is equal for equal values, in any process, and can be written."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, keras.optimizers.Optimizer | keras.Loss | keras.Metric):
-        config = keras.saving.serialize_keras_object(value)
-        if isinstance(value, keras.Loss):
-            # Their configurations leave numbers out.
-            config = {**config, "attributes": _plain(vars(value))}
-        return _without_numbers(json.loads(json.dumps(config)))
-    if isinstance(value, dict):
-        return {str(key): _as_json(each) for key, each in value.items()}
-    if _is_array(value) or _holds_arrays(value):
-        arrays = [np.asarray(each) for each in keras.tree.flatten(value)]
-        digest = hashlib.sha256()
-        for array in arrays:
-            digest.update(repr((array.dtype.str, array.shape)).encode())
-            digest.update(repr(array.tolist()).encode())
-        return f"{len(arrays)} arrays, SHA-256 {digest.hexdigest()[:12]}"
-    if isinstance(value, list | tuple):
-        return [_as_json(each) for each in value]
-    name = getattr(value, "__qualname__", None)
-    if name is not None:
-        return f"{value.__module__}.{name}"
-    text = repr(value)
-    # By its address an object is another one in each process.
-    return type(value).__qualname__ if " at 0x" in text else text
-
-
-def _without_numbers(config: Any) -> Any:
-    """Returns the config of a Keras object without the numbers that Keras gives.
-
-    The third `SGD` of a process is called `"sgd_2"`.
-    """
-    if isinstance(config, list):
-        return [_without_numbers(each) for each in config]
-    if not isinstance(config, dict):
-        return config
-    found = {key: _without_numbers(value) for key, value in config.items()}
-    if isinstance(found.get("name"), str):
-        found["name"] = re.sub(r"_\d+$", "", found["name"])
-    return found
-
-
-def _holds_arrays(value: Any) -> bool:
-    return isinstance(value, list | tuple) and any(
-        map(_is_array, keras.tree.flatten(value))
-    )
-
-
-def _is_array(value: Any) -> bool:
-    return hasattr(value, "__array__") and hasattr(value, "shape")
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Returns those of some values that JSON can hold."""
     return {
-        name: _plain(value) if isinstance(value, dict) else value
-        for name, value in values.items()
-        if value is None or isinstance(value, bool | int | float | str | dict)
+        name: fingerprints.described(value) for name, value in sorted(found.items())
     }
 
 
@@ -207,24 +145,38 @@ def objective_of(objective: Any) -> list[list[str]]:
 def space_of(hyperparameters: Any) -> Space:
     """Returns the space of `keras_tuner.HyperParameters` as JSON would."""
     space: Space = {}
-    for entry in json.loads(json.dumps(hyperparameters.get_config()))["space"]:
-        config = {"type": entry["class_name"], **entry["config"]}
-        space.setdefault(config.pop("name"), []).append(config)
+    for parameter in hyperparameters.space:
+        space.setdefault(parameter.name, []).append(configuration(parameter))
     return space
 
 
-def space_differences(saved: Space, now: Space) -> list[str]:
-    """Returns one line for each hyperparameter that has changed or is gone."""
-    lines = []
+def configuration(parameter: Any) -> dict[str, Any]:
+    """Returns the class and configuration of a hyperparameter, as JSON would."""
+    config = {"type": type(parameter).__name__, **parameter.get_config()}
+    del config["name"]
+    return json.loads(json.dumps(config))
+
+
+def space_differences(saved: Space, now: Space, *, may_grow: bool = False) -> list[str]:
+    """Returns one line for each hyperparameter that has changed, is gone or is new."""
+    new = [] if may_grow else [name for name in now if name not in saved]
+    lines = [f"hyperparameter {name!r}: new, was not saved" for name in new]
     for name, configs in saved.items():
         others = now.get(name)
         if others is None:
             lines.append(f"hyperparameter {name!r}: saved, now gone")
         elif len(configs) == len(others) == 1 and configs != others:
-            lines.append(f"hyperparameter {name!r}: {_changes(configs[0], others[0])}")
+            lines.append(range_difference(name, configs[0], others[0]))
         elif _sorted(configs) != _sorted(others):
             lines.append(f"hyperparameter {name!r}: saved {configs}, now {others}")
     return lines
+
+
+def range_difference(name: str, saved: dict[str, Any], now: dict[str, Any]) -> str:
+    """Returns the line for a hyperparameter whose configuration has changed."""
+    keys = [key for key in {**saved, **now} if saved.get(key) != now.get(key)]
+    changes = (f"{key} saved {saved.get(key)!r}, now {now.get(key)!r}" for key in keys)
+    return f"hyperparameter {name!r}: {', '.join(changes)}"
 
 
 def refusal(folder: Path, differences: list[str]) -> ValueError:
@@ -233,28 +185,6 @@ def refusal(folder: Path, differences: list[str]) -> ValueError:
     return ValueError(
         f"{folder} holds trials of another search:\n{lines}\n"
         "Pass another `project_name`, or overwrite=True to delete those trials."
-    )
-
-
-def _argument_differences(name: str, saved: Any, now: Any) -> list[str]:
-    """Returns one line for each place in which two values of an argument differ."""
-    if saved == now:
-        return []
-    if isinstance(saved, dict) and isinstance(now, dict):
-        return [
-            line
-            for key in {**saved, **now}
-            for line in _argument_differences(
-                f"{name} {key}", saved.get(key), now.get(key)
-            )
-        ]
-    return [f"{name}: saved {saved!r}, now {now!r}"]
-
-
-def _changes(saved: dict[str, Any], now: dict[str, Any]) -> str:
-    keys = [key for key in {**saved, **now} if saved.get(key) != now.get(key)]
-    return ", ".join(
-        f"{key} saved {saved.get(key)!r}, now {now.get(key)!r}" for key in keys
     )
 
 

@@ -63,6 +63,17 @@ def as_arrays(
     return arrays if len(lengths) == 1 and lengths != {0} else None
 
 
+def given_arrays(call: FitCall) -> list[np.ndarray]:
+    """Returns the arrays that a call of `fit` is given, and those in frames."""
+    names = ("x", "y", "sample_weight", "validation_data")
+    leaves = keras.tree.flatten([call[name] for name in names])
+    return [
+        np.asarray(leaf)
+        for leaf in leaves
+        if isinstance(leaf, np.ndarray) or type(leaf).__module__.startswith("pandas.")
+    ]
+
+
 def num_examples(arrays: Any) -> int:
     """Returns how many examples there are in a structure of arrays."""
     return next(len(leaf) for leaf in keras.tree.flatten(arrays) if leaf is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -13,6 +14,7 @@ from keras_tricks import parameters
 from keras_tricks._fit_call import FitCall
 from keras_tricks.parameters import budget
 from keras_tricks.tuners import errors
+from keras_tricks.tuners.compat import keras_hooks
 from keras_tricks.tuners.trials import arrays
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ class WithinBudget(keras_tuner.HyperModel):
         build = self.hypermodel.build if self._has_methods else self.hypermodel
         try:
             found = parameters.check_parameter_budget(
-                lambda: _checked_model(build(hp)),
+                lambda: _as_it_is(_checked_model(build(hp))),
                 self.num_samples,
                 self.limit,
                 recommended=min(0.1, self.limit),
@@ -124,6 +126,25 @@ class _NoModelError(Exception):
     def __init__(self, received: Any):
         super().__init__()
         self.received = received
+
+
+def size_of(make: Callable[[], keras.Model], input_shape: Any) -> int:
+    """Returns the number of trainable parameters of the models that `make` makes.
+
+    Args:
+        make: Returns a model, which is not allocated here.
+        input_shape: The inputs', batch axis included, or a structure of shapes.
+    """
+    return parameters.count_parameters(
+        lambda: _as_it_is(make()), input_shape=input_shape
+    )
+
+
+def _as_it_is(model: keras.Model) -> keras.Model:
+    """Returns a model of which Keras knows if it has no weights yet."""
+    if model.built and not keras_hooks.is_built(model):
+        model.built = False
+    return model
 
 
 def _checked_model(model: Any) -> keras.Model:
@@ -167,11 +188,19 @@ def within_budget_of(
         hypermodel,
         call.num_training_examples(num_samples),
         limit,
-        input_shape=_input_shape_of(data),
+        input_shape=input_shape_of(data),
     )
 
 
-def _input_shape_of(data: Any) -> Any:
+def known_input_shape(data: Any) -> Any:
+    """Returns what `input_shape_of` does, or None where the data do not tell it."""
+    try:
+        return None if data is None else input_shape_of(data)
+    except (AttributeError, TypeError, ValueError):
+        return None
+
+
+def input_shape_of(data: Any) -> Any:
     """Returns the shape, or structure of shapes, of a batch of inputs."""
     found = arrays.as_arrays(data)
     batch = data if found is None else found[0]

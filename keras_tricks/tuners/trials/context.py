@@ -30,6 +30,7 @@ class RunningTrial:
         results: Of a training by a shared program, one for each execution.
         failure: The error that ended such a training.
         asked_for: The hyperparameters that it depends on.
+        several_ranges: Those that it asked for with another range than the search's.
     """
 
     def __init__(self, trial_id: str, search_seed: int, seed_name: str):
@@ -44,6 +45,7 @@ class RunningTrial:
         self.results: list[keras.callbacks.History] | None = None
         self.failure: Exception | None = None
         self.asked_for = AskedFor()
+        self.several_ranges: set[str] = set()
         self._parameters: int | None = None
         self._model: keras.Model | None = None
         self._seconds = 0.0

@@ -37,7 +37,9 @@ def check_splits(splits: Any, groups: Any = None) -> None:
                 "`groups` need a splitter that keeps them together, such as "
                 f"GroupKFold({splits}). {_validation.received('splits', splits)}"
             )
-    elif not hasattr(splits, "split") and not isinstance(splits, list | tuple):
+    elif isinstance(splits, str | bytes | bytearray) or not (
+        hasattr(splits, "split") or isinstance(splits, list | tuple)
+    ):
         raise TypeError(
             "`splits` must be a scikit-learn splitter such as StratifiedKFold(5), a "
             "number of folds, or a list of (train, test) index arrays. "
@@ -177,6 +179,14 @@ def _pairs(splits: Any, y: Any, size: int, groups: Any, seed: int | None) -> lis
     labels = _only_array(y)
     if type(splits).__module__.startswith("sklearn."):
         labels = _classes(y)
+        names = (cls.__name__ for cls in type(splits).__mro__)
+        if y is not None and labels is None and any("Stratified" in n for n in names):
+            raise ValueError(
+                f"`splits={type(splits).__name__}` needs one column of labels, by "
+                "which it stratifies. Give index pairs, such as "
+                f"[*{type(splits).__name__}(...).split(x, labels)]. Received: y of "
+                f"type {type(y).__name__} with {len(keras.tree.flatten(y))} outputs"
+            )
     with seeds.global_generators_restored():
         if seed is not None:
             np.random.seed(seeds.derived_seed(seed, "folds") % 2**32)

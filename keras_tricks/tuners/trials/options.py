@@ -23,8 +23,8 @@ class TunerOptions:
 
     Raises:
         TypeError: If a function or a splitter is not one.
-        ValueError: If a number is out of its range, or if `packed_trials` is given
-            where no program can be shared.
+        ValueError: If a number is out of its range, if `packed_trials` is given where
+            no program can be shared, or `groups` or `preprocess` without `splits`.
     """
 
     parameter_budget: float | None = None
@@ -50,6 +50,13 @@ class TunerOptions:
             checked["keep_checkpoints"] = _validation.check_int(
                 "keep_checkpoints", self.keep_checkpoints, minimum=1
             )
+        for name in ("groups", "preprocess"):
+            given = getattr(self, name)
+            if given is not None and self.splits is None:
+                raise ValueError(
+                    f"`{name}` needs `splits`, the folds that it is for. "
+                    f"{_validation.received(name, given)}, splits=None"
+                )
         if self.splits is not None:
             cross_validation.check_splits(self.splits, self.groups)
         if self.preprocess is not None:

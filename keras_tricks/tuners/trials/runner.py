@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import functools
 import inspect
 from collections.abc import Callable
@@ -14,12 +15,16 @@ import keras_tuner
 from keras_tricks import parameters
 from keras_tricks._fit_call import FitCall
 from keras_tricks.tuners import errors
+from keras_tricks.tuners import seeds
+from keras_tricks.tuners._typing import FitArguments
+from keras_tricks.tuners.compat import keras_hooks
 from keras_tricks.tuners.compat import keras_tuner_hooks
 from keras_tricks.tuners.compat import tensorflow_hooks
 from keras_tricks.tuners.results import progress
 from keras_tricks.tuners.results import records
 from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.storage import files
+from keras_tricks.tuners.trials import budget
 from keras_tricks.tuners.trials import cross_validation
 from keras_tricks.tuners.trials import objectives
 from keras_tricks.tuners.trials import out_of_memory
@@ -78,20 +83,15 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
         if self._running_trial is not None:
             keras.utils.set_random_seed(self._running_trial.begin_execution())
 
-    def _on_build_end(self, model: keras.Model) -> None:
+    def _on_build_end(
+        self, model: keras.Model, hp: keras_tuner.HyperParameters
+    ) -> None:
         """Keeps the model, to count its parameters once it has been trained."""
         if self._running_trial is None:
             return
+        self._refuse_arguments(model)
         self._running_trial.set_model(model)
-        largest = self.max_model_size  # type: ignore[attr-defined]
-        if largest is not None and model.built:
-            size = parameters.count_parameters(model)
-            if size > largest:
-                raise errors.InfeasibleTrialError(
-                    f"The model has {size:,} trainable parameters, more than "
-                    f"`max_model_size`, {largest:,}",
-                    size,
-                )
+        self._refuse_size(model, hp)
         is_alone = self.distribution_strategy is None
         if is_alone and keras.config.backend() == "tensorflow":
             from keras_tricks.tuners.trials import shuffling  # It needs TensorFlow.
@@ -107,6 +107,47 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
                 self._session.fit_arguments.validated,
             )
             self._refuse_objective(message)
+
+    def _refuse_size(self, model: keras.Model, hp: keras_tuner.HyperParameters) -> None:
+        """Ends a trial whose model is larger than `max_model_size`."""
+        largest = self.max_model_size  # type: ignore[attr-defined]
+        if largest is None or isinstance(model, budget.OverBudget):
+            return
+        if keras_hooks.is_built(model):
+            size = parameters.count_parameters(model)
+        elif self._session.input_shape is None:
+            raise keras_tuner.errors.FatalValueError(
+                "`max_model_size` needs models whose size is known before they are "
+                "trained: begin them with `keras.Input`, or give `search` arrays or a "
+                f"dataset. Received: max_model_size={largest} and the model {model!r}"
+            )
+        else:
+            # The model itself is to be built by its first batch.
+            with seeds.global_generators_restored():
+                size = budget.size_of(
+                    lambda: self.hypermodel.build(hp), self._session.input_shape
+                )
+        if size > largest:
+            raise errors.InfeasibleTrialError(
+                f"The model has {size:,} trainable parameters, more than "
+                f"`max_model_size`, {largest:,}",
+                size,
+            )
+
+    def _refuse_arguments(self, model: keras.Model) -> None:
+        """Ends a search that gives `fit` an argument that Keras's does not have."""
+        unknown = self._session.unknown_arguments
+        is_keras_own = type(model).fit is keras.Model.fit and "fit" not in vars(model)
+        if not unknown or not is_keras_own:
+            return
+        name, shown = next(iter(unknown.items()))
+        known = [*FitArguments.__annotations__, "workers"]
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean `{near[0]}`?" if near else "."
+        raise keras_tuner.errors.FatalTypeError(
+            "`search` must be given arguments of `keras.Model.fit`, or `workers`"
+            f"{hint} Received: {name}={shown}"
+        )
 
     @follows_logs
     def on_epoch_end(
@@ -195,10 +236,11 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
             callbacks.append(progress.QuietFit())
         # By their name, to which KerasTuner adds its own.
         call = call.replace(callbacks=callbacks)
-        args, kwargs = with_data((*call.args, *rest), call.kwargs)
         if self._running_trial is not None:
-            # For a `fit` that draws before a model is built; each build seeds again.
+            # For data that are made now, and for a `fit` that draws before a model is
+            # built; each build seeds again.
             keras.utils.set_random_seed(self._running_trial.seed_of(execution=0))
+        args, kwargs = with_data((*call.args, *rest), call.kwargs)
         with contextlib.ExitStack() as stack:
             stack.enter_context(tensorflow_hooks.custom_gradients_forgotten())
             stack.enter_context(self._kept_alive(trial.trial_id))
@@ -277,6 +319,7 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
             record.executions = running.executions
             record.earlier_errors = running.earlier_errors
             record.asked_for = running.asked_for.names
+            record.several_ranges = sorted(running.several_ranges)
             record.versions, record.git_commit = self._session.provenance
             if running.infeasible is not None:
                 record.status = records.INFEASIBLE
@@ -304,11 +347,12 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
 def with_data(
     args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Calls the functions that stand for data."""
+    """Calls the functions that stand for data, if there are any."""
     call, rest = FitCall(tuple(args[:2]), dict(kwargs)), args[2:]
-    for name in ("x", "validation_data"):
-        if _is_function(call[name]):
-            call = call.replace(**{name: call[name]()})
+    names = [name for name in ("x", "validation_data") if _is_function(call[name])]
+    if not names:
+        return args, kwargs
+    call = call.replace(**{name: call[name]() for name in names})
     return (*call.args, *rest), call.kwargs
 
 

@@ -24,6 +24,11 @@ class SearchSession:
         keras_settings: What is in force when a build begins.
         consecutive_failures: Failed trials, one after the other, up to now.
         objective_is_proven: Whether a trial has had a score.
+        several_ranges: Names of hyperparameters that were asked for with two ranges.
+        input_shape: The shape, or structure of shapes, of a batch of inputs; None where
+            it is not known, or of no use.
+        unknown_arguments: Names of what `search` was given that Keras's `fit` does not
+            have, and the values as text.
     """
 
     progress: progress.SearchProgress
@@ -34,6 +39,9 @@ class SearchSession:
     keras_settings: KerasSettings | None = None
     consecutive_failures: int = 0
     objective_is_proven: bool = False
+    several_ranges: set[str] = dataclasses.field(default_factory=set)
+    input_shape: Any = None
+    unknown_arguments: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def idle(cls, objective: Any, splits: Any) -> SearchSession:

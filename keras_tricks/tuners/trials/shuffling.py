@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from keras_tricks._fit_call import FitCall
 from keras_tricks.training.compiled.data_order import epoch_order
+from keras_tricks.training.compiled.data_order import known_length
 from keras_tricks.tuners.trials import arrays
 
 # More than any one call trains for.
@@ -130,7 +131,11 @@ def _dataset(data: Any, batch_size: int, order_seed: int, epoch: _CurrentEpoch):
         return tf.ensure_shape(rows, [num_examples])
 
     def batches(rows: Any) -> Any:
-        return tf.data.Dataset.from_tensor_slices(rows).batch(batch_size)
+        # A model's code may read the length of its batches, where all have the same.
+        is_even = known_length(num_examples, batch_size) is not None
+        return tf.data.Dataset.from_tensor_slices(rows).batch(
+            batch_size, drop_remainder=is_even
+        )
 
     def examples(rows: Any) -> Any:
         return keras.tree.map_structure(

@@ -238,7 +238,7 @@ class _Pool:
         if hypermodel is None:
             return
         try:
-            with asked_for.asked(hp):
+            with asked_for.asked(hp), self.tuner._ranges_watched(hp):
                 unallocated(lambda: hypermodel.build(hp))
         except Exception:
             return  # The trial itself will tell.
