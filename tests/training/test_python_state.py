@@ -4,12 +4,14 @@ A step of such code is another one each time that it is traced, and `fit` decide
 """
 
 import itertools
+import logging
 import random
 import types
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_tricks.training import train
 from keras_tricks.training.compiled.functional_model import UnsupportedModelError
@@ -294,3 +296,40 @@ def test_what_has_changed_is_put_back():
     assert (items, table, array.tolist()) == ([1], {"a": 1}, [0, 0, 0])
     assert next(count) == 5
     assert generator.random() == next_draw
+
+
+def test_a_build_that_logs_reads_nothing(tmp_path):
+    log = logging.getLogger("of_a_build")
+    log.addHandler(logging.FileHandler(tmp_path / "log"))
+    numbers = (n for n in range(3))
+    file = open(__file__)
+
+    def logs(hp):
+        log.info("builds")
+
+    def draws(hp):
+        return next(numbers)
+
+    def reads(hp):
+        return file.readline()
+
+    found = [python_state.before_a_build(build).read_once for build in (logs, draws)]
+    assert found == [None, "generator"]
+    assert python_state.before_a_build(reads).read_once == "TextIOWrapper"
+    file.close()
+    assert python_state.before_a_build(reads).read_once is None
+
+
+def test_an_iterator_that_was_moved_on_is_put_back():
+    seeds = itertools.cycle([1, 2])
+    variable = tf.Variable(1.0)
+
+    def build(hp):
+        return next(seeds), variable.assign_add(1.0)
+
+    next(seeds)
+    before = python_state.before_a_build(build)
+    build(None)
+    assert before.put_back() is not None
+    assert [next(seeds) for _ in range(3)] == [2, 1, 2]
+    assert float(variable) == 1.0

@@ -5,6 +5,7 @@ what has been replaced in Keras itself, must act in a program as it does in `fit
 """
 
 import itertools
+import tempfile
 import types
 
 import keras
@@ -286,7 +287,16 @@ def length_of_the_batch():
     return Case(build=lambda hp: network(hp, first=ByLength()), fit={"batch_size": 10})
 
 
+def seeds_of_a_file():
+    """An open file cannot be told from what a build reads of it."""
+    file = tempfile.TemporaryFile("w+")
+    file.writelines(f"{n}\n" for n in range(1, 100))
+    file.seek(0)
+    return seeded_by(lambda: int(file.readline()))
+
+
 CASES = [
+    seeds_of_a_file,
     infinite_label,
     infinite_validation_loss,
     loss_by_the_step,

@@ -6,6 +6,7 @@ import copy
 import functools
 import io
 import itertools
+import logging
 import math
 import random
 import sys
@@ -35,7 +36,8 @@ _LIBRARIES = sys.stdlib_module_names | {
     "wrapt",
 }
 _CONTAINERS = (list, dict, set, collections.deque)
-_LEAVES = (keras.KerasTensor, tf.Tensor)
+# Nothing is read of a logger.
+_LEAVES = (keras.KerasTensor, tf.Tensor, logging.Logger, logging.Handler)
 _VARIABLES = (keras.Variable, tf.Variable)
 # Of those a copy goes on from where the original is.
 _ITERATORS: tuple[type, ...] = (
@@ -46,7 +48,7 @@ _ITERATORS: tuple[type, ...] = (
     type(iter(range(0))),
 )
 # What was read of those cannot be read again.
-_READ_ONCE = (types.GeneratorType, io.IOBase, tf.data.Dataset, tf.data.Iterator)
+_READ_ONCE = (types.GeneratorType, tf.data.Dataset, tf.data.Iterator)
 # What is nearest to the model comes first; more objects are not looked at.
 _MAX_OBJECTS = 50_000
 # Of a list or dictionary, beside its length.
@@ -125,7 +127,7 @@ class Remembered:
     def read_once(self) -> str | None:
         """The class of something that code may read, and cannot read again, if any."""
         for value in self._seen.values():
-            if isinstance(value, _READ_ONCE):
+            if isinstance(value, _READ_ONCE) or _is_read(value):
                 return type(value).__name__
         return None
 
@@ -276,6 +278,11 @@ def _content_of(value: Any) -> Any:
     if isinstance(value, np.random.RandomState):
         return value.get_state()
     return None
+
+
+def _is_read(value: Any) -> bool:
+    """Whether this is an open file that can be read."""
+    return isinstance(value, io.IOBase) and not value.closed and value.readable()
 
 
 def _copied(value: Any) -> Any:

@@ -33,7 +33,8 @@ def run(
         logs = {name: float(values[-1]) for name, values in history.items()}
         if progress.add(0, epoch, logs):
             weights = model.get_weights()
-        progress.end_if_lost([np.asarray(v) for v in model.trainable_variables])
+        if progress.may_be_lost:
+            progress.end_if_lost([np.asarray(v) for v in model.trainable_variables])
         if not progress.active:
             break
     return progress.outcome([], [], [], []), weights
