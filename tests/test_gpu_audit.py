@@ -14,9 +14,9 @@ import keras_tricks.hypermodels
 import keras_tricks.schedules
 from keras_tricks.training.compiled.data import Data
 from keras_tricks.training.compiled.programs import ProgramCache
-from keras_tricks.training.families.model_family import Network
+from keras_tricks.training.families.model_family import ModelFamily
 from keras_tricks.training.packs import packing
-from keras_tricks.training.packs.progress import Run
+from keras_tricks.training.packs.progress import RunConfig
 from tests import traced_steps
 from tests.gpu_kernels import assert_gpu_kernels
 from tests.gpu_kernels import gpu_kernel_gaps
@@ -151,7 +151,7 @@ PACKED = {
 def test_an_epoch_of_trials_together_has_gpu_kernels(hypermodel, packed):
     """The functions that were traced, whole epochs of training and of validation."""
     make, x = PACKED[hypermodel]
-    network = Network(make().build)
+    network = ModelFamily(make().build)
     examples = tf.constant(x), tf.zeros(20, tf.int32)
     data = Data(examples, examples, 8, 0)
     cache = ProgramCache()
@@ -161,7 +161,7 @@ def test_an_epoch_of_trials_together_has_gpu_kernels(hypermodel, packed):
         functional, trial = network.trial(cache, hp, seed, data, 3)
         trials.append(trial)
     program = cache.program(functional, packed=packed)
-    packing.run(program, trials, data, Run(1))
+    packing.run(program, trials, data, RunConfig(1))
     # Of a shape, which is on the host anyway: TensorFlow's own form of a product over
     # several trials splits it.
     shapes = {("Split", (("T", ("int32",)),))} if packed else set()

@@ -52,9 +52,9 @@ class FlatWeights:
     Example:
 
     >>> import keras, numpy
-    >>> from keras_tricks.training.compiled.flat_weights import Joined
+    >>> from keras_tricks.training.compiled.flat_weights import FlatWeights
     >>> weights = [keras.Variable([[1.0], [2.0]]), keras.Variable([3.0])]
-    >>> layout = Joined(weights)
+    >>> layout = FlatWeights(weights)
     >>> joined = layout.join([weight.numpy() for weight in weights])
     >>> joined[0].numpy().tolist()
     [1.0, 2.0, 3.0]
