@@ -203,21 +203,18 @@ class TunerMixin(Results, Resuming, OneTrial):
                 name: _validation.shown(call.kwargs[name]) for name in call.unknown()
             }
         self._session, hypermodel = session, self.hypermodel
-        if self.max_model_size is not None:
-            session.input_shape = budget.known_input_shape(
-                self._training_call(call)["x"]
-            )
+        limit, smallest = self.options.parameter_budget, None
+        if limit is not None or self.max_model_size is not None:
+            smallest = self._training_call(call)
+        if smallest is not None and self.max_model_size is not None:
+            session.input_shape = budget.known_input_shape(smallest["x"])
         with contextlib.ExitStack() as stack:
             stack.enter_context(seeds.global_generators_restored())
             if not self._in_worker:
                 stack.enter_context(project_lock.ProjectLock(self.project_dir))
                 self._begin_project()
-            if self.options.parameter_budget is not None:
-                self.hypermodel = budget.within_budget_of(
-                    hypermodel,
-                    self.options.parameter_budget,
-                    self._training_call(call),
-                )
+            if smallest is not None and limit is not None:
+                self.hypermodel = budget.within_budget_of(hypermodel, limit, smallest)
             session.provenance = records.versions(), records.git_commit()
             session.progress = self._new_progress(verbose)
             session.progress.start()

@@ -131,14 +131,11 @@ class Remembered:
                 return type(value).__name__
         return None
 
-    def shares_memory(self, arrays: Iterable[Any]) -> bool:
+    def shares_memory(self, arrays: Iterable[np.ndarray]) -> bool:
         """Whether code can reach what is in one of some arrays."""
         reached = [v for v in self._seen.values() if isinstance(v, np.ndarray)]
         return any(
-            np.may_share_memory(array, each)
-            for array in arrays
-            if isinstance(array, np.ndarray)
-            for each in reached
+            np.may_share_memory(array, each) for array in arrays for each in reached
         )
 
     def put_back(self) -> str | None:

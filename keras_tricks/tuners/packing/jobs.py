@@ -130,7 +130,7 @@ class Jobs:
             return self._of(taken, before)
 
     def _of(self, taken: PendingTrial, before: python_state.Remembered) -> list[Job]:
-        tuner, jobs, seen = self._tuner, [], self._seen_by_callbacks()
+        tuner, jobs = self._tuner, []
         if before.read_once is not None:
             # A model is built again for callbacks, and where `fit` trains it.
             raise UnsupportedModelError(
@@ -145,7 +145,9 @@ class Jobs:
                 )
             call = FitCall.of(args, kwargs)
             given = arrays.given_arrays(call)
-            may_change = any(each.shares_memory(given) for each in (before, seen))
+            may_change = before.shares_memory(given) or (
+                python_state.before_a_build(call.callbacks).shares_memory(given)
+            )
             plan = self._plans.plan(call, may_change)
             for _ in range(tuner.executions_per_trial):
                 jobs.append(self._job(taken, plan))
@@ -155,20 +157,16 @@ class Jobs:
                 )
         return jobs
 
-    def _seen_by_callbacks(self) -> python_state.Remembered:
-        """Returns what the callbacks that `search` was given can reach."""
-        call, _ = self._tuner._search_call(self._fit_args, self._fit_kwargs)
-        return python_state.before_a_build(call.callbacks)
-
     def _data_of_folds(self, taken: PendingTrial) -> list[Any]:
         tuner = self._tuner
-        with seeded(taken.running.seed_of(execution=0)):
-            args, kwargs = runner.with_data(self._fit_args, self._fit_kwargs)
-        if args is not self._fit_args or kwargs is not self._fit_kwargs:
-            # Of functions that stand for data, which each trial calls once.
-            taken.given = args, kwargs
-            if not _are_equal((args, kwargs), self._given):
-                self._given, self._folds = (args, kwargs), None
+        args, kwargs = self._fit_args, self._fit_kwargs
+        if runner.has_data_functions(args, kwargs):
+            # Each trial calls them once. Without them nothing is seeded here, which
+            # would empty the cache that makes TensorFlow's single operations quick.
+            with seeded(taken.running.seed_of(execution=0)):
+                args, kwargs = taken.given = runner.with_data(args, kwargs)
+            if not _are_equal(taken.given, self._given):
+                self._given, self._folds = taken.given, None
                 self._plans = fit_plan.Plans(tuner._local_oracle.seed)
         if self._folds is None:
             self._folds = [(args, kwargs)]

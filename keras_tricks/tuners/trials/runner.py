@@ -344,15 +344,22 @@ class OneTrial(keras_tuner_hooks.TunerHooks):
         return record
 
 
+def has_data_functions(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether functions stand for data among what `search` is given."""
+    return bool(_data_functions(FitCall(tuple(args[:2]), kwargs)))
+
+
+def _data_functions(call: FitCall) -> list[str]:
+    """Returns the names of the arguments that are functions which return data."""
+    return [name for name in ("x", "validation_data") if _is_function(call[name])]
+
+
 def with_data(
     args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Calls the functions that stand for data, if there are any."""
     call, rest = FitCall(tuple(args[:2]), dict(kwargs)), args[2:]
-    names = [name for name in ("x", "validation_data") if _is_function(call[name])]
-    if not names:
-        return args, kwargs
-    call = call.replace(**{name: call[name]() for name in names})
+    call = call.replace(**{name: call[name]() for name in _data_functions(call)})
     return (*call.args, *rest), call.kwargs
 
 
