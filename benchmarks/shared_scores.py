@@ -313,14 +313,16 @@ def optimizer_of(numbers: Numbers) -> keras.optimizers.Optimizer:
 
 
 def random_model(numbers: Numbers) -> keras.Model:
-    """Returns a compiled model: a chain of layers, or one with a branch."""
+    """Returns a compiled model: a chain of layers, or one with a branch or a join."""
     layers = [
         numbers.choice(LAYERS)(numbers) for _ in range(numbers.choice([1, 2, 3, 4]))
     ]
     first = differences.dense(4, "tanh", numbers.seed())
     last = differences.dense(1, seed=numbers.seed())
     inputs = keras.Input((3,))
-    kind = numbers.choice(["sequential", "functional", "branch", "constant", "twice"])
+    kind = numbers.choice(
+        ["sequential", "functional", "branch", "constant", "twice", "wired"]
+    )
     if kind == "sequential":
         model = keras.Sequential([inputs, first, *layers, last])
     else:
@@ -334,6 +336,11 @@ def random_model(numbers: Numbers) -> keras.Model:
         elif kind == "twice":
             shared = differences.dense(4, "tanh", numbers.seed())
             x = shared(shared(x))
+        elif kind == "wired":
+            pair = [x, differences.dense(4, "tanh", numbers.seed())(start)]
+            if numbers.number("order of arguments", 0.0, 1.0) < 0.5:
+                pair.reverse()
+            x = keras.layers.Subtract()(pair)
         model = keras.Model(inputs, last(x))
     model.compile(optimizer_of(numbers), loss_of(numbers))
     return model

@@ -7,6 +7,7 @@ imported.
 """
 
 import importlib
+import types
 import typing
 
 from keras_tricks import losses
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> types.ModuleType:
     if name in __all__:  # And not imported yet.
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

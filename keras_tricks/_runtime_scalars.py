@@ -1,4 +1,4 @@
-"""What tells a layer whose numbers are variables that a trial may bring itself.
+"""The mark of layers whose numbers are variables that a trial may bring itself.
 
 It imports neither Keras nor TensorFlow: the hypermodels have such layers on any
 backend, and `training` knows them by this class.

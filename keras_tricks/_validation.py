@@ -7,6 +7,7 @@ scalars of Keras and its backend count as the number or bool that they hold.
 
 import math
 import numbers
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -25,7 +26,7 @@ _LONGEST = 300
 
 def check_float(
     name: str,
-    value,
+    value: Any,
     *,
     minimum: float = 0.0,
     exclusive: bool = False,
@@ -74,7 +75,7 @@ def check_float(
     return number
 
 
-def check_int(name: str, value, *, minimum: int = 0) -> int:
+def check_int(name: str, value: Any, *, minimum: int = 0) -> int:
     """Returns `value` as an int, or raises if it is no whole number.
 
     `1e4` counts as the whole number 10000.
@@ -103,7 +104,7 @@ def check_int(name: str, value, *, minimum: int = 0) -> int:
     return int(value)
 
 
-def check_choice(name: str, value, choices: tuple[str, ...]) -> str:
+def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
     """Returns `value` if it is one of `choices`, or raises `ValueError`."""
     # An array would be compared number by number.
     if not isinstance(value, str) or value not in choices:
@@ -112,7 +113,7 @@ def check_choice(name: str, value, choices: tuple[str, ...]) -> str:
     return str(value)
 
 
-def check_flag(name: str, value) -> bool:
+def check_flag(name: str, value: Any) -> bool:
     """Returns `value` if it is a bool, or raises `TypeError`."""
     given = value
     value = plain(value)
@@ -121,7 +122,7 @@ def check_flag(name: str, value) -> bool:
     return value
 
 
-def check_text(name: str, value) -> str:
+def check_text(name: str, value: Any) -> str:
     """Returns `value` if it is a string that is not empty, or raises.
 
     Raises:
@@ -135,7 +136,9 @@ def check_text(name: str, value) -> str:
     return value
 
 
-def check_function(name: str, value, what: str = "a function"):
+def check_function(
+    name: str, value: Any, what: str = "a function"
+) -> Callable[..., Any]:
     """Returns `value` if it can be called, or raises `TypeError`.
 
     Args:

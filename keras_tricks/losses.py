@@ -74,11 +74,13 @@ class ClassificationLoss(keras.losses.Loss):
         target = ops.one_hot(labels, num_classes, dtype=logits.dtype)
         smoothing = ops.cast(self.label_smoothing, logits.dtype)
         target = target * (1 - smoothing) + smoothing / num_classes
+        # 0 of a class that cannot be, whose logit is -inf, is 0.
         log_p = ops.log_softmax(logits, axis=-1)
+        counted = ops.where(ops.equal(target, 0), ops.zeros_like(log_p), log_p)
         if self.focal_gamma:
             # By logits: 1 - p loses its digits where p is near 1.
             target = target * ops.exp(self.focal_gamma * _log_of_others(log_p))
-        loss = -ops.sum(target * log_p, axis=-1)
+        loss = -ops.sum(target * counted, axis=-1)
         # A factor, so that gradients have it, too. That of 1 changes no bit.
         return loss * ops.cast(ops.where(is_class, 1.0, float("nan")), loss.dtype)
 

@@ -114,8 +114,8 @@ def integer(least: float = -math.inf) -> Kind:
 
 
 def seed(value: Any) -> bool:
-    """Integers of up to 128 bits."""
-    return integer()(value) and abs(_plain(value)) < 2**128
+    """Integers from 0 on, of up to 128 bits."""
+    return integer()(value) and 0 <= _plain(value) < 2**128
 
 
 def choice(*names: str) -> Kind:

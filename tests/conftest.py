@@ -2,12 +2,14 @@ import functools
 import gc
 import os
 from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from tests import child_process
+from tests import shared_process
 
 # Before TensorFlow is imported anywhere: its notices bury the report of a failure.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -78,3 +80,22 @@ def run_python(tmp_path: Path) -> Callable[..., str]:
     that fails fails the test and shows its stderr.
     """
     return functools.partial(child_process.run_python, cwd=tmp_path)
+
+
+@pytest.fixture
+def run_shared(tmp_path: Path) -> Callable[..., str]:
+    """`run_shared(code_or_script, *arguments, backend="tensorflow")`, as `run_python`.
+
+    The process is there already: it has run other tests' scripts, and costs no start.
+    """
+    return functools.partial(shared_process.run, cwd=tmp_path)
+
+
+@pytest.fixture
+def uncompiled() -> Iterator[None]:
+    """What would be traced runs eagerly: a few steps take less time than a trace."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)

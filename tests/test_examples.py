@@ -11,6 +11,7 @@ from matplotlib import image
 
 from keras_tricks.hypermodels import RawTextClassifier
 from tests import sampling
+from tests import shared_process
 from tests.child_process import ROOT
 from tests.child_process import run_script
 from tests.child_process import stdout_of
@@ -42,6 +43,7 @@ EXAMPLES = {
         ("out/leaderboard.csv", "out/classifier.keras"),
     ),
 }
+WITH_PROCESSES_OF_THEIR_OWN = ("search_with_workers.py",)
 TUNE_DIGITS = ROOT / "examples" / "tune_digits.py"
 TUNE_TEXT = ROOT / "examples" / "tune_text.py"
 
@@ -54,8 +56,10 @@ def finished_example(tmp_path_factory):
     def run(name: str) -> tuple[Path, str]:
         folder = tmp_path_factory.mktemp(Path(name).stem)
         arguments, _ = EXAMPLES[name]
-        finished = run_script(ROOT / "examples" / name, *arguments, cwd=folder)
-        return folder, stdout_of(finished)
+        script = ROOT / "examples" / name
+        if name in WITH_PROCESSES_OF_THEIR_OWN:
+            return folder, stdout_of(run_script(script, *arguments, cwd=folder))
+        return folder, shared_process.run(script, *arguments, cwd=folder)
 
     return run
 

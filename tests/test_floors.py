@@ -13,7 +13,7 @@ import keras_tricks
 ROOT = Path(keras_tricks.__file__).parent
 # From the bottom up. Units of one line do not import each other.
 FLOORS = [
-    ("_validation", "_fit_call", "_runtime_scalars", "_watched_values"),
+    ("_validation", "_fit_call", "_runtime_scalars", "_watched_values", "_keras_state"),
     ("schedules", "losses"),
     ("optimizers",),
     ("parameters",),
@@ -29,7 +29,7 @@ FLOORS = [
     ("tuners.oracles",),
     ("tuners.optuna", "tuners.trials"),
     ("tuners.packing", "tuners.workers"),
-    ("tuners.resuming",),
+    ("tuners.project",),
     ("tuners.tuner",),
     (
         "tuners.random_search",

@@ -4,6 +4,8 @@ The oracle is TensorFlow's registry of kernels (`tests/gpu_kernels.py`). No op i
 let pass, and only an error's message may be a string.
 """
 
+import itertools
+
 import keras
 import keras_tuner
 import numpy as np
@@ -17,6 +19,7 @@ from keras_tricks.training.compiled.programs import ProgramCache
 from keras_tricks.training.families.model_family import ModelFamily
 from keras_tricks.training.packs import packing
 from keras_tricks.training.packs.progress import RunConfig
+from tests import sampling
 from tests import traced_steps
 from tests.gpu_kernels import assert_gpu_kernels
 from tests.gpu_kernels import gpu_kernel_gaps
@@ -71,9 +74,14 @@ def test_a_schedule_has_gpu_kernels(schedule, steps):
     assert_gpu_kernels(traced_steps.schedule_program(schedule, steps).trace())
 
 
+CLIPPED = list(itertools.product(traced_steps.INNER_OPTIMIZERS, ["dense", "sparse"]))
+
+
 @requires_gpu_registry
-@pytest.mark.parametrize("gradients", ["dense", "sparse"])
-@pytest.mark.parametrize("inner_optimizer", traced_steps.INNER_OPTIMIZERS)
+@pytest.mark.parametrize(
+    ("inner_optimizer", "gradients"),
+    sampling.one_in(3, CLIPPED, always=[("adamw", "dense")]),
+)
 def test_a_clipped_training_step_has_gpu_kernels(inner_optimizer, gradients):
     assert_trains_on_gpu_kernels(
         traced_steps.clipped_program(inner_optimizer, gradients)
@@ -105,8 +113,18 @@ def test_a_step_that_can_raise_has_gpu_kernels_for_all_but_its_message(clipping)
     }
 
 
+# The default of each, each optimizer and loss, and each pooling once.
+HYPERMODELS = [
+    *("HyperCNN attention", "HyperFineTune decay", "HyperMLP nadam", "HyperMLP adamw"),
+    *("HyperMLP sgd", "HyperMLP focal", "HyperTextCNN mean", "HyperTextRCNN"),
+    "HyperTextTransformer first",
+]
+
+
 @requires_gpu_registry
-@pytest.mark.parametrize("hypermodel", traced_steps.HYPERMODELS)
+@pytest.mark.parametrize(
+    "hypermodel", sampling.only(HYPERMODELS, traced_steps.HYPERMODELS)
+)
 def test_the_training_step_of_a_hypermodel_has_gpu_kernels(hypermodel):
     assert_trains_on_gpu_kernels(traced_steps.hypermodel_program(hypermodel))
 
@@ -145,9 +163,14 @@ PACKED = {
 }
 
 
+PACKED_CASES = [(name, packed) for name in PACKED for packed in (False, True)]
+PACKED_SAMPLE = [("compared", True), ("HyperMLP", False), ("HyperTextCNN", True)]
+
+
 @requires_gpu_registry
-@pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("hypermodel", PACKED)
+@pytest.mark.parametrize(
+    ("hypermodel", "packed"), sampling.only(PACKED_SAMPLE, PACKED_CASES)
+)
 def test_an_epoch_of_trials_together_has_gpu_kernels(hypermodel, packed):
     """The functions that were traced, whole epochs of training and of validation."""
     make, x = PACKED[hypermodel]

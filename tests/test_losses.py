@@ -3,6 +3,8 @@
 Its formula has its tests in hypermodels/test_losses.py.
 """
 
+import functools
+
 import keras
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from keras_tricks.losses import ClassificationLoss
+from tests import sampling
 
 CLASSES = 3
 GENERATOR = np.random.default_rng(0)
@@ -44,15 +47,26 @@ def of_keras(smoothing, gamma):
     )
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@functools.cache
+def trained_by_keras(smoothing, gamma):
+    return trained(of_keras(smoothing, gamma), ONE_HOT)
+
+
+LOSSES = [(0, 0), (0.1, 0), (0, 2.0), (0, 0.5), (0.2, 1.5)]
+
+
 @pytest.mark.parametrize(
-    ("smoothing", "gamma"), [(0, 0), (0.1, 0), (0, 2.0), (0, 0.5), (0.2, 1.5)]
+    ("smoothing", "gamma", "jit_compile"),
+    sampling.only(
+        [*((*loss, False) for loss in LOSSES), (0, 0, True), (0.2, 1.5, True)],
+        [(*loss, jit_compile) for jit_compile in (False, True) for loss in LOSSES],
+    ),
 )
 def test_training_on_class_numbers_is_keras_s_on_one_hot(smoothing, gamma, jit_compile):
     losses, weights = trained(
         ClassificationLoss(smoothing, gamma), LABELS, jit_compile=jit_compile
     )
-    expected, expected_weights = trained(of_keras(smoothing, gamma), ONE_HOT)
+    expected, expected_weights = trained_by_keras(smoothing, gamma)
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
     for weight, other in zip(weights, expected_weights, strict=True):
         np.testing.assert_allclose(weight, other, rtol=1e-4, atol=1e-6)
@@ -73,7 +87,7 @@ def test_training_on_class_numbers_is_keras_s_on_one_hot(smoothing, gamma, jit_c
 )
 def test_labels_come_in_every_form(labels):
     losses, _ = trained(ClassificationLoss(0.1, 2.0), labels)
-    expected, _ = trained(of_keras(0.1, 2.0), ONE_HOT)
+    expected, _ = trained_by_keras(0.1, 2.0)
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
 
 
@@ -102,6 +116,19 @@ def test_class_weights_count_as_with_keras():
 def test_one_hot_labels_are_refused_with_what_to_do():
     with pytest.raises(ValueError, match=r"class numbers.*np.argmax.*Received"):
         own_model(ClassificationLoss()).fit(X, ONE_HOT, verbose=0)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+def test_a_class_that_cannot_be_adds_nothing(gamma):
+    logits = tf.constant([[1.0, 2.0, -np.inf], [0.0, -np.inf, -np.inf]])
+    labels = np.array([0, 0])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = ClassificationLoss(focal_gamma=gamma, reduction=None)(labels, logits)
+    others = 1 / (1 + np.exp(-1.0))
+    expected = np.array([-np.log(1 - others) * others**gamma, 0.0])
+    np.testing.assert_allclose(loss, expected, rtol=1e-6, atol=1e-7)
+    assert np.isfinite(tape.gradient(loss, logits)).all()
 
 
 def test_a_label_beyond_the_classes_shows_as_nan():

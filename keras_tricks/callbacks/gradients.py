@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from typing import Any
 
 import keras
 
@@ -91,17 +92,19 @@ class GradientMonitor(keras.callbacks.Callback):
     def __repr__(self) -> str:
         return shown.made(self)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         _clipped_optimizer(self.model)  # Raises now rather than after the first batch.
         self.norms = []
         self._made = self._clipped = 0
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         # Not when training begins: another callback may restore the counts there.
         self._before_epoch = self._latest = self._read()
         self._norms_before_epoch = len(self.norms)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         counts = self._read()
         if counts.updates > self._latest.updates:
             self.norms.append(counts.norm)
@@ -111,7 +114,7 @@ class GradientMonitor(keras.callbacks.Callback):
             logs.update(self._shares_of_epoch())
         self._end_if_all_are_skipped(counts)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         norms = _finite(self.norms[self._norms_before_epoch :])
         made, clipped_updates, _ = self._of_epoch()
         self._made += made
@@ -121,7 +124,7 @@ class GradientMonitor(keras.callbacks.Callback):
             logs["gradient_norm"] = statistics.fmean(norms)
             logs.update(self._shares_of_epoch())
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self.verbose and self._clipped > _TOO_MANY_CLIPPED * self._made:
             median = statistics.median(_finite(self.norms))
             print(

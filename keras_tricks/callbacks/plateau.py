@@ -1,6 +1,7 @@
 """A reduction of the schedule when a metric no longer improves."""
 
 import contextlib
+from typing import Any
 from typing import Literal
 from typing import get_args
 
@@ -119,7 +120,7 @@ class ReduceScheduleOnPlateau(keras.callbacks.Callback):
     def __repr__(self) -> str:
         return shown.made(self)
 
-    def set_model(self, model):
+    def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
         if getattr(model, "optimizer", None) is None:  # a `predict` without `compile`
             return
@@ -127,14 +128,14 @@ class ReduceScheduleOnPlateau(keras.callbacks.Callback):
         self._state = _multiplier_state(model)
         self._plateau.set_model(_MultiplierAsRate(model, self._state.multiplier))
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._plateau.on_train_begin(logs)
         self._plateau.best = None  # older Keras keeps that of the last `fit`
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._trace_again_if_needed()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = {} if logs is None else logs
         before = self._state.value
         logs["learning_rate_multiplier"] = before
@@ -149,7 +150,7 @@ class ReduceScheduleOnPlateau(keras.callbacks.Callback):
                     f"schedule's multiplier to {after:g}."
                 )
 
-    def _trace_again_if_needed(self):
+    def _trace_again_if_needed(self) -> None:
         """Replaces a compiled step that was made for something else.
 
         The first time it may hold the schedule as it was before it was wrapped. JAX
@@ -179,10 +180,10 @@ class _MultiplierState(keras.layers.Layer):
     def value(self) -> float:
         return float(keras.ops.convert_to_numpy(self.multiplier))
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         store["0"] = keras.ops.convert_to_numpy(self.multiplier)
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         # A file that was written without the callback says nothing.
         if "0" in store.keys():
             self.multiplier.assign(store["0"])
@@ -208,7 +209,7 @@ class _MultiplierAsRate:
         return self._multiplier
 
     @learning_rate.setter
-    def learning_rate(self, value: float):
+    def learning_rate(self, value: float) -> None:
         self._multiplier.assign(value)
 
 
@@ -234,7 +235,9 @@ def _multiplier_state(model: keras.Model) -> _MultiplierState:
     return state
 
 
-def _variables_on_all_replicas(model: keras.Model):
+def _variables_on_all_replicas(
+    model: keras.Model,
+) -> contextlib.AbstractContextManager[Any]:
     if keras.backend.backend() == "tensorflow":
         return model.distribute_strategy.scope()
     return contextlib.nullcontext()

@@ -1,5 +1,7 @@
 """A record of the learning rate of each update."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -50,7 +52,7 @@ class LearningRateHistory(keras.callbacks.Callback):
     [1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125]
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self._per_update: list[float] = []
         self._first_update = 0
@@ -60,21 +62,23 @@ class LearningRateHistory(keras.callbacks.Callback):
     def __repr__(self) -> str:
         return shown.made(self)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._optimizer = innermost_optimizer(self.model.optimizer)
         self._per_update = []
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch_has_begun = False
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         # Not when the epoch begins: other callbacks may set the rate there.
         if not self._epoch_has_begun:
             self._epoch_has_begun = True
             self._first_update = _updates_of(self._optimizer)
             self._settable = _settable_part(self._optimizer)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not self._epoch_has_begun:  # there was no batch
             return
         updates = np.arange(self._first_update, _updates_of(self._optimizer))

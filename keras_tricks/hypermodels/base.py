@@ -1,4 +1,4 @@
-"""What all hypermodels of this package share: how they are compiled and trained."""
+"""The base class of hypermodels: how they are compiled, trained and compared."""
 
 import math
 from typing import Any
@@ -117,7 +117,13 @@ class HyperClassifier(keras_tuner.HyperModel):
             self.compile_arguments(hp, total_steps=1)
         return model
 
-    def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args, **kwargs):
+    def fit(
+        self,
+        hp: keras_tuner.HyperParameters,
+        model: keras.Model,
+        *args: Any,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
         """Compiles `model` for the data and trains it: `model.fit(*args, **kwargs)`.
 
         Arguments that are left out come from the constructor.
@@ -130,7 +136,7 @@ class HyperClassifier(keras_tuner.HyperModel):
     # What `fit` consists of, for those who train many settings at a time.
 
     def fit_arguments(
-        self, hp: keras_tuner.HyperParameters, *args, **kwargs
+        self, hp: keras_tuner.HyperParameters, *args: Any, **kwargs: Any
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Returns what `fit` gives the model's own, and counts the updates.
 
@@ -197,7 +203,12 @@ class HyperClassifier(keras_tuner.HyperModel):
             "jit_compile": self.jit_compile,
         }
 
-    def _optimizer_to_read(self, hp, total_steps: int, used_before: dict | None):
+    def _optimizer_to_read(
+        self,
+        hp: keras_tuner.HyperParameters,
+        total_steps: int,
+        used_before: dict[str, Any] | None,
+    ) -> keras.optimizers.Optimizer:
         if used_before is None or type(self).optimizer is not HyperClassifier.optimizer:
             return self.optimizer(hp, total_steps)
         settings = optimizer_settings(hp, total_steps, **self.optimizer_arguments)
@@ -284,10 +295,14 @@ class HyperClassifier(keras_tuner.HyperModel):
             name="logits",
         )(x)
 
-    def _compile(self, hp, model: keras.Model, total_steps: int):
+    def _compile(
+        self, hp: keras_tuner.HyperParameters, model: keras.Model, total_steps: int
+    ) -> None:
         model.compile(**self.compile_arguments(hp, total_steps))
 
-    def _early_stopping(self, hp, call: FitCall) -> keras.callbacks.Callback:
+    def _early_stopping(
+        self, hp: keras_tuner.HyperParameters, call: FitCall
+    ) -> keras.callbacks.Callback:
         if not call.has_validation:
             raise ValueError(
                 "`patience` needs a validation loss: pass `validation_data` or "

@@ -1,5 +1,7 @@
 """A convolutional network for images."""
 
+from typing import Any
+
 import keras
 import keras_tuner
 
@@ -63,7 +65,9 @@ class HyperCNN(HyperClassifier):
         6. Srivastava et al., "Dropout", 2014.
     """  # noqa: E501
 
-    def __init__(self, input_shape: tuple[int, int, int], num_classes: int, **kwargs):
+    def __init__(
+        self, input_shape: tuple[int, int, int], num_classes: int, **kwargs: Any
+    ):
         super().__init__(num_classes, **kwargs)
         self.input_shape = checked_sizes("input_shape", input_shape)
         if len(self.input_shape) != 3:
@@ -91,7 +95,9 @@ class HyperCNN(HyperClassifier):
         x = self.dropout(hp, _pooled(x, pooling))
         return keras.Model(inputs, self.logits(x))
 
-    def _convolution(self, hp, x, filters: int, kernel_size: int):
+    def _convolution(
+        self, hp: keras_tuner.HyperParameters, x: Any, filters: int, kernel_size: int
+    ) -> Any:
         activation, initializer = self.activation(hp)
         x = keras.layers.Conv2D(
             filters,
@@ -103,7 +109,7 @@ class HyperCNN(HyperClassifier):
         return keras.layers.Activation(activation)(self.norm(hp, x, "batch"))
 
 
-def _pooled(x, pooling: str):
+def _pooled(x: Any, pooling: str) -> Any:
     """Returns `(batch, filters)`, pooled over the image."""
     _validation.check_choice("pooling", pooling, POOLING)
     if pooling == "mean":

@@ -1,4 +1,4 @@
-"""What a `fit` trains on and validates on, read before it begins."""
+"""The examples that a `fit` trains on and validates on, read before it begins."""
 
 from __future__ import annotations
 
@@ -85,7 +85,13 @@ def examples_of(
         )
 
 
-def _of_one(pair, place, steps, read_before, purpose) -> Iterator[Examples]:
+def _of_one(
+    pair: tuple[Any, ...],
+    place: str,
+    steps: int | None,
+    read_before: ReadBefore,
+    purpose: tuple[Any, ...],
+) -> Iterator[Examples]:
     inputs, labels = pair
     if not is_dataset(inputs):
         yield Examples(inputs, labels, place)

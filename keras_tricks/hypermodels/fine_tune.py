@@ -165,7 +165,9 @@ class HyperFineTune(HyperClassifier):
         _layer_decay(hp)
         return super().optimizer(hp, total_steps)
 
-    def _compile(self, hp, model: keras.Model, total_steps: int):
+    def _compile(
+        self, hp: keras_tuner.HyperParameters, model: keras.Model, total_steps: int
+    ) -> None:
         super()._compile(hp, model, total_steps)
         decay = _layer_decay(hp)
         if decay == 1:
@@ -238,7 +240,9 @@ class HyperFineTune(HyperClassifier):
             return outputs[0]
         return outputs
 
-    def _pooled(self, hp, inputs: Any, features: Any) -> Any:
+    def _pooled(
+        self, hp: keras_tuner.HyperParameters, inputs: Any, features: Any
+    ) -> Any:
         """Returns `(batch, features)`."""
         rank = len(features.shape)
         if rank == 2:

@@ -1,6 +1,7 @@
 """Optimizers whose learning rate differs from weight to weight."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from typing import Any
 
 import keras
@@ -10,8 +11,15 @@ from keras_tricks.hypermodels.layers import PACKAGE
 from keras_tricks.optimizers import AdamWeightDecay
 from keras_tricks.optimizers import ClippedOptimizer
 
+if TYPE_CHECKING:
+    from keras.optimizers import Optimizer as _MixedInto
+else:
+    _MixedInto = object
 
-def layer_wise(optimizer: ClippedOptimizer, factors: Sequence[float]):
+
+def layer_wise(
+    optimizer: ClippedOptimizer, factors: Sequence[float]
+) -> ClippedOptimizer:
     """Returns an optimizer such as `optimizer`, whose rate has a factor by weight.
 
     Args:
@@ -37,7 +45,7 @@ def layer_wise(optimizer: ClippedOptimizer, factors: Sequence[float]):
     return ClippedOptimizer(scaled, global_clipnorm=optimizer.global_clipnorm)
 
 
-class _LayerWise:
+class _LayerWise(_MixedInto):
     """Adds `factors` to an optimizer class.
 
     By place, not by name: a saved model that is loaded names its weights anew.
@@ -54,16 +62,16 @@ class _LayerWise:
                 "`factors` must hold one factor a weight, of which there are "
                 f"{len(variables)}. Received: {len(self.factors)} factors"
             )
-        super().build(variables)  # type: ignore[misc]
+        super().build(variables)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        index = self._get_variable_index(variable)  # type: ignore[attr-defined]
+        index = self._get_variable_index(variable)
         rate = ops.cast(learning_rate, variable.dtype)
         rate = rate * ops.cast(self.factors[index], variable.dtype)
-        super().update_step(gradient, variable, rate)  # type: ignore[misc]
+        super().update_step(gradient, variable, rate)
 
     def get_config(self) -> dict[str, Any]:
-        config = super().get_config()  # type: ignore[misc]
+        config = super().get_config()
         return {**config, "factors": list(self.factors)}
 
 

@@ -1,10 +1,12 @@
 """The one place where the search space of optimizers is declared."""
 
 from collections.abc import Callable
+from typing import Any
 from typing import NamedTuple
 
 import keras
 import keras_tuner
+from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_tricks import _validation
 from keras_tricks.optimizers import AdamWeightDecay
@@ -184,7 +186,9 @@ def optimizer_settings(
     return OptimizerSettings(name, schedule, numbers, clipnorm)
 
 
-def _adamw(learning_rate, **numbers) -> keras.optimizers.Optimizer:
+def _adamw(
+    learning_rate: LearningRateSchedule, **numbers: Any
+) -> keras.optimizers.Optimizer:
     # Keras's AdamW does not save which variables it leaves alone: loaded, it would
     # decay them all.
     return AdamWeightDecay(
@@ -195,7 +199,9 @@ def _adamw(learning_rate, **numbers) -> keras.optimizers.Optimizer:
     )
 
 
-def _nesterov(learning_rate, momentum) -> keras.optimizers.Optimizer:
+def _nesterov(
+    learning_rate: LearningRateSchedule, momentum: float
+) -> keras.optimizers.Optimizer:
     return keras.optimizers.SGD(learning_rate, momentum=momentum, nesterov=True)
 
 

@@ -1,4 +1,4 @@
-"""What a network was made from, to tell whether another setting's is the same."""
+"""The origins of networks, compared to tell whether two networks are the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the hypermodels of text share: ids in, padding that has no effect."""
+"""The base class of text hypermodels: ids in, padding that has no effect."""
 
 from typing import Any
 
@@ -71,7 +71,7 @@ class HyperTextClassifier(HyperClassifier):
         return keras.ops.not_equal(tokens, 0)
 
     def fit_arguments(
-        self, hp: keras_tuner.HyperParameters, *args, **kwargs
+        self, hp: keras_tuner.HyperParameters, *args: Any, **kwargs: Any
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Checks the ids, too; otherwise as that of `HyperClassifier`.
 

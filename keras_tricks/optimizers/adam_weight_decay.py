@@ -2,11 +2,14 @@
 
 import inspect
 import re
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_tricks import _validation
 from keras_tricks.optimizers import gradients as gradient_ops
@@ -89,7 +92,7 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
 
     def __init__(
         self,
-        learning_rate=1e-3,
+        learning_rate: float | LearningRateSchedule = 1e-3,
         weight_decay: float = 0.01,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
@@ -102,7 +105,7 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
         bias_correction: bool = False,
         learning_rate_multipliers: dict[str, float] | None = None,
         name: str = "adam_weight_decay",
-        **kwargs,
+        **kwargs: Any,
     ):
         _validation.check_text("name", name)
         learning_rate = _learning_rate(learning_rate)
@@ -128,7 +131,7 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
             for pattern, factor in multipliers.items()
         }
 
-    def build(self, variables):
+    def build(self, variables: list[keras.Variable]) -> None:
         if self.built:
             return
         super().build(variables)
@@ -139,7 +142,12 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
         self._decayed = [self._is_decayed(path) for path in self._paths]
         self._multipliers = [self._multiplier(path) for path in self._paths]
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(
+        self,
+        gradient: gradient_ops.Gradient,
+        variable: keras.Variable,
+        learning_rate: Any,
+    ) -> None:
         """Applies one gradient; see the class for the formula."""
         dtype = variable.dtype
         index = self._get_variable_index(variable)
@@ -163,7 +171,11 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
             update = update + ops.cast(self.weight_decay, dtype) * variable
         self.assign_sub(variable, rate * update)
 
-    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+    def exclude_from_weight_decay(
+        self,
+        var_list: Iterable[keras.Variable] | None = None,
+        var_names: Iterable[str] | None = None,
+    ) -> None:
         """Excludes further weights, as Keras's method does.
 
         Args:
@@ -193,7 +205,7 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
             )
         return dict(zip(self._paths, self._decayed, strict=True))
 
-    def _apply_weight_decay(self, variables):
+    def _apply_weight_decay(self, variables: list[keras.Variable]) -> None:
         # Keras's own decay is subtracted before the update; BERT's is part of it.
         pass
 
@@ -244,20 +256,20 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
         }
 
 
-def _path(variable) -> str:
+def _path(variable: Any) -> str:
     # TensorFlow's own variables have a name only.
     return getattr(variable, "path", variable.name)
 
 
-def _decay(name: str, value) -> float:
+def _decay(name: str, value: float) -> float:
     return _validation.check_float(name, value, below=1)
 
 
-def _learning_rate(value):
+def _learning_rate(value: Any) -> Any:
     """Returns a rate that Keras can use: a number as a float, all else as it is."""
     if _validation.is_number(_validation.plain(value)):
         return _validation.check_float("learning_rate", value)
-    is_schedule = isinstance(value, keras.optimizers.schedules.LearningRateSchedule)
+    is_schedule = isinstance(value, LearningRateSchedule)
     # Keras takes functions without arguments, too.
     if not is_schedule and (not callable(value) or isinstance(value, type)):
         raise TypeError(
@@ -267,7 +279,7 @@ def _learning_rate(value):
     return value
 
 
-def _dictionary(name: str, value) -> dict:
+def _dictionary(name: str, value: Any) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -278,7 +290,7 @@ def _dictionary(name: str, value) -> dict:
     return dict(value)
 
 
-def _patterns(name: str, patterns) -> tuple[str, ...]:
+def _patterns(name: str, patterns: Any) -> tuple[str, ...]:
     if patterns is None:
         return ()
     if not isinstance(patterns, list | tuple | set | frozenset | Mapping):

@@ -1,12 +1,16 @@
 """An optimizer wrapper that clips gradients once, where they are final."""
 
 import warnings
+from collections.abc import Callable
+from collections.abc import Iterable
+from typing import Any
 from typing import Literal
 from typing import get_args
 
 import keras
 import numpy as np
 from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_tricks import _validation
 from keras_tricks.optimizers import clipped_arguments
@@ -25,10 +29,10 @@ NONFINITE = get_args(Nonfinite)
 def _limit_property(kind: str) -> property:
     """The limit of one kind as an attribute; `None` where another kind is in use."""
 
-    def get(self):
+    def get(self: "ClippedOptimizer") -> limits.Limit | None:
         return self._limit_now() if self._kind == kind else None
 
-    def set_to(self, value):
+    def set_to(self: "ClippedOptimizer", value: Any) -> None:
         # Keras's constructor sets its own clipping arguments to None.
         if "_kind" in vars(self):
             self._change_limit(kind, value)
@@ -125,10 +129,10 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
         self,
         inner_optimizer: keras.optimizers.Optimizer,
         *,
-        global_clipnorm=None,
-        clipnorm=None,
-        clipvalue=None,
-        adaptive_clip=None,
+        global_clipnorm: limits.Limit | None = None,
+        clipnorm: float | LearningRateSchedule | None = None,
+        clipvalue: float | LearningRateSchedule | None = None,
+        adaptive_clip: float | LearningRateSchedule | None = None,
         nonfinite: Nonfinite = "propagate",
         max_consecutive_skips: int | None = None,
         sparse_norm: gradient_ops.SparseNorm = "raw",
@@ -183,9 +187,9 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
     clipvalue = _limit_property("clipvalue")
     adaptive_clip = _limit_property("adaptive_clip")
 
-    def _make_limit(self, limit) -> None:
+    def _make_limit(self, limit: limits.Limit | None) -> None:
         """Keeps the limit, with the state that it needs."""
-        self._limit = limit
+        self._limit: Any = limit
         if isinstance(limit, float):
             # A variable, so that a change reaches steps that are compiled already.
             self._limit = self._scalar("limit", limit)
@@ -199,7 +203,9 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
             )
             self._num_norms = self._scalar("num_norms", 0, "int")
 
-    def _scalar(self, name: str, value, dtype: str = "float32"):
+    def _scalar(
+        self, name: str, value: float, dtype: str = "float32"
+    ) -> keras.Variable:
         return self.add_variable(
             (),
             initializer=keras.initializers.Constant(value),
@@ -208,7 +214,7 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
             name=name,
         )
 
-    def _limit_now(self):
+    def _limit_now(self) -> limits.Limit | None:
         """The limit as it was given, with the changes made since."""
         if not isinstance(self._limit, keras.Variable):
             return self._limit
@@ -218,7 +224,7 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
         # Loaded: the shortest number that is the same in float32.
         return float(str(value))
 
-    def _change_limit(self, kind: str, value) -> None:
+    def _change_limit(self, kind: str, value: Any) -> None:
         if kind != self._kind or not isinstance(self._limit, keras.Variable):
             in_use = f"{self._kind}={self._limit_now()!r}" if self._kind else "none"
             raise ValueError(
@@ -229,7 +235,7 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
         self._given_limit = limits.check_limit(kind, value)
         self._limit.assign(self._given_limit)
 
-    def build(self, variables):
+    def build(self, variables: Iterable[keras.Variable]) -> None:
         if self.built:
             return
         variables = list(variables)
@@ -250,7 +256,9 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
             self._batches = self._scalar("accumulated_batches", 0, "int")
         super().build(variables)  # Makes the accumulators, too.
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(
+        self, grads: list, trainable_variables: list[keras.Variable] | None = None
+    ) -> None:
         grads = list(grads)
         if trainable_variables is not None:
             trainable_variables = list(trainable_variables)
@@ -272,12 +280,12 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
             return
         clipped_variables = [variables[number] for number in usable]
 
-        def update_inner(final_gradients):
+        def update_inner(final_gradients: list) -> None:
             for number, gradient in zip(usable, final_gradients, strict=True):
                 grads[number] = gradient
             self.inner_optimizer.apply(grads, trainable_variables)
 
-        def update(gradients):
+        def update(gradients: list) -> None:
             self._clip_and_update(gradients, clipped_variables, update_inner)
 
         gradients = [grads[number] for number in usable]
@@ -290,7 +298,13 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
         else:
             update(gradients)
 
-    def _accumulate(self, steps: int, gradients: list, variables: list, update) -> None:
+    def _accumulate(
+        self,
+        steps: int,
+        gradients: list,
+        variables: list,
+        update: Callable[[list], None],
+    ) -> None:
         """Adds gradients up, and updates with their mean once there are enough."""
         accumulators = [
             self._accumulated_gradients[self._get_variable_index(variable)]
@@ -319,7 +333,12 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
             self._everything(variables),
         )
 
-    def _clip_and_update(self, gradients: list, variables: list, update_inner) -> None:
+    def _clip_and_update(
+        self,
+        gradients: list,
+        variables: list,
+        update_inner: Callable[[list], None],
+    ) -> None:
         gradients = keras_hooks.reduced_over_replicas(gradients)
         if self.sparse_norm == "dedup":
             gradients = [gradient_ops.deduplicated(g) for g in gradients]
@@ -352,7 +371,7 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
     def _everything(self, variables: list) -> list:
         return [*variables, *self.variables]
 
-    def _limit_for(self, norm):
+    def _limit_for(self, norm: Any) -> Any:
         """The limit of this update, a float32 scalar."""
         limit = self._limit
         if isinstance(limit, limits.PercentileLimit):
@@ -368,7 +387,7 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
             return ops.convert_to_tensor(limit)
         return ops.cast(limit(self.inner_optimizer.iterations), "float32")
 
-    def _raise_if_needed(self, finite, skips) -> None:
+    def _raise_if_needed(self, finite: Any, skips: Any) -> None:
         if self.nonfinite == "raise":
             keras_hooks.raise_unless(
                 finite,
@@ -387,25 +406,25 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
             )
 
     @property
-    def variables(self):
+    def variables(self) -> list[keras.Variable]:
         return keras_hooks.own_variables(self) + self.inner_optimizer.variables
 
     @property
-    def iterations(self):
+    def iterations(self) -> keras.Variable:
         return self.inner_optimizer.iterations
 
     @property
-    def optimizers(self):
+    def optimizers(self) -> list[keras.optimizers.Optimizer]:
         # Keras's callbacks look here for rates; an AttributeError tells them that the
         # inner optimizer is no group.
         return self.inner_optimizer.optimizers
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> Any:
         return self.inner_optimizer.learning_rate
 
     @learning_rate.setter
-    def learning_rate(self, learning_rate):
+    def learning_rate(self, learning_rate: Any) -> None:
         self.inner_optimizer.learning_rate = learning_rate
 
     @property
@@ -425,25 +444,29 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
         made = self.num_updates - self.num_skipped
         return self._statistics.num_clipped / max(made, 1)
 
-    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+    def exclude_from_weight_decay(
+        self,
+        var_list: Iterable[keras.Variable] | None = None,
+        var_names: Iterable[str] | None = None,
+    ) -> None:
         self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
 
-    def finalize_variable_values(self, var_list):
+    def finalize_variable_values(self, var_list: list[keras.Variable]) -> None:
         self.inner_optimizer.finalize_variable_values(var_list)
 
-    def set_weights(self, weights):
+    def set_weights(self, weights: list[np.ndarray]) -> None:
         own = keras_hooks.own_variables(self)
         for variable, value in zip(own, weights, strict=False):
             variable.assign(value)
         self.inner_optimizer.set_weights(weights[len(own) :])
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         # The inner optimizer is saved as a child; storing its variables here too
         # would double the file and clash on loading.
         for index, variable in enumerate(keras_hooks.own_variables(self)):
             store[str(index)] = variable.numpy()
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         own = keras_hooks.own_variables(self)
         if len(store.keys()) != len(own):
             warnings.warn(
@@ -490,7 +513,9 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
         return config
 
     @classmethod
-    def from_config(cls, config: dict, custom_objects: dict | None = None):
+    def from_config(
+        cls, config: dict, custom_objects: dict | None = None
+    ) -> "ClippedOptimizer":
         config = dict(config)
         for name in ("inner_optimizer", *KINDS):
             config[name] = keras.saving.deserialize_keras_object(

@@ -1,5 +1,7 @@
 """Checks of what a `ClippedOptimizer` is made from."""
 
+from typing import Any
+
 import keras
 
 from keras_tricks import _validation
@@ -7,7 +9,7 @@ from keras_tricks.optimizers import keras_hooks
 from keras_tricks.optimizers import limits
 
 
-def only_limit(**given) -> tuple[str | None, object]:
+def only_limit(**given: Any) -> tuple[str | None, limits.Limit | None]:
     """Returns kind and value of the one limit that is given, checked."""
     chosen = {kind: limit for kind, limit in given.items() if limit is not None}
     if len(chosen) > 1:
@@ -21,12 +23,12 @@ def only_limit(**given) -> tuple[str | None, object]:
     return None, None
 
 
-def checked_count(name: str, value, least: int) -> int | None:
+def checked_count(name: str, value: Any, least: int) -> int | None:
     """Returns `value` if it is a whole number >= `least` or `None`, or raises."""
     return None if value is None else _validation.check_int(name, value, minimum=least)
 
 
-def check_inner_optimizer(inner, wrapper_class: type) -> None:
+def check_inner_optimizer(inner: Any, wrapper_class: type) -> None:
     """Raises unless a `wrapper_class` can be put around `inner`, with the remedy."""
     if not isinstance(inner, keras.optimizers.Optimizer):
         raise TypeError(

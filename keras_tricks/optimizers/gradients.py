@@ -5,12 +5,18 @@ operation, since its results are the reference that they are held against bit by
 A sparse gradient is a `tf.IndexedSlices`, as embeddings have them on TensorFlow.
 """
 
+from collections.abc import Callable
+from typing import Any
 from typing import Literal
+from typing import TypeAlias
 from typing import get_args
 
 import keras
 import numpy as np
 from keras import ops
+
+# A tensor, or the `tf.IndexedSlices` of an embedding.
+Gradient: TypeAlias = Any
 
 SparseNorm = Literal["raw", "dedup"]
 SPARSE_NORMS = get_args(SparseNorm)
@@ -28,18 +34,18 @@ LEAST_LIMIT = np.float32(2.0**-126)
 GREATEST_LIMIT = np.float32(2.0**126)
 
 
-def is_sparse(gradient) -> bool:
+def is_sparse(gradient: Gradient) -> bool:
     """Whether `gradient` is a `tf.IndexedSlices`."""
     # torch gives every tensor `indices` and `values`.
     return hasattr(gradient, "indices") and hasattr(gradient, "dense_shape")
 
 
-def values_of(gradient):
+def values_of(gradient: Gradient) -> Any:
     """Returns the numbers of a gradient: a sparse one's rows, a dense one itself."""
     return gradient.values if is_sparse(gradient) else gradient
 
 
-def map_values(function, gradient):
+def map_values(function: Callable[..., Any], gradient: Gradient) -> Gradient:
     """Returns the gradient with `function` applied to its numbers; sparse stays so."""
     values = function(values_of(gradient))
     if is_sparse(gradient):
@@ -47,7 +53,7 @@ def map_values(function, gradient):
     return values
 
 
-def deduplicated(gradient):
+def deduplicated(gradient: Gradient) -> Gradient:
     """Returns a sparse gradient with the rows of one index added up into one row."""
     if not is_sparse(gradient):
         return gradient
@@ -58,14 +64,14 @@ def deduplicated(gradient):
     return tf.IndexedSlices(rows, indices, gradient.dense_shape)
 
 
-def _at_least_float32(values):
+def _at_least_float32(values: Any) -> Any:
     # Squares of float16 overflow beyond 256.
     if keras.backend.standardize_dtype(values.dtype) in ("float16", "bfloat16"):
         return ops.cast(values, "float32")
     return values
 
 
-def _half_squared_norm(values):
+def _half_squared_norm(values: Any) -> Any:
     values = _at_least_float32(values)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -77,7 +83,7 @@ def _half_squared_norm(values):
     return ops.cast(half, "float32")
 
 
-def norms(gradients: list):
+def norms(gradients: list) -> Any:
     """Returns the L2 norm of each gradient, in one float32 vector."""
     halves = ops.stack([_half_squared_norm(values_of(g)) for g in gradients])
     plain = ops.sqrt(ops.multiply(halves, np.float32(2)))
@@ -97,7 +103,7 @@ def norms(gradients: list):
     )
 
 
-def global_norm(gradients: list):
+def global_norm(gradients: list) -> Any:
     """Returns the L2 norm of all gradients together, a float32 scalar.
 
     `sqrt(2 * sum(sum(g**2) / 2 for g in gradients))`, the sums taken in float32 at
@@ -113,24 +119,24 @@ def global_norm(gradients: list):
     )
 
 
-def _large_global_norm(gradients: list, plain_norm):
+def _large_global_norm(gradients: list, plain_norm: Any) -> Any:
     """The same, with a power of two taken out before squaring, which rounds nothing."""
     power = _not_folded(_SMALL, plain_norm)
     return ops.divide(_plain_norm(_times_power(gradients, power)), power)
 
 
-def _plain_norm(all_values: list):
+def _plain_norm(all_values: list) -> Any:
     halves = ops.stack([_half_squared_norm(values) for values in all_values])
     return ops.sqrt(ops.multiply(ops.sum(halves), np.float32(2)))
 
 
-def _times_power(gradients: list, power) -> list:
+def _times_power(gradients: list, power: Any) -> list:
     """Returns the numbers of each gradient times a power of two."""
     wide = [_at_least_float32(values_of(gradient)) for gradient in gradients]
     return [ops.multiply(values, ops.cast(power, values.dtype)) for values in wide]
 
 
-def _not_folded(power, norm):
+def _not_folded(power: Any, norm: Any) -> Any:
     """Returns `power` for a norm above 0, as a number that XLA does not know.
 
     Of `(c * x)**2` for a single number `x` it would make `c**2 * x**2`, which are 0 and
@@ -139,7 +145,7 @@ def _not_folded(power, norm):
     return ops.where(ops.greater(norm, np.float32(0)), power, np.float32(1))
 
 
-def global_norm_scale(norm, limit):
+def global_norm_scale(norm: Any, limit: Any) -> Any:
     """Returns the factor that brings gradients of global norm `norm` to `limit`.
 
     `limit * min(1 / norm, 1 / limit)`: 1 up to rounding below the limit, and 0 for a
@@ -151,7 +157,9 @@ def global_norm_scale(norm, limit):
     return ops.add(scale, ops.subtract(norm, norm))
 
 
-def with_norm_in_range(gradients: list, scale, norm, limit) -> tuple[list, object]:
+def with_norm_in_range(
+    gradients: list, scale: Any, norm: Any, limit: Any
+) -> tuple[list, Any]:
     """Returns gradients and their scale, mended where the scale is NaN or rounds to 0.
 
     That is where the norm of finite gradients, or its reciprocal, is beyond float32. A
@@ -166,7 +174,7 @@ def with_norm_in_range(gradients: list, scale, norm, limit) -> tuple[list, objec
         limit: Their limit, a float32 scalar.
     """
 
-    def mended():
+    def mended() -> tuple[list, Any]:
         small = _times_power(gradients, _not_folded(_SMALLER, norm))
         small_norm = _plain_norm(small)
         values = [
@@ -187,7 +195,7 @@ def with_norm_in_range(gradients: list, scale, norm, limit) -> tuple[list, objec
     return in_range, scale
 
 
-def separate_scales(norms, limits):
+def separate_scales(norms: Any, limits: Any) -> Any:
     """Returns the factors that bring gradients of given norms to their limits.
 
     `limit / max(norm, limit)`, and 0 for a limit of 0.
@@ -201,13 +209,13 @@ def separate_scales(norms, limits):
     return _zero_for_limit_0(scales, limits)
 
 
-def _zero_for_limit_0(scales, limits):
+def _zero_for_limit_0(scales: Any, limits: Any) -> Any:
     # Numbers too small for 1 / limit to be finite count as 0, as they do in TensorFlow,
     # which flushes them. Of a NaN the comparison is false, and the NaN stays.
     return ops.where(limits < LEAST_LIMIT, np.float32(0), scales)
 
 
-def scaled(gradients: list, scales) -> list:
+def scaled(gradients: list, scales: Any) -> list:
     """Returns each gradient times its scale, in its own dtype; sparse stays sparse.
 
     Args:
@@ -217,7 +225,7 @@ def scaled(gradients: list, scales) -> list:
     if not isinstance(scales, list):
         scales = [scales] * len(gradients)
 
-    def times(values, scale):
+    def times(values: Any, scale: Any) -> Any:
         # In float16 a scale below 6e-8 would be 0.
         wide = _at_least_float32(values)
         return ops.cast(ops.multiply(wide, ops.cast(scale, wide.dtype)), values.dtype)
@@ -231,14 +239,14 @@ def scaled(gradients: list, scales) -> list:
 def zero_where_not_finite(gradients: list) -> list:
     """Returns the gradients with 0 in the place of every NaN and infinity."""
 
-    def zeroed(values):
+    def zeroed(values: Any) -> Any:
         # A scalar: XLA does not know that as many rows as `tf.unique` leaves are zeros.
         return ops.where(ops.isfinite(values), values, ops.zeros((), values.dtype))
 
     return [map_values(zeroed, gradient) for gradient in gradients]
 
 
-def unit_norms(tensor, *, sparse_rows: bool = False):
+def unit_norms(tensor: Any, *, sparse_rows: bool = False) -> Any:
     """Returns the L2 norm of each unit of a weight, its axes kept with length 1.
 
     A unit is what one output neuron is made from: a vector or scalar as a whole (also
@@ -279,7 +287,7 @@ def prevent_constant_folding(gradients: list) -> list:
     ]
 
 
-def dense(gradient):
+def dense(gradient: Gradient) -> Any:
     """Returns a gradient as a dense tensor, the rows of one index added up.
 
     Keras's own operations take a `tf.IndexedSlices` row by row: of a row that comes

@@ -16,6 +16,7 @@ its own, so that a Keras release that moves one of them fails there, by name.
 """  # noqa: E501
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -49,7 +50,7 @@ def check_scope(trainable_variables: list, optimizers: dict) -> None:
 
     strategy = tf.distribute.get_strategy()
 
-    def foreign(variable) -> bool:
+    def foreign(variable: Any) -> bool:
         if isinstance(variable, keras.Variable):
             variable = variable._value
         if variable is None:
@@ -101,7 +102,7 @@ def assign_per_replica(variables: list, values: list) -> None:
         return
     import tensorflow as tf
 
-    def assign_all(distribution, variables, values):
+    def assign_all(distribution: Any, variables: list, values: list) -> None:
         for variable, value in zip(variables, values, strict=True):
             distribution.extended.update(
                 variable, lambda v, new: v.assign(new), args=(value,), group=False
@@ -115,7 +116,12 @@ def assign_per_replica(variables: list, values: list) -> None:
     )
 
 
-def update_if(predicate, update: Callable, gradients: list, variables: list) -> None:
+def update_if(
+    predicate: Any,
+    update: Callable[[list], None],
+    gradients: list,
+    variables: list,
+) -> None:
     """Calls `update(gradients)` if `predicate`, on all replicas alike.
 
     Args:
@@ -137,7 +143,7 @@ def update_if(predicate, update: Callable, gradients: list, variables: list) -> 
         update(gradients)
 
 
-def raise_unless(condition, message: str, *, required: bool = False) -> None:
+def raise_unless(condition: Any, message: str, *, required: bool = False) -> None:
     """Raises, within a step, unless `condition` holds.
 
     What XLA or JAX compiles cannot raise: there this does nothing, or raises now if it
@@ -159,15 +165,17 @@ def raise_unless(condition, message: str, *, required: bool = False) -> None:
         )
 
 
-def _tensorflow_update_if(predicate, update: Callable, gradients: list) -> None:
+def _tensorflow_update_if(
+    predicate: Any, update: Callable[[list], None], gradients: list
+) -> None:
     import tensorflow as tf
 
-    def decide(distribution, predicate, gradients):
+    def decide(distribution: Any, predicate: Any, gradients: list) -> None:
         # A condition within a replica may not hold what talks to other replicas, as
         # updates do; so all replicas decide together, and each goes on by itself.
         first = distribution.experimental_local_results(predicate)[0]
 
-        def update_each():
+        def update_each() -> None:
             distribution.extended.call_for_each_replica(update, args=(gradients,))
 
         ops.cond(first, update_each, lambda: None)
@@ -185,7 +193,7 @@ def _tensorflow_update_if(predicate, update: Callable, gradients: list) -> None:
 
 def share_counters(
     wrapper: keras.optimizers.Optimizer, inner: keras.optimizers.Optimizer
-):
+) -> None:
     """Gives `wrapper` the step counter and the rate of `inner` for its own.
 
     The variables that Keras made for the wrapper stay in its list, for

@@ -1,25 +1,27 @@
 """Clip limits: a number, a schedule, or a percentile of the norms."""
 
+from typing import Any
+from typing import TypeAlias
+
 import keras
 import numpy as np
 from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_tricks import _validation
 from keras_tricks.optimizers import gradients as gradient_ops
-
-LearningRateSchedule = keras.optimizers.schedules.LearningRateSchedule
 
 # The normal numbers of float32, in which limits are kept.
 _LEAST, _GREATEST = _validation.LEAST, _validation.GREATEST
 
 
-def check_limit(name: str, value) -> float:
+def check_limit(name: str, value: Any) -> float:
     """Returns `value` as a float, or raises if it cannot bound a norm."""
     hint = "; leave it out to clip nothing"
     return _validation.check_float(name, value, exclusive=True, hint=hint)
 
 
-def usable(limit):
+def usable(limit: Any) -> Any:
     """Returns a limit of one update as the formulas can use it.
 
     A schedule may come down to 0, or by rounding below, and may be infinite while
@@ -89,7 +91,7 @@ class PercentileLimit:
     def from_config(cls, config: dict) -> "PercentileLimit":
         return cls(**config)
 
-    def remember(self, norm, remembered, num_norms):
+    def remember(self, norm: Any, remembered: Any, num_norms: Any) -> tuple[Any, Any]:
         """Returns the window with `norm` in it, and how many norms have come so far.
 
         Args:
@@ -103,7 +105,7 @@ class PercentileLimit:
         updated = ops.where(ops.logical_and(place, finite), norm, remembered)
         return updated, num_norms + ops.cast(finite, num_norms.dtype)
 
-    def limit(self, norm, remembered, num_norms):
+    def limit(self, norm: Any, remembered: Any, num_norms: Any) -> Any:
         """Returns the limit for `norm`, which `remember` has taken in already."""
         known = ops.minimum(num_norms, self.window)
         slots = ops.arange(self.window, dtype=num_norms.dtype)
@@ -120,7 +122,10 @@ class PercentileLimit:
         )
 
 
-def checked_limit(name: str, value):
+Limit: TypeAlias = float | LearningRateSchedule | PercentileLimit
+
+
+def checked_limit(name: str, value: Any) -> Limit:
     """Returns a limit as it is kept: a float, a schedule or a `PercentileLimit`.
 
     Raises:

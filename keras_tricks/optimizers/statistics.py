@@ -1,5 +1,6 @@
 """Statistics of a clipping optimizer, as optimizer state."""
 
+from typing import Any
 from typing import NamedTuple
 
 import keras
@@ -37,7 +38,7 @@ class ClippingStatistics:
             (4,), name="update_counts", dtype="int", aggregation="only_first_replica"
         )
 
-    def record(self, norm, was_clipped, was_skipped):
+    def record(self, norm: Any, was_clipped: Any, was_skipped: Any) -> Any:
         """Takes in one update and returns how many were skipped in a row."""
         self.norm.assign(norm)
         counts = ops.convert_to_tensor(self.counts)

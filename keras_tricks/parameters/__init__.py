@@ -1,4 +1,4 @@
-"""How many parameters a model has, before a byte of them is allocated."""
+"""The number of parameters of a model, before a byte of them is allocated."""
 
 from keras_tricks.parameters.budget import ParameterBudget
 from keras_tricks.parameters.budget import check_parameter_budget

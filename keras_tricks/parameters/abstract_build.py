@@ -80,7 +80,14 @@ class _Postponed:
 def _new_variable(constructor: Callable[..., None]) -> Callable[..., None]:
     """Returns a constructor of variables that postpones the value."""
 
-    def __init__(self, initializer, shape=None, dtype=None, *args, **kwargs):
+    def __init__(
+        self: keras.Variable,
+        initializer: Any,
+        shape: Any = None,
+        dtype: Any = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
         if isinstance(initializer, str):
             initializer = keras.initializers.get(initializer)
         if not callable(initializer):
@@ -102,8 +109,11 @@ def _never_initialized(constructor: Callable[..., None]) -> Callable[..., None]:
     """Returns a constructor of scopes at whose end nothing gets its value."""
 
     def __init__(
-        self, state_mapping=None, collect_losses=False, initialize_variables=True
-    ):
+        self: keras.StatelessScope,
+        state_mapping: Any = None,
+        collect_losses: bool = False,
+        initialize_variables: bool = True,
+    ) -> None:
         constructor(self, state_mapping, collect_losses, initialize_variables=False)
 
     return __init__
@@ -159,7 +169,7 @@ def _shadow(
     original = getattr(owner, name)
     inherited = name not in vars(owner)
 
-    def either(self, *args, **kwargs):
+    def either(self: Any, *args: Any, **kwargs: Any) -> Any:
         method = replacement if _is_unallocated() else original
         return method(self, *args, **kwargs)
 

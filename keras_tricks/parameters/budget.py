@@ -156,8 +156,8 @@ def number_of_samples(data: Any) -> int:
 
     Raises:
         TypeError: If `data` is none of what `check_parameter_budget` takes.
-        ValueError: If the number is not positive, or the dataset is infinite or of
-            unknown cardinality.
+        ValueError: If the number is not positive, if arrays have different numbers of
+            rows, or if the dataset is infinite or of unknown cardinality.
     """
     if hasattr(data, "element_spec") and hasattr(data, "cardinality"):
         count = _samples_of_dataset(data)
@@ -167,6 +167,7 @@ def number_of_samples(data: Any) -> int:
         count = int(data.shape[0])
     elif isinstance(data, tuple | list | dict):
         count = _first_size(data)
+        _check_sizes(data, count)
     elif isinstance(data, bool) or not hasattr(data, "__index__"):
         raise TypeError(
             "`num_samples` must be a whole number, an array, a tuple or dict of "
@@ -181,6 +182,19 @@ def number_of_samples(data: Any) -> int:
             f"{_validation.received('num_samples', data)}"
         )
     return count
+
+
+def _check_sizes(data: Any, count: int) -> None:
+    sizes = [leaf.shape[0] for leaf in keras.tree.flatten(data) if _has_rows(leaf)]
+    if any(size not in (count, None) for size in sizes):
+        raise ValueError(
+            "`num_samples` must hold arrays with equally many rows. Received: arrays "
+            f"with {', '.join(map(str, sizes))} rows"
+        )
+
+
+def _has_rows(leaf: Any) -> bool:
+    return hasattr(leaf, "shape") and len(leaf.shape) > 0
 
 
 def _samples_of_dataset(dataset: Any) -> int:
@@ -222,7 +236,7 @@ def _samples_of_py_dataset(dataset: keras.utils.PyDataset) -> int:
 def _first_size(arrays: Any) -> int:
     """Returns the number of rows in a structure of arrays."""
     for leaf in keras.tree.flatten(arrays):
-        if hasattr(leaf, "shape") and len(leaf.shape):
+        if _has_rows(leaf):
             return int(leaf.shape[0])
     raise TypeError(
         "`num_samples` must hold arrays whose first axis counts the samples. "

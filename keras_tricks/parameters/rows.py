@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
@@ -110,7 +111,9 @@ def _walk(layer: keras.Layer, outer: tuple[str, ...], seen: set[int]) -> list[_N
     return [_Node(names, own, variables), *inner]
 
 
-def _row_maker(model: keras.Layer):
+def _row_maker(
+    model: keras.Layer,
+) -> Callable[[str, int, Iterable[Any], list[Any]], ParameterRow]:
     trained = {id(variable) for variable in variables_of(model, trainable=True)}
     total = sum(map(size_of, variables_of(model)))
 

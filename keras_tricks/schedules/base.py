@@ -1,6 +1,7 @@
-"""What all schedules of this package share."""
+"""The base class of schedules: saving, loading and the handling of steps."""
 
 import inspect
+from typing import Any
 
 import keras
 
@@ -16,7 +17,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     schedules too) and the handling of steps are done here.
     """
 
-    def rate(self, step):
+    def rate(self, step: Any) -> Any:
         """Returns the float32 learning rate of `step`.
 
         Args:
@@ -24,7 +25,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `rate(step)`.")
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Any:
         return self.rate(steps.as_step(step))
 
     def get_config(self) -> dict:
@@ -34,7 +35,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         }
 
     @classmethod
-    def from_config(cls, config: dict):
+    def from_config(cls, config: dict) -> "Schedule":
         arguments = {
             name: keras.saving.deserialize_keras_object(value)
             for name, value in config.items()

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -87,7 +88,7 @@ class Joined(Schedule):
                 f"{_validation.received('boundaries', boundaries)}"
             )
 
-    def rate(self, step):
+    def rate(self, step: Any) -> Any:
         rate = nested.evaluate(self.schedules[0], step)
         for start, schedule in zip(self.boundaries, self.schedules[1:], strict=True):
             first = step_arithmetic.count(start)
@@ -145,7 +146,7 @@ class PerUpdate(Schedule):
             "gradient_accumulation_steps", gradient_accumulation_steps, minimum=1
         )
 
-    def rate(self, step):
+    def rate(self, step: Any) -> Any:
         batches = step_arithmetic.count(self.gradient_accumulation_steps)
         return nested.evaluate(self.schedule, step // batches)
 
@@ -191,7 +192,7 @@ class Shifted(Schedule):
         self.schedule = nested.schedule("schedule", schedule)
         self.steps = _validation.check_int("steps", steps, minimum=-(2**63))
 
-    def rate(self, step):
+    def rate(self, step: Any) -> Any:
         distance = step_arithmetic.count(abs(self.steps))
         if self.steps < 0:
             return nested.evaluate(self.schedule, ops.maximum(step - distance, 0))

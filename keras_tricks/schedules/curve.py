@@ -8,6 +8,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+from typing import Any
 
 import keras
 import numpy as np
@@ -151,7 +152,9 @@ def plot(
     return ax
 
 
-def _checked_schedule(schedule, name: str = "schedule"):
+def _checked_schedule(
+    schedule: Any, name: str = "schedule"
+) -> LearningRateSchedule | float:
     if isinstance(schedule, LearningRateSchedule):
         return schedule
     if _validation.is_number(_validation.plain(schedule)):
@@ -162,7 +165,7 @@ def _checked_schedule(schedule, name: str = "schedule"):
     )
 
 
-def _checked_steps(steps) -> np.ndarray:
+def _checked_steps(steps: Any) -> np.ndarray:
     if isinstance(steps, range):
         steps = np.arange(steps.start, steps.stop, steps.step)
     array = np.asarray(steps)
@@ -181,7 +184,7 @@ def _checked_steps(steps) -> np.ndarray:
     return array
 
 
-def _evaluate(schedule, steps: np.ndarray) -> np.ndarray:
+def _evaluate(schedule: LearningRateSchedule | float, steps: np.ndarray) -> np.ndarray:
     """Returns the rates of a vector of steps without XLA."""
     if not isinstance(schedule, LearningRateSchedule):
         return np.full(steps.shape, schedule, np.float32)
@@ -199,12 +202,12 @@ def _evaluate(schedule, steps: np.ndarray) -> np.ndarray:
     return np.array([float(schedule(step)) for step in steps], np.float32)
 
 
-def _at_once(schedule, steps) -> np.ndarray:
+def _at_once(schedule: LearningRateSchedule, steps: Any) -> np.ndarray:
     return ops.convert_to_numpy(schedule(steps))
 
 
-def _in_a_loop(schedule, steps) -> np.ndarray:
-    def loop(steps):
+def _in_a_loop(schedule: LearningRateSchedule, steps: Any) -> np.ndarray:
+    def loop(steps: Any) -> Any:
         return ops.map(lambda step: ops.cast(schedule(step), "float32"), steps)
 
     if keras.backend.backend() == "tensorflow":
@@ -214,7 +217,9 @@ def _in_a_loop(schedule, steps) -> np.ndarray:
     return ops.convert_to_numpy(loop(steps))
 
 
-def _program(schedule, count: int) -> Callable[[], np.ndarray] | None:
+def _program(
+    schedule: LearningRateSchedule | float, count: int
+) -> Callable[[], np.ndarray] | None:
     """Returns the compiled program of a schedule, or `None` if it shall have none."""
     # Compiled by XLA, Keras's own lose digits that ours do not.
     if keras.backend.backend() != "tensorflow" or not isinstance(schedule, Schedule):
@@ -239,7 +244,7 @@ def _compile(schedule: Schedule, count: int) -> Callable[[], np.ndarray] | None:
     rate_of = weakref.proxy(schedule)
 
     @tf.function(autograph=False, jit_compile=True)
-    def rates_of_run():
+    def rates_of_run() -> tf.Tensor:
         # Counted in 32 bits, which a CPU converts to floats several at a time.
         return rate_of(tf.cast(tf.range(count, dtype=tf.int32), tf.int64))
 
@@ -251,7 +256,7 @@ def _compile(schedule: Schedule, count: int) -> Callable[[], np.ndarray] | None:
     return lambda: np.asarray(memoryview(program()))
 
 
-def _labelled(schedules) -> dict[str, LearningRateSchedule | float]:
+def _labelled(schedules: Any) -> dict[str, LearningRateSchedule | float]:
     """Returns label -> schedule, with labels made up where none are given."""
     if isinstance(schedules, Mapping):
         labelled = dict(schedules)
@@ -287,7 +292,7 @@ def _labelled(schedules) -> dict[str, LearningRateSchedule | float]:
     }
 
 
-def _axes(ax):
+def _axes(ax: Axes | None) -> Axes:
     try:
         import matplotlib.axes
         import matplotlib.pyplot as plt

@@ -93,7 +93,7 @@ class CyclicalSchedule(Schedule):
             "gamma", gamma, exclusive=True, maximum=1, hint=", or the rates grow"
         )
 
-    def rate(self, step):
+    def rate(self, step: Any) -> Any:
         half, whole = steps.count(self.step_size), steps.count(2 * self.step_size)
         cycle = step // whole
         from_top = ops.abs(step - cycle * whole - half)
@@ -238,7 +238,7 @@ class OneCycle(Schedule):
         total_steps = run_length.num_updates(num_examples, batch_size, epochs)
         return cls(max_learning_rate, total_steps, **kwargs)
 
-    def rate(self, step):
+    def rate(self, step: Any) -> Any:
         top = self.max_learning_rate
         initial = top / self.div_factor
         final = initial / self.final_div_factor
@@ -269,7 +269,7 @@ class OneCycle(Schedule):
         return ops.where(step >= steps.count(last), np.float32(final), rate)
 
     @staticmethod
-    def _left(step, begin: float, end: float):
+    def _left(step: Any, begin: float, end: float) -> Any:
         """Returns the share of a phase that is left, from 1 at `begin` to 0."""
         # Whole steps are subtracted as integers, which stay apart above 2**24.
         largest = np.iinfo(keras.backend.standardize_dtype(step.dtype)).max

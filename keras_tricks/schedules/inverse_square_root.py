@@ -1,5 +1,7 @@
 """Linear warmup, then decay with the inverse square root of the step."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -78,7 +80,7 @@ class InverseSquareRoot(Schedule):
                 f"peak_learning_rate={peak_learning_rate}"
             )
 
-    def rate(self, step):
+    def rate(self, step: Any) -> Any:
         start, peak = self.start_learning_rate, np.float32(self.peak_learning_rate)
         climb = np.float32(self.peak_learning_rate - start)
         warmup = climb * steps.ratio(step, self.warmup_steps)

@@ -1,5 +1,7 @@
 """Schedules inside schedules: what is accepted as a child, and its rate."""
 
+from typing import Any
+
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
@@ -8,7 +10,7 @@ from keras_tricks.schedules import steps
 from keras_tricks.schedules.base import Schedule
 
 
-def schedule(name: str, value) -> LearningRateSchedule | float:
+def schedule(name: str, value: Any) -> LearningRateSchedule | float:
     """Returns `value` if a schedule can hold it, and be saved with it, or raises.
 
     Args:
@@ -43,7 +45,7 @@ def schedule(name: str, value) -> LearningRateSchedule | float:
     return value
 
 
-def evaluate(schedule_or_rate: LearningRateSchedule | float, step):
+def evaluate(schedule_or_rate: LearningRateSchedule | float, step: Any) -> Any:
     """Returns the float32 rate of a child, of the shape of `step`.
 
     Args:

@@ -1,5 +1,7 @@
 """The Transformer's schedule."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -55,7 +57,7 @@ class NoamSchedule(Schedule):
         )
         self.scale = _validation.check_float("scale", scale, exclusive=True)
 
-    def rate(self, step):
+    def rate(self, step: Any) -> Any:
         step = ops.cast(step, "float32")
         # The root of a quotient, since compilers turn a quotient by a root into a
         # product with an approximate inverse root. At step 0, where the decay is not

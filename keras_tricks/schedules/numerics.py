@@ -7,6 +7,7 @@ vectors.
 """
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -16,7 +17,7 @@ def _widest() -> str:
     return "float32" if keras.backend.backend() == "jax" else "float64"
 
 
-def raised_cosine(share):
+def raised_cosine(share: Any) -> Any:
     """Returns `(1 - cos(pi * share)) / 2`, which goes from 0 to 1 as `share` does.
 
     Args:
@@ -27,7 +28,7 @@ def raised_cosine(share):
     return ops.cast(ops.square(ops.sin(angle)), "float32")
 
 
-def power_of_step(base: float, step):
+def power_of_step(base: float, step: Any) -> Any:
     """Returns `base**step` as float32, `base` being as close to 1 as it may be.
 
     Args:

@@ -175,7 +175,7 @@ class WarmupPolynomialDecay(Schedule):
             initial_learning_rate, decay_steps, warmup_steps=warmup_steps, **kwargs
         )
 
-    def rate(self, step):
+    def rate(self, step: Any) -> Any:
         return warmup.join_warmup(
             step,
             self._decay,
@@ -184,7 +184,7 @@ class WarmupPolynomialDecay(Schedule):
             join=self.join,
         )
 
-    def _decay(self, step):
+    def _decay(self, step: Any) -> Any:
         decay_steps = self.decay_steps
         if self.join == "shift":
             decay_steps -= self.warmup_steps
@@ -199,7 +199,7 @@ class WarmupPolynomialDecay(Schedule):
         at_end = ops.logical_and(step > 0, ops.equal(step % length, 0))
         return ops.where(at_end, np.float32(self.end_learning_rate), decayed)
 
-    def _decayed(self, left):
+    def _decayed(self, left: Any) -> Any:
         """Returns the rate when the share `left` of the decay is still to come."""
         if self.power != 1:
             left = ops.power(left, np.float32(self.power))

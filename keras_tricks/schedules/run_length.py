@@ -1,4 +1,4 @@
-"""How many updates a `fit` makes, from its data: what a schedule with an end asks."""
+"""The length of a run: the number of updates that a `fit` makes, from its data."""
 
 import itertools
 from typing import Any

@@ -1,5 +1,7 @@
 """A schedule times a number that can be changed while it is in use."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -71,7 +73,7 @@ class Scaled(Schedule):
             name="learning_rate_multiplier",
         )
 
-    def rate(self, step):
+    def rate(self, step: Any) -> Any:
         return ops.multiply(self.multiplier, nested.evaluate(self.schedule, step))
 
     def get_config(self) -> dict:
@@ -80,7 +82,7 @@ class Scaled(Schedule):
             "multiplier": self._current_multiplier(),
         }
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         # Variables cannot be pickled on every backend; a copy has one of its own.
         return type(self), (self.schedule, self._current_multiplier())
 

@@ -1,4 +1,4 @@
-"""What a `repr` shows of an object: its class, and what it was made with."""
+"""The `repr` of objects: the class, and the arguments that it was made with."""
 
 import inspect
 from collections.abc import Iterable

@@ -4,6 +4,8 @@ A float32 counter cannot tell neighbouring steps apart above 2**24, so boundarie
 are compared as integers, and only ratios of steps become floats.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -11,7 +13,7 @@ from keras import ops
 from keras_tricks.schedules import tensorflow_hooks
 
 
-def as_step(step):
+def as_step(step: Any) -> Any:
     """Returns `step` as an integer tensor, negative steps clamped to 0.
 
     Args:
@@ -29,7 +31,7 @@ def as_step(step):
     return ops.maximum(ops.cast(step, dtype), 0)
 
 
-def count(number: int):
+def count(number: int) -> Any:
     """Returns a number of steps in the dtype of steps.
 
     Where that is int32 a larger number becomes the largest one, which no counter there
@@ -40,7 +42,7 @@ def count(number: int):
     return ops.convert_to_tensor(min(number, largest), dtype=dtype)
 
 
-def ratio(step, total):
+def ratio(step: Any, total: Any) -> Any:
     """Returns `step / total` in float32: cast first, then divide, as TF1 does.
 
     Args:
@@ -59,7 +61,7 @@ def ratio(step, total):
     return ops.divide(step, total)
 
 
-def share_left(step, total: int):
+def share_left(step: Any, total: int) -> Any:
     """Returns `max(1 - step / total, 0)` in float32, exactly 0 from `total` on.
 
     Args:

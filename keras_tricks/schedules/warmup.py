@@ -1,6 +1,7 @@
 """A warmup in front of any schedule, joined to it in one of three ways."""
 
 from collections.abc import Callable
+from typing import Any
 from typing import Literal
 from typing import get_args
 
@@ -108,7 +109,7 @@ class Warmup(Schedule):
                 f"0 there of schedule={shown.value_of(self.schedule)}"
             )
 
-    def rate(self, step):
+    def rate(self, step: Any) -> Any:
         return join_warmup(
             step,
             lambda step: nested.evaluate(self.schedule, step),
@@ -120,15 +121,15 @@ class Warmup(Schedule):
 
 
 def join_warmup(
-    step,
-    decay: Callable,
+    step: Any,
+    decay: Callable[[Any], Any],
     *,
     warmup_steps: int,
     join: str,
     start: float = 0.0,
     power: float = 1.0,
     peak: float | None = None,
-):
+) -> Any:
     """Returns the rate of `step` for a warmup joined to `decay`; see `Warmup`.
 
     Args:

@@ -169,7 +169,7 @@ class WarmupStableDecay(Schedule):
             **kwargs,
         )
 
-    def rate(self, step):
+    def rate(self, step: Any) -> Any:
         rate = self._decay(step)
         if self.warmup_steps == 0:
             return rate
@@ -180,7 +180,7 @@ class WarmupStableDecay(Schedule):
             warmup = ops.minimum(np.float32(start) + warmup, peak)
         return ops.where(step < steps.count(self.warmup_steps), warmup, rate)
 
-    def _decay(self, step):
+    def _decay(self, step: Any) -> Any:
         end = np.float32(self.end_learning_rate)
         fall = np.float32(self.peak_learning_rate - self.end_learning_rate)
         begin = steps.count(self.total_steps - self.decay_steps)

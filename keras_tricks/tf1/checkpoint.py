@@ -1,6 +1,7 @@
 """Going on in Keras where a TF1 run was stopped."""
 
 import os
+from typing import Any
 
 import keras
 import numpy as np
@@ -160,7 +161,7 @@ def restore_optimizer(
     return report
 
 
-def _check_model(model) -> None:
+def _check_model(model: Any) -> None:
     if not isinstance(model, keras.Model):
         raise TypeError(
             "`model` must be a Keras model. "
@@ -201,7 +202,7 @@ def _kind(dtype: np.dtype) -> str:
     return "float" if dtype.kind == "f" or dtype.name == "bfloat16" else dtype.kind
 
 
-def _numpy_dtype(variable) -> np.dtype:
+def _numpy_dtype(variable: keras.Variable) -> np.dtype:
     import tensorflow as tf
 
     return np.dtype(tf.as_dtype(variable.dtype).as_numpy_dtype)
@@ -252,7 +253,11 @@ def _notes(
 
 
 def _value(
-    name: str, variable, state: slots.OptimizerState, reader: CheckpointReader, update
+    name: str,
+    variable: keras.Variable,
+    state: slots.OptimizerState,
+    reader: CheckpointReader,
+    update: int,
 ) -> np.ndarray:
     value = state.converted(variable, reader.read(name), update)
     return np.asarray(value).astype(_numpy_dtype(variable))

@@ -1,5 +1,8 @@
 """Matching the names of a checkpoint with the variables of a model and an optimizer."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
 from keras_tricks import _validation
@@ -64,7 +67,7 @@ class Matching:
                 + "\n  ".join(self._faults)
             )
 
-    def name_of(self, variable) -> str | None:
+    def name_of(self, variable: keras.Variable) -> str | None:
         """Returns the name that stands for `variable`, or `None`."""
         for name, other in self.matched.items():
             if other is variable:
@@ -107,7 +110,7 @@ class Matching:
         else:
             self.unmatched.append(name)
 
-    def _use(self, name: str, target) -> None:
+    def _use(self, name: str, target: Any) -> None:
         """Takes what the user's map gives for `name`."""
         if target is None:
             self.left_out.append(name)
@@ -131,7 +134,7 @@ class Matching:
                 "which belongs neither to the model nor to the optimizer"
             )
 
-    def _find(self, path: str):
+    def _find(self, path: str) -> keras.Variable:
         for variable in (self._state.counter, *self._state.slots):
             if variable.path == path:
                 return variable
@@ -155,7 +158,9 @@ def _head(name: str, names: dict) -> str | None:
     return head if last in SLOT_NAMES and head in names else None
 
 
-def _dictionary_and_function(variable_map, names: dict):
+def _dictionary_and_function(
+    variable_map: name_maps.VariableMap, names: dict
+) -> tuple[dict[str, Any], Callable[[str], Any] | None]:
     if variable_map is None:
         return {}, None
     if callable(variable_map):

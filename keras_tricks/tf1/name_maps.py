@@ -1,4 +1,4 @@
-"""Which Keras variable a TF1 name stands for."""
+"""Name maps: from the names of TF1 variables to Keras variables."""
 
 import re
 from collections.abc import Callable
@@ -76,7 +76,7 @@ class NameIndex:
             for key, table in zip(self._keys, self._tables, strict=True):
                 table.setdefault(key(variable.path), []).append(variable)
 
-    def find(self, name: str):
+    def find(self, name: str) -> Any:
         """Returns the variable that `name` stands for.
 
         Raises:

@@ -1,6 +1,7 @@
 """Reading the files of a TF1 checkpoint."""
 
 import os
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,7 @@ class CheckpointReader:
             )
 
     @staticmethod
-    def _exists(prefix: str, files) -> bool:
+    def _exists(prefix: str, files: Any) -> bool:
         # The first saver of TF1 wrote one file, or shards, without an index.
         if files.exists(f"{prefix}.index") or files.exists(prefix):
             return True

@@ -1,4 +1,4 @@
-"""Whether a class in a file is the original that a class of this package ports."""
+"""Reference classes: the originals, in a file, of classes that this package ports."""
 
 import ast
 from pathlib import Path
@@ -162,7 +162,7 @@ def _only_loop(method: ast.FunctionDef) -> ast.For | None:
 
 
 def _bert_updates(decays: bool) -> dict[str, formulas.Form]:
-    def own(name):
+    def own(name: str) -> formulas.Form:
         return symbol(name)
 
     gradient, weight = symbol("gradient"), symbol("weight")

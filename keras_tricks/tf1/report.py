@@ -1,4 +1,4 @@
-"""What was restored from a checkpoint, and what was not."""
+"""The report of a restored checkpoint: what was matched, and what was not."""
 
 import dataclasses
 

@@ -1,5 +1,7 @@
 """Where an optimizer keeps what TF1 keeps in slots."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -53,7 +55,7 @@ class OptimizerState:
             )
         self.slots: list = []
         self._accumulators: list = []
-        self._by_weight: dict[tuple[int, str], object] = {}
+        self._by_weight: dict[tuple[int, str], keras.Variable] = {}
         self._kinds: dict[int, str] = {}
         self._sort_variables(model.weights)
 
@@ -67,7 +69,7 @@ class OptimizerState:
             f"of type {type(self.optimizer).__name__}"
         )
 
-    def _sort_variables(self, weights) -> None:
+    def _sort_variables(self, weights: list[keras.Variable]) -> None:
         # A slot's name is its weight's path, with "_" for "/", and what it holds. Names
         # may be alike, since paths may; then both are in the order of the weights.
         owners: dict[str, list] = {}
@@ -81,7 +83,7 @@ class OptimizerState:
             elif variable.name != "learning_rate":
                 self._add_slot(variable, owners.get(variable.name))
 
-    def _add_slot(self, variable, owners: list | None) -> None:
+    def _add_slot(self, variable: keras.Variable, owners: list | None) -> None:
         weight, kind = owners.pop(0) if owners else (None, "unknown")
         if kind == _ACCUMULATOR:
             self._accumulators.append(variable)
@@ -91,7 +93,7 @@ class OptimizerState:
         if weight is not None:
             self._by_weight[id(weight), kind] = variable
 
-    def slot(self, weight, slot_name: str):
+    def slot(self, weight: keras.Variable, slot_name: str) -> keras.Variable | None:
         """Returns the variable of a TF1 slot of `weight`, or `None`."""
         return self._by_weight.get((id(weight), self.slot_names.get(slot_name, "")))
 
@@ -117,7 +119,9 @@ class OptimizerState:
             rate = schedule(ops.convert_to_tensor(last_step, self.counter.dtype))
         return np.float32(ops.convert_to_numpy(ops.convert_to_tensor(rate)))
 
-    def converted(self, variable, value: np.ndarray, update: int) -> np.ndarray:
+    def converted(
+        self, variable: keras.Variable, value: np.ndarray, update: int
+    ) -> np.ndarray:
         """Returns what `variable` must hold where TF1 holds `value`.
 
         Args:
@@ -136,7 +140,7 @@ class OptimizerState:
         """Whether the optimizer's momentum differs from TF1's by a factor."""
         return isinstance(self.optimizer, keras.optimizers.SGD)
 
-    def is_momentum(self, variable) -> bool:
+    def is_momentum(self, variable: keras.Variable) -> bool:
         """Whether `variable` is a slot that holds momentum."""
         return self._kinds.get(id(variable)) == "momentum"
 
@@ -145,7 +149,7 @@ class OptimizerState:
         return self._accumulators
 
 
-def _innermost(optimizer):
+def _innermost(optimizer: Any) -> keras.optimizers.Optimizer:
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         raise TypeError(
             "`optimizer` must be a Keras optimizer. "

@@ -7,6 +7,11 @@ import tokenize
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+from typing import TypeAlias
+
+# A node with a place in the text, whose end may be None only to type checkers.
+Placed: TypeAlias = Any
 
 _FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -97,19 +102,19 @@ class Source:
             column = len(content.encode()[:column].decode())
         return self._starts[line - 1] + column
 
-    def span(self, node) -> tuple[int, int]:
+    def span(self, node: Placed) -> tuple[int, int]:
         """Returns where in the text a node begins and ends."""
         return (
             self.offset(node.lineno, node.col_offset),
             self.offset(node.end_lineno, node.end_col_offset),
         )
 
-    def place(self, node) -> tuple[int, int]:
+    def place(self, node: Placed) -> tuple[int, int]:
         """Returns the line and the column of a node, both counted from 1."""
         line = node.lineno
         return line, self.offset(line, node.col_offset) - self._starts[line - 1] + 1
 
-    def end_line(self, node) -> int:
+    def end_line(self, node: Placed) -> int:
         """Returns the number of the last line of a node."""
         return node.end_lineno
 

@@ -1,4 +1,4 @@
-"""Which expressions of a file are Python numbers for certain, never tensors."""
+"""Type inference: the expressions of a file that are certainly numbers, not tensors."""
 
 import ast
 import operator
@@ -26,7 +26,7 @@ def kind(source: Source, node: ast.AST | None, depth: int = 12) -> str | None:
     if depth == 0 or node is None:
         return None
 
-    def inner(node):
+    def inner(node: ast.AST | None) -> str | None:
         return kind(source, node, depth - 1)
 
     match node:

@@ -231,7 +231,13 @@ def train(
 class _Sweep:
     """The results of the settings, as they come."""
 
-    def __init__(self, settings, seeds, data: Data, run: progress.RunConfig):
+    def __init__(
+        self,
+        settings: list[Any],
+        seeds: list[int],
+        data: Data,
+        run: progress.RunConfig,
+    ):
         self.data = data
         self.run = run
         self._settings = settings
@@ -341,7 +347,9 @@ def _checked_limit(limit: Any) -> int | None:
     )
 
 
-def _checked_counts(*, packed, epochs, batch_size, patience):
+def _checked_counts(
+    *, packed: Any, epochs: Any, batch_size: Any, patience: Any
+) -> tuple[int | Literal["auto"] | None, int, int, int | None]:
     """Returns the numbers of something, or raises if one is out of its range."""
     if packed is not None and not (isinstance(packed, str) and packed == "auto"):
         packed = _validation.check_int("packed", packed, minimum=1)
@@ -355,7 +363,9 @@ def _checked_counts(*, packed, epochs, batch_size, patience):
     )
 
 
-def _check(same_network, compile_arguments, on_epoch, cache):
+def _check(
+    same_network: Any, compile_arguments: Any, on_epoch: Any, cache: Any
+) -> None:
     """Raises if a function or the cache of `train` is none."""
     for name, function in (
         ("same_network", same_network),

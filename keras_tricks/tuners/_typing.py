@@ -69,6 +69,17 @@ class FitArguments(TypedDict, total=False):
     validation_freq: Any
 
 
+class TrialTuner(Protocol):
+    """The tuner of a trial, as `TrialRunner` is told of it."""
+
+    oracle: Any
+    hypermodel: Any
+    max_model_size: int | None
+    distribution_strategy: Any
+
+    def get_trial_dir(self, trial_id: str) -> str: ...
+
+
 class SearchingTuner(Protocol):
     """The tuner of a search, as its worker processes are told of it."""
 

@@ -22,9 +22,10 @@ from keras_tricks.tuners.oracles import base
 from keras_tricks.tuners.random_search import RandomSearch
 from keras_tricks.tuners.results import confirmation
 from keras_tricks.tuners.results import records
+from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.search_space import narrowing
 from keras_tricks.tuners.storage import files
-from keras_tricks.tuners.storage import project
+from keras_tricks.tuners.storage import identity
 from keras_tricks.tuners.trials import budget
 from keras_tricks.tuners.trials import cross_validation
 from keras_tricks.tuners.tuner import TunerMixin
@@ -215,22 +216,22 @@ class CoarseToFine:
         self.overwrite = _validation.check_flag("overwrite", overwrite)
         self.tuner_arguments = tuner_arguments
         self.rounds_run: list[Round] = []
-        self._identity = project.Identity(
+        self._identity = identity.Identity(
             None,
             self.seed,
             None,
-            project.kind_of(self),
-            project.arguments_of(self, {}),
+            identity.kind_of(self),
+            identity.arguments_of(self, {}),
         )
         self._check_project()
 
     def _check_project(self) -> None:
         """Refuses a folder in which rounds were decided on in another way."""
         folder = self.directory / self.project_name
-        saved = None if self.overwrite else project.Identity.read(folder)
+        saved = None if self.overwrite else identity.Identity.read(folder)
         differences = [] if saved is None else saved.differences(self._identity)
         if differences and any(folder.glob(f"round_*/trial_*/{records.RECORD_FILE}")):
-            raise project.refusal(folder, differences)
+            raise identity.refusal(folder, differences)
 
     def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         """Runs the rounds that are left; arguments as of a tuner's `search`."""
@@ -406,8 +407,8 @@ class CoarseToFine:
         current.remarks.append(f"The best score of the round is {here[0].score:.4g}.")
         if not before:
             return False
-        sign = 1 if current.tuner.oracle.objective.direction == "max" else -1
-        gain = sign * (here[0].score - before[0].score)  # type: ignore[operator]
+        sign = scores.sign(current.tuner.oracle.objective.direction)
+        gain = sign * (before[0].known_score - here[0].known_score)
         again = current.tuner._rerun(
             here[0],
             self.reruns,
@@ -436,7 +437,7 @@ class CoarseToFine:
         known = narrowing.importances(
             space.space,
             scored,
-            [record.score for record in ranked],  # type: ignore[misc]
+            [record.known_score for record in ranked],
             self._seed_for("importances", current.number),
         )
         current.decisions = [
@@ -467,8 +468,8 @@ class CoarseToFine:
         ]
         if not found:
             return []
-        sign = -1 if self._last.oracle.objective.direction == "max" else 1
-        return sorted(found, key=lambda pair: sign * pair[1].score)  # type: ignore[operator]
+        sign = scores.sign(self._last.oracle.objective.direction)
+        return sorted(found, key=lambda pair: sign * pair[1].known_score)
 
 
 def _check_tuner_arguments(tuner: type, given: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from keras_tricks import _validation
 from keras_tricks.tuners._typing import HyperModelLike
 from keras_tricks.tuners._typing import ObjectiveLike
 from keras_tricks.tuners.trials.options import TunerOptions
-from keras_tricks.tuners.trials.runner import follows_logs
+from keras_tricks.tuners.trials.overrides import follows_logs
 from keras_tricks.tuners.tuner import TunerMixin
 
 if TYPE_CHECKING:

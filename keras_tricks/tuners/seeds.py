@@ -16,7 +16,7 @@ def checked_seed(seed: int | None) -> int | None:
 
     Raises:
         TypeError: If `seed` is neither an integer nor None.
-        ValueError: If it has more than 128 bits.
+        ValueError: If it is negative or has more than 128 bits.
     """
     if seed is None:
         return None
@@ -29,9 +29,9 @@ def checked_seed(seed: int | None) -> int | None:
         raise TypeError(
             f"`seed` must be an integer or None. {_validation.received('seed', seed)}"
         ) from None
-    if seed.bit_length() > 128:
+    if seed < 0 or seed.bit_length() > 128:
         raise ValueError(
-            "`seed` must be an integer of at most 128 bits, or None. "
+            "`seed` must be an integer from 0 on, of at most 128 bits, or None. "
             f"{_validation.received('seed', seed)}"
         )
     return seed

@@ -8,6 +8,7 @@ import gc
 import importlib
 import os
 import secrets
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,26 +22,28 @@ from keras_tricks import _validation
 from keras_tricks._fit_call import FitCall
 from keras_tricks.tuners import seeds
 from keras_tricks.tuners.compat import keras_tuner_hooks
+from keras_tricks.tuners.compat.keras_settings import KerasSettings
 from keras_tricks.tuners.oracles.fixed import fixed
 from keras_tricks.tuners.oracles.random import RandomSearchOracle
+from keras_tricks.tuners.project import Project
+from keras_tricks.tuners.results import leaderboard
 from keras_tricks.tuners.results import progress
+from keras_tricks.tuners.results import provenance
 from keras_tricks.tuners.results import records
+from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.results.reruns import Reruns
 from keras_tricks.tuners.results.reruns import scores_of
 from keras_tricks.tuners.results.tuner_methods import Results
-from keras_tricks.tuners.resuming import Resuming
 from keras_tricks.tuners.storage import files
 from keras_tricks.tuners.storage import fingerprints
-from keras_tricks.tuners.storage import project
+from keras_tricks.tuners.storage import identity
 from keras_tricks.tuners.storage import project_lock
 from keras_tricks.tuners.trials import budget
 from keras_tricks.tuners.trials import cross_validation
 from keras_tricks.tuners.trials import objectives
 from keras_tricks.tuners.trials import overrides
-from keras_tricks.tuners.trials.context import RunningTrial
-from keras_tricks.tuners.trials.keras_settings import KerasSettings
 from keras_tricks.tuners.trials.options import TunerOptions
-from keras_tricks.tuners.trials.runner import OneTrial
+from keras_tricks.tuners.trials.runner import TrialRunner
 from keras_tricks.tuners.trials.runner import with_data
 from keras_tricks.tuners.trials.session import SearchSession
 from keras_tricks.tuners.workers import lease_server
@@ -52,7 +55,7 @@ if TYPE_CHECKING:
     from keras_tricks.tuners._typing import FitArguments
 
 
-class TunerMixin(Results, Resuming, OneTrial):
+class TunerMixin(Results):
     """Repeatable trials, records of them, and progress, for a KerasTuner tuner.
 
     Stands before KerasTuner's class in the bases. Whoever overrides `on_trial_begin`,
@@ -105,32 +108,29 @@ class TunerMixin(Results, Resuming, OneTrial):
         oracle.keep_checkpoints = options.keep_checkpoints
         if isinstance(oracle, keras_tuner.oracles.HyperbandOracle):
             oracle.continues_trials = True
-        self._arguments = project.arguments_of(
-            oracle,
-            {
-                "executions_per_trial": 1,
-                **dict.fromkeys(("optimizer", "loss", "metrics")),
-                **kwargs,
-                "splits": options.splits,
-                "groups": options.groups,
-                "preprocess": options.preprocess,
-            },
-        )
         # In a worker process KerasTuner puts a proxy in its place, without the seed.
         self._local_oracle = oracle
-        self._running_trial: RunningTrial | None = None
-        # Of the search that runs, or that ran last.
-        self._session = SearchSession.idle(oracle.objective, options.splits)
+        self._runner = TrialRunner(self, oracle, options)
+        self._project = Project(
+            Path(directory or ".") / (project_name or "untitled_project"),
+            identity.arguments_of(
+                oracle,
+                {
+                    "executions_per_trial": 1,
+                    **dict.fromkeys(("optimizer", "loss", "metrics")),
+                    **kwargs,
+                    "splits": options.splits,
+                    "groups": options.groups,
+                    "preprocess": options.preprocess,
+                },
+            ),
+        )
         self.programs: Any = None
-        self._identity: project.Identity | None = None
-        self._is_fresh = False
         self._searched_with: tuple[tuple[Any, ...], dict[str, Any]] | None = None
         if overwrite and not self._in_worker:
             # KerasTuner's deletes a project in which another process is searching,
             # and a worker's that of its chief.
-            project_lock.clear_project(
-                Path(directory or ".") / (project_name or "untitled_project")
-            )
+            self._project.clear()
         # Past the constructors of the public classes, which only make their oracles.
         keras_tuner.Tuner.__init__(
             self,
@@ -202,7 +202,7 @@ class TunerMixin(Results, Resuming, OneTrial):
             session.unknown_arguments = {
                 name: _validation.shown(call.kwargs[name]) for name in call.unknown()
             }
-        self._session, hypermodel = session, self.hypermodel
+        self._runner.session, hypermodel = session, self.hypermodel
         limit, smallest = self.options.parameter_budget, None
         if limit is not None or self.max_model_size is not None:
             smallest = self._training_call(call)
@@ -212,10 +212,10 @@ class TunerMixin(Results, Resuming, OneTrial):
             stack.enter_context(seeds.global_generators_restored())
             if not self._in_worker:
                 stack.enter_context(project_lock.ProjectLock(self.project_dir))
-                self._begin_project()
+                self._begin_project(session)
             if smallest is not None and limit is not None:
                 self.hypermodel = budget.within_budget_of(hypermodel, limit, smallest)
-            session.provenance = records.versions(), records.git_commit()
+            session.provenance = provenance.versions(), provenance.git_commit()
             session.progress = self._new_progress(verbose)
             session.progress.start()
             try:
@@ -227,7 +227,7 @@ class TunerMixin(Results, Resuming, OneTrial):
                 session.progress.stop()
                 self.hypermodel = hypermodel
                 # An interrupted trial must not claim a model built after it.
-                self._running_trial = None
+                self._runner.trial = None
                 if not self._in_worker:
                     self._local_oracle.run_again_what_was_interrupted()
             if not self._in_worker:
@@ -236,20 +236,47 @@ class TunerMixin(Results, Resuming, OneTrial):
         if ended and all(record.status != records.COMPLETED for record in ended):
             raise RuntimeError(
                 f"None of the {len(ended)} trials has a score.\n"
-                f"{records.errors_text(ended)}"
+                f"{leaderboard.errors_text(ended)}"
             )
+
+    def _begin_project(self, session: SearchSession) -> None:
+        """Makes the folder this search's, once no other one is going on there."""
+        oracle = self._local_oracle
+        if self._project.was_changed(oracle):
+            self.reload()
+        self._project.begin(oracle)
+        session.objective_is_proven = any(
+            trial.status == "COMPLETED" for trial in oracle.trials.values()
+        )
+
+    def _on_space_populated(self) -> None:
+        """Resumes the project in the folder, or refuses one of another search."""
+        if self._in_worker:
+            return
+        oracle = self._local_oracle
+        if self._project.resume(
+            oracle, identity.kind_of(self), space_was_drawn=self._space_was_drawn
+        ):
+            oracle.reload()
+            self._project.remember_ranges(oracle)
+            self._reload_state()
+
+    def _ended_records(self) -> list[records.TrialRecord]:
+        """Returns the records of all trials that have ended, in their order."""
+        return self._project.ended_records(self.oracle)
 
     def _run_search(self, fit_args: Any, fit_kwargs: Any) -> None:
         """Runs trials in this process, as long as the oracle has some."""
-        self._session.consecutive_failures = 0
+        session = self._runner.session
+        session.consecutive_failures = 0
         if lease_server.is_chief():
             self.save()
             lease_server.serve(self._local_oracle)
             return
         with contextlib.ExitStack() as stack:
             stack.enter_context(_old_objects_not_collected())
-            self._session.keras_settings = KerasSettings.now()
-            stack.callback(self._session.keras_settings.apply)
+            session.keras_settings = KerasSettings.now()
+            stack.callback(session.keras_settings.apply)
             if self.options.reuse_programs and keras.config.backend() == "tensorflow":
                 from keras_tricks.tuners.packing import (
                     scheduler,  # It needs TensorFlow.
@@ -257,7 +284,108 @@ class TunerMixin(Results, Resuming, OneTrial):
 
                 scheduler.search(self, fit_args, fit_kwargs)
             else:
-                super().search(*fit_args, **fit_kwargs)  # type: ignore[misc]
+                super().search(*fit_args, **fit_kwargs)
+
+    # What KerasTuner calls for each trial.
+
+    def on_trial_begin(self, trial: Any) -> None:
+        """Begins the trial's record."""
+        super().on_trial_begin(trial)
+        self._runner.begin(
+            trial, self._seed_name(trial), builds_first=self._uses_our_run_trial
+        )
+
+    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
+        """Trains the model of `trial` once for each execution, unless that was done."""
+        train, kept_alive = super().run_trial, self._kept_alive(trial.trial_id)
+        return self._runner.run(trial, args, kwargs, train, kept_alive)
+
+    @overrides.follows_logs
+    def on_epoch_end(
+        self, trial: Any, model: keras.Model, epoch: int, logs: Any = None
+    ) -> None:
+        """Keeps the epoch's metrics."""
+        super().on_epoch_end(trial, model, epoch, logs)
+        self._runner.end_epoch(logs or {})
+
+    def on_trial_end(self, trial: Any) -> None:
+        """Records the trial, ends it, and stops a search in which all goes wrong."""
+        # Before KerasTuner calls the trial ended: killed in between, it is run again.
+        record = self._runner.finish(trial)
+        super().on_trial_end(trial)
+        if self.oracle.get_trial(trial.trial_id).status == "INVALID":
+            return  # It failed, and is going to be tried again.
+        self._show(record)
+        self._runner.count_failure(record, self._ended_records)
+
+    def _show(self, record: records.TrialRecord) -> None:
+        """Shows a trial that has ended, here or in a worker process."""
+        self._runner.show(record)
+
+    def _seed_name(self, trial: Any) -> str:
+        """Returns what a trial's seeds are derived from, beside the search's."""
+        return trial.trial_id
+
+    def _fit_arguments_of(
+        self, trial: Any, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Returns what `fit` is given in a trial, of what `search` was given."""
+        return fit_args, dict(fit_kwargs)
+
+    @property
+    def _is_in_trial(self) -> bool:
+        return self._runner.trial is not None
+
+    def _apply_keras_settings(self) -> None:
+        self._runner.apply_keras_settings()
+
+    def _on_load_begin(self) -> None:
+        self._runner.session.keras_settings = KerasSettings.now()
+
+    def _on_build_begin(self) -> None:
+        self._runner.begin_build()
+
+    def _on_build_end(
+        self, model: keras.Model, hp: keras_tuner.HyperParameters
+    ) -> None:
+        self._runner.end_build(model, hp)
+
+    def _asked(
+        self, hp: keras_tuner.HyperParameters
+    ) -> contextlib.AbstractContextManager[Any]:
+        return self._runner.asked(hp)
+
+    def _on_asked(self, known: Any, asked: Any) -> None:
+        """Refuses another range than that of a resumed search; warns of a second one.
+
+        KerasTuner passes over the second range of a name.
+        """
+        if self._has_given_range(asked.name):
+            return
+        difference = self._project.range_difference(known, asked)
+        if difference is not None and self._runner.note_second_range(asked.name):
+            warnings.warn(
+                f"{difference.replace('saved', 'first')}: it is asked for with two "
+                "ranges, of which the first stays in force. Give one of them another "
+                "name, or ask for it inside of `hp.conditional_scope`.",
+                # Whoever called `hp.Int`, which called `_retrieve`.
+                stacklevel=4,
+            )
+
+    @property
+    def _uses_our_run_trial(self) -> bool:
+        """Whether no subclass has its own way to run a trial."""
+        return type(self).run_trial is TunerMixin.run_trial
+
+    def _trains_in_the_known_way(self) -> bool:
+        """Whether no subclass has a part in training that needs the model."""
+        return (
+            self._uses_our_run_trial
+            and overrides.needs_no_model(type(self))
+            and self._fits_as_keras_tuner_does
+        )
+
+    # What `search` was given.
 
     def _kept_alive(self, trial_id: str) -> contextlib.AbstractContextManager[None]:
         """Shows KerasTuner's chief, if there is one, that a trial is running here."""
@@ -272,8 +400,8 @@ class TunerMixin(Results, Resuming, OneTrial):
 
         Names that a subclass's `run_trial` has for its arguments are not known either.
         """
-        if type(self).run_trial in _KNOWN_RUN_TRIALS:
-            return self._fit_call(fit_args, fit_kwargs)
+        if self._uses_our_run_trial:
+            return overrides.fit_call(self.hypermodel, fit_args, fit_kwargs)
         return FitCall(tuple(fit_args[:2]), dict(fit_kwargs)), tuple(fit_args[2:])
 
     def _folds_of(self, call: FitCall, seed: int) -> list[cross_validation.Fold] | None:
@@ -287,7 +415,10 @@ class TunerMixin(Results, Resuming, OneTrial):
 
     def _training_call(self, call: FitCall) -> FitCall:
         """Returns the call of `fit` that trains on the fewest examples: a fold's."""
-        splits, call = self._session.splits, FitCall(*with_data(call.args, call.kwargs))
+        splits, call = (
+            self._runner.session.splits,
+            FitCall(*with_data(call.args, call.kwargs)),
+        )
         if splits is None:
             return call
         smallest = min(splits, key=lambda fold: len(fold[0]))
@@ -329,9 +460,7 @@ class TunerMixin(Results, Resuming, OneTrial):
 
     def _logs_are_known(self) -> bool:
         """Whether training is left to `fit`, in this class and in the hypermodel."""
-        return type(self).run_trial in _KNOWN_RUN_TRIALS and overrides.trains_by_fit(
-            self.hypermodel
-        )
+        return self._uses_our_run_trial and overrides.trains_by_fit(self.hypermodel)
 
     def _rerun_call(self, record: records.TrialRecord, call: FitCall) -> FitCall:
         """Returns what `fit` is given to repeat a trial, of what `search` was given."""
@@ -403,36 +532,31 @@ class TunerMixin(Results, Resuming, OneTrial):
         # The one trial of that search.
         [again] = executions._ended_records()
         if again.status == records.FAILED:
-            project_lock.clear_project(executions.project_dir)
+            executions._project.clear()
             raise RuntimeError(
                 f"Trial {record.trial_id} could not be trained again: {again.error}"
             )
         # That all of them diverged is a result.
         is_scored = again.status == records.COMPLETED
-        scores = scores_of(again, reruns) if is_scored else []
-        return Reruns(record.settings, tuple(scores), failed=reruns - len(scores))
+        found = scores_of(again, reruns) if is_scored else []
+        return Reruns(record.settings, tuple(found), failed=reruns - len(found))
 
     def _new_progress(self, verbose: int | str) -> progress.SearchProgress:
         objective = self.oracle.objective
         ended = self._ended_records()
-        found = [r.score for r in ended if r.status == records.COMPLETED]
-        best_of = max if objective.direction == "max" else min
+        scored = [r for r in ended if r.status == records.COMPLETED]
+        best = scores.best_first(scored, objective.direction)[:1]
         return progress.progress_class(verbose)(
             objective.name,
             objective.better_than,
             total=self.oracle.max_trials,
             finished=len(ended),
-            best=best_of(found, default=None),  # type: ignore[type-var]
+            best=best[0].known_score if best else None,
         )
 
 
 class _RerunSearch(TunerMixin, keras_tuner.RandomSearch):
     """Trains given settings again; see `TunerMixin._rerun`."""
-
-
-# Classes that train as `hypermodel.fit` does. One that overrides `run_trial` may log
-# anything.
-_KNOWN_RUN_TRIALS = {TunerMixin.run_trial}
 
 
 @contextlib.contextmanager

@@ -60,15 +60,21 @@ def unwatched(build_optimizer, policy):
     return train(build_optimizer, [])
 
 
-def assert_watches(build, key, build_optimizer):
-    """The run with the callback is that without it, and each epoch is logged."""
-    history, weights = train(build_optimizer, [build()])
+def assert_watch(callbacks, build_optimizer):
+    """The run with callbacks is that without them, and each epoch is logged.
+
+    Args:
+        callbacks: Pairs of a function that builds one and what it adds to the logs.
+        build_optimizer: From a schedule to an optimizer.
+    """
+    history, weights = train(build_optimizer, [build() for build, _ in callbacks])
     plain_history, plain_weights = unwatched(
         build_optimizer, keras.config.dtype_policy().name
     )
     for with_callback, without in zip(weights, plain_weights, strict=True):
         np.testing.assert_array_equal(with_callback, without)
-    assert history.pop(key) == pytest.approx(EXPECTED[key])
+    for _, key in callbacks:
+        assert history.pop(key) == pytest.approx(EXPECTED[key])
     assert history == plain_history
 
 
@@ -91,16 +97,15 @@ def test_every_public_callback_is_in_the_suite():
 @every_callback
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_watching_changes_no_bit_of_the_training(build, key, optimizer):
-    assert_watches(build, key, optimizer)
+    assert_watch([(build, key)], optimizer)
 
 
-@every_callback
-def test_watching_changes_no_bit_of_training_in_mixed_precision(build, key):
+def test_watching_changes_no_bit_of_training_in_mixed_precision():
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
     try:
         # `compile` wraps it once more, to scale the loss.
-        assert_watches(build, key, OPTIMIZERS["clipped"])
+        assert_watch(CALLBACKS.values(), OPTIMIZERS["clipped"])
     finally:
         keras.config.set_dtype_policy(before)
 
@@ -109,24 +114,24 @@ UNDER_JAX = """
 import keras
 from tests.callbacks import test_contract
 
-for name, (build, key) in test_contract.CALLBACKS.items():
-    for optimizer in test_contract.OPTIMIZERS.values():
-        test_contract.assert_watches(build, key, optimizer)
-    print(name, keras.backend.backend())
+test_contract.assert_watch(
+    test_contract.CALLBACKS.values(), test_contract.OPTIMIZERS["clipped"]
+)
+print(keras.backend.backend())
 """
 
 
-def test_watching_changes_no_bit_of_the_training_under_jax(run_python):
-    printed = run_python(UNDER_JAX, env={"KERAS_BACKEND": "jax"})
-    assert printed.splitlines() == [f"{name} jax" for name in CALLBACKS]
+def test_watching_changes_no_bit_of_the_training_under_jax(run_shared):
+    """By all of them together; what each does alone is seen above."""
+    assert run_shared(UNDER_JAX, backend="jax") == "jax\n"
 
 
-@every_callback
-def test_a_copy_made_before_training_does_the_same(build, key):
+def test_copies_made_before_training_do_the_same():
     """KerasTuner copies the callbacks for each trial."""
-    callback = build()
-    history, _ = train(OPTIMIZERS["plain"], [copy.deepcopy(callback)])
-    assert history[key] == pytest.approx(EXPECTED[key])
+    callbacks = [build() for build, _ in CALLBACKS.values()]
+    history, _ = train(OPTIMIZERS["plain"], copy.deepcopy(callbacks))
+    for _, key in CALLBACKS.values():
+        assert history[key] == pytest.approx(EXPECTED[key])
 
 
 @every_callback

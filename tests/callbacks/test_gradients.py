@@ -147,9 +147,9 @@ print(keras.backend.backend())
 """
 
 
-def test_under_jax_values_are_those_of_the_batch_that_ended(run_python):
+def test_under_jax_values_are_those_of_the_batch_that_ended(run_shared):
     """The same facts as above, in a child."""
-    assert run_python(UNDER_JAX, env={"KERAS_BACKEND": "jax"}) == "jax\n"
+    assert run_shared(UNDER_JAX, backend="jax") == "jax\n"
 
 
 def test_a_loss_scaler_around_it_shows_norms_of_unscaled_gradients():

@@ -28,7 +28,7 @@ class ValidationLoss(keras.callbacks.Callback):
 
 
 def stopped(patience, warmup_fraction, losses, epochs=20):
-    hypermodel = MLP.make(plain=True, patience=patience, epochs=epochs, batch_size=16)
+    hypermodel = MLP.make(plain=True, patience=patience, epochs=epochs, batch_size=48)
     hp = cases.fixed(warmup_fraction=warmup_fraction, units=16)
     x, y = MLP.data(48)
     reported = ValidationLoss(losses)
@@ -38,19 +38,24 @@ def stopped(patience, warmup_fraction, losses, epochs=20):
     return model, reported.weights
 
 
-@pytest.mark.parametrize(("warmup_fraction", "warmup"), [(0.0, 0), (0.1, 2), (0.2, 4)])
-@pytest.mark.parametrize("patience", [1, 3])
+@pytest.mark.usefixtures("uncompiled")
+@pytest.mark.parametrize(
+    ("warmup_fraction", "warmup", "patience"),
+    [(0.0, 0, 3), (0.1, 2, 1), (0.2, 4, 1), (0.2, 4, 2)],
+)
 def test_patience_begins_after_the_warmup(warmup_fraction, warmup, patience):
     """A loss that only rises: the first epoch after the warmup is the best."""
     _, weights = stopped(patience, warmup_fraction, lambda epoch: 1.0 + epoch)
     assert len(weights) == warmup + 1 + patience
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_a_loss_that_rises_in_the_warmup_stops_nothing():
     _, weights = stopped(1, 0.2, lambda epoch: float(abs(epoch - 3)), epochs=10)
     assert len(weights) == 5  # Best in epoch 3, worse in epoch 4.
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_stopping_brings_the_best_epoch_s_weights_back():
     model, weights = stopped(2, 0.0, lambda epoch: float(abs(epoch - 3)))
     for restored, best, last in zip(
@@ -69,18 +74,19 @@ def test_patience_without_a_validation_loss_is_refused_with_the_remedy(fit):
         hypermodel.fit(hp, model, *MLP.data(48), verbose=0, **fit)
 
 
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize(
     ("num_examples", "fit", "updates"),
     [
-        (50, {}, 5 * 4),
+        (50, {}, 3 * 4),
         (50, {"epochs": 2}, 2 * 4),
-        (50, {"batch_size": 7}, 5 * 8),
-        (50, {"validation_split": 0.3}, 5 * 3),  # 35 examples
+        (50, {"batch_size": 7}, 3 * 8),
+        (50, {"validation_split": 0.3}, 3 * 3),  # 35 examples
     ],
     ids=str,
 )
 def test_the_updates_of_a_run_over_arrays_are_counted(num_examples, fit, updates):
-    hypermodel = MLP.make(plain=True, epochs=5, batch_size=16)
+    hypermodel = MLP.make(plain=True, epochs=3, batch_size=16)
     hp = keras_tuner.HyperParameters()
     model = hypermodel.build(hp)
     hypermodel.fit(hp, model, *MLP.data(num_examples), verbose=0, **fit)
@@ -88,6 +94,7 @@ def test_the_updates_of_a_run_over_arrays_are_counted(num_examples, fit, updates
     assert int(model.optimizer.iterations) == updates
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_the_updates_of_a_run_over_a_dataset_are_its_batches():
     hypermodel = MLP.make(plain=True, epochs=2)
     hp = keras_tuner.HyperParameters()
@@ -99,30 +106,32 @@ def test_the_updates_of_a_run_over_a_dataset_are_its_batches():
 
 def counted(*args, **fit):
     """Returns the hypermodel, and the model that it has trained."""
-    hypermodel = MLP.make(plain=True, epochs=5, batch_size=16)
+    hypermodel = MLP.make(plain=True, epochs=3, batch_size=16)
     hp = keras_tuner.HyperParameters()
     model = hypermodel.build(hp)
     hypermodel.fit(hp, model, *args, verbose=0, **fit)
     return hypermodel, model
 
 
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("by_name", [0, 1, 2])
 def test_arguments_by_their_places_count_as_those_by_their_names(by_name):
     x, y = MLP.data(50)
-    arguments = {"x": x, "y": y, "batch_size": 10, "epochs": 3}
+    arguments = {"x": x, "y": y, "batch_size": 10, "epochs": 2}
     placed = [*arguments.values()][: 4 - by_name]
     named = dict([*arguments.items()][4 - by_name :])
     hypermodel, model = counted(*placed, **named)
-    assert hypermodel.total_steps == int(model.optimizer.iterations) == 3 * 5
+    assert hypermodel.total_steps == int(model.optimizer.iterations) == 2 * 5
 
 
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize(
     ("fit", "updates"),
     [
-        ({"validation_split": None}, 5 * 4),
-        ({"batch_size": None}, 5 * 4),  # As if it were left out.
-        ({"validation_split": 0.3, "validation_data": MLP.data(9)}, 5 * 4),
-        ({"validation_data": tuple(map(tf.constant, MLP.data(9)))}, 5 * 4),
+        ({"validation_split": None}, 3 * 4),
+        ({"batch_size": None}, 3 * 4),  # As if it were left out.
+        ({"validation_split": 0.3, "validation_data": MLP.data(9)}, 3 * 4),
+        ({"validation_data": tuple(map(tf.constant, MLP.data(9)))}, 3 * 4),
     ],
     ids=["no split", "no size", "data win over a split", "tensors"],
 )
@@ -131,10 +140,11 @@ def test_the_updates_are_those_that_keras_makes(fit, updates):
     assert hypermodel.total_steps == int(model.optimizer.iterations) == updates
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_a_run_that_goes_on_has_the_schedule_of_the_whole_run():
-    hypermodel, model = counted(*MLP.data(50), initial_epoch=3)
-    assert hypermodel.total_steps == 5 * 4
-    assert int(model.optimizer.iterations) == 2 * 4
+    hypermodel, model = counted(*MLP.data(50), initial_epoch=2)
+    assert hypermodel.total_steps == 3 * 4
+    assert int(model.optimizer.iterations) == 4
 
 
 def test_patience_begins_after_the_warmup_of_a_run_that_goes_on():
@@ -174,6 +184,7 @@ def test_a_search_trains_for_the_epochs_that_have_their_place(reuse_programs, tm
     assert trial.best_step < 3
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_a_generator_is_refused_with_the_remedy():
     batches = (MLP.data(8) for _ in range(9))
     with pytest.raises(ValueError, match="pass `steps_per_epoch`"):
@@ -182,6 +193,7 @@ def test_a_generator_is_refused_with_the_remedy():
     assert hypermodel.total_steps == int(model.optimizer.iterations) == 6
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_a_dataset_of_unknown_length_is_refused_with_the_remedy():
     hypermodel, hp = MLP.make(plain=True), keras_tuner.HyperParameters()
     endless = tf.data.Dataset.from_tensor_slices(MLP.data(48)).batch(8).repeat()
@@ -206,6 +218,7 @@ def searched(directory, hypermodel, **arguments):
     return [trial.hyperparameters.values for trial in tuner.oracle.trials.values()]
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_declared_hyperparameters_alone_are_searched_without_new_entries(tmp_path):
     """What is not declared has its default, like the learning rate here."""
     own = cases.fixed(dropout=0.25, activation="tanh")
@@ -215,9 +228,9 @@ def test_declared_hyperparameters_alone_are_searched_without_new_entries(tmp_pat
         MLP.make(epochs=1),
         hyperparameters=own,
         tune_new_entries=False,
-        max_trials=3,
+        max_trials=2,
     )
-    assert len(trials) == 3
+    assert len(trials) == 2
     assert {values["dropout"] for values in trials} == {0.25}
     assert {values["activation"] for values in trials} == {"tanh"}
     assert all(20 <= values["units"] <= 30 for values in trials)
@@ -226,6 +239,7 @@ def test_declared_hyperparameters_alone_are_searched_without_new_entries(tmp_pat
     assert {values["learning_rate"] for values in trials} == {default}
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_declared_hyperparameters_override_a_space_that_is_searched(tmp_path):
     own = cases.fixed(layers=2, norm="layer", units=16)
     seen = []

@@ -52,6 +52,7 @@ def test_the_space_ends_where_the_image_cannot_be_halved(shape, blocks):
     assert parameter.default == min(3, blocks)
 
 
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 9, 1), (7, 7, 3), (8, 8, 1)])
 def test_the_deepest_model_of_a_small_image_sees_at_least_a_pixel(shape):
     hp = keras_tuner.HyperParameters()
@@ -69,6 +70,7 @@ def test_the_deepest_model_of_a_small_image_sees_at_least_a_pixel(shape):
     assert np.all(np.isfinite(model.predict(np.ones((2, *shape)), verbose=0)))
 
 
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("pooling", ["mean", "max", "attention"])
 def test_the_pooling_is_over_all_positions(pooling):
     keras.utils.set_random_seed(0)

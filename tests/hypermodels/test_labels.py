@@ -1,5 +1,7 @@
 """Labels that are no class numbers end a search before anything is trained."""
 
+import functools
+
 import keras
 import keras_tuner
 import numpy as np
@@ -83,14 +85,23 @@ def fit(hypermodel, *args, **kwargs):
     return model
 
 
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("kind", GOOD)
 def test_class_numbers_of_any_type_train_as_those_of_int64(kind):
-    weights = []
-    for labels in (GOOD[kind], (Y > 0).astype(int) if kind == "bool" else Y):
-        keras.utils.set_random_seed(0)
-        weights.append(fit(MLP.make(plain=True), X, labels).get_weights())
-    for one, other in zip(*weights, strict=True):
+    found = weights_after(GOOD[kind])
+    expected = weights_after((Y > 0).astype(int)) if kind == "bool" else of_int64()
+    for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def weights_after(labels):
+    keras.utils.set_random_seed(0)
+    return fit(MLP.make(plain=True), X, labels).get_weights()
+
+
+@functools.cache
+def of_int64():
+    return weights_after(Y)
 
 
 @pytest.mark.parametrize("kind", BAD)
@@ -122,6 +133,7 @@ def test_those_of_a_dataset_are_refused_by_batch_and_row(make):
         fit(MLP.make(), with_weights)
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_an_endless_dataset_is_read_as_far_as_an_epoch_goes():
     labels = np.where(np.arange(48) == 37, 3, Y)
     endless = batches(X, labels).repeat()
@@ -175,6 +187,7 @@ def test_reading_a_dataset_that_draws_leaves_what_the_training_draws():
     assert found == [np.random.uniform()] * 2
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_labels_are_the_business_of_whoever_brings_the_loss():
     class Tagged(HyperMLP):
         def compile_arguments(self, hp, total_steps, **kwargs):
@@ -186,6 +199,7 @@ def test_labels_are_the_business_of_whoever_brings_the_loss():
     assert int(model.optimizer.iterations) == 2
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_a_network_of_one_s_own_may_have_several_labels_an_example():
     class Pairs(HyperClassifier):
         def network(self, hp):

@@ -58,20 +58,19 @@ def test_probabilities_are_those_of_vectorizer_and_classifier(parts, by_hand, as
 
 
 def test_one_file_gives_the_same_probabilities_in_a_fresh_process(
-    parts, by_hand, run_python, tmp_path
+    parts, by_hand, run_shared, tmp_path
 ):
     RawTextClassifier(*parts, labels=["bad", "good"]).save(tmp_path / "model.keras")
-    printed = run_python(
-        """
-        import json, sys
+    printed = run_shared(
+        f"""
+        import json
         import keras
         import keras_tricks.hypermodels
 
         model = keras.models.load_model("model.keras")
-        texts = json.loads(sys.argv[1])
+        texts = {NEW_TEXTS!r}
         print(json.dumps([model.predict(texts, verbose=0).tolist(), model.labels]))
-        """,
-        json.dumps(NEW_TEXTS),
+        """
     )
     probabilities, labels = json.loads(printed)
     np.testing.assert_allclose(probabilities, by_hand, rtol=1e-5)

@@ -80,6 +80,7 @@ def logits(model, ids):
 # Padding.
 
 
+@pytest.mark.usefixtures("uncompiled")
 @every_text_hypermodel
 def test_padding_behind_the_text_changes_no_logit(hypermodel_class):
     model = network(hypermodel_class)
@@ -90,6 +91,7 @@ def test_padding_behind_the_text_changes_no_logit(hypermodel_class):
     )
 
 
+@pytest.mark.usefixtures("uncompiled")
 @where_position_is_relative
 @pytest.mark.parametrize("in_front", [1, 2, 4])
 def test_padding_in_front_of_the_text_changes_no_logit(hypermodel_class, in_front):
@@ -100,6 +102,7 @@ def test_padding_in_front_of_the_text_changes_no_logit(hypermodel_class, in_fron
     )
 
 
+@pytest.mark.usefixtures("uncompiled")
 @where_position_is_relative
 @pytest.mark.parametrize("pooling", ["mean", "attention"])
 def test_padding_changes_no_logit_whatever_the_pooling(hypermodel_class, pooling):
@@ -114,6 +117,7 @@ def test_padding_changes_no_logit_whatever_the_pooling(hypermodel_class, pooling
         )
 
 
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("cell", ["lstm", "gru", "simple"])
 def test_the_rcnn_s_contexts_reach_over_padding_inside_of_the_text(cell):
     model = network(HyperTextRCNN, cell=cell)
@@ -125,6 +129,7 @@ def test_the_rcnn_s_contexts_reach_over_padding_inside_of_the_text(cell):
     )
 
 
+@pytest.mark.usefixtures("uncompiled")
 @every_text_hypermodel
 @pytest.mark.parametrize(
     ("policy", "last_place"),
@@ -246,6 +251,7 @@ def class_norms(max_norm):
     return np.linalg.norm(model.get_layer("logits").kernel.numpy(), axis=0)
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_the_norm_of_a_class_s_weights_stays_below_max_norm():
     assert class_norms(max_norm=0.0).min() > 0.5
     np.testing.assert_array_less(class_norms(max_norm=0.5), 0.5 * (1 + 1e-6))
@@ -306,6 +312,7 @@ def test_an_id_out_of_the_vocabulary_is_named_before_training(kind, wrong):
         np.testing.assert_array_equal(now, then)
 
 
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("kind", ["arrays", "PyDataset", "validation tf.data"])
 def test_the_largest_id_of_the_vocabulary_is_trained_on(kind):
     largest = VOCABULARY_SIZE - 1

@@ -3,6 +3,7 @@
     python distributed_runs.py mirrored 2 FOLDER    # and on one device, the reference
     python distributed_runs.py mirrored 4 FOLDER
     python distributed_runs.py worker 0 FOLDER      # one process for each worker
+    python distributed_runs.py worker_with_more 0 FOLDER
 
 Each writes what came out to .npz files in FOLDER, under names such as "loop/weights". A
 process can hold one MirroredStrategy only; so every strategy is a process of its own,
@@ -498,7 +499,7 @@ def keras_fit(strategy) -> dict:
 
 
 MAIN_CASES = [fit, loop, one_update, skip]
-MORE_CASES = [changed_limit, accumulation, sparse]
+MORE_CASES = [changed_limit, accumulation]
 
 
 def run(strategy, cases, file: Path) -> None:
@@ -511,10 +512,14 @@ def run(strategy, cases, file: Path) -> None:
 
 
 def main(kind: str, number: str, folder: Path) -> None:
-    if kind == "worker":
+    if kind.startswith("worker"):
         workers = tf.distribute.MultiWorkerMirroredStrategy()
-        cases = [*MAIN_CASES, *MORE_CASES, keras_fit]
-        run(workers, cases, folder / f"worker_{number}.npz")
+        cases = [*MAIN_CASES, sparse, keras_fit]
+        run(
+            workers,
+            MORE_CASES if kind == "worker_with_more" else cases,
+            folder / f"{kind}_{number}.npz",
+        )
         return
     cpu = tf.config.list_physical_devices("CPU")[0]
     devices = [f"CPU:{i}" for i in range(int(number))]
@@ -523,7 +528,7 @@ def main(kind: str, number: str, folder: Path) -> None:
     )
     cases = MAIN_CASES
     if len(devices) == 2:
-        cases = [*MAIN_CASES, *MORE_CASES, loss_scale]
+        cases = [*MAIN_CASES, *MORE_CASES, sparse, loss_scale]
         run(tf.distribute.get_strategy(), [*cases, references], folder / "one.npz")
         cases = [*cases, scopes]
     mirrored = tf.distribute.MirroredStrategy(devices)

@@ -197,8 +197,8 @@ def test_without_bert_s_patterns_the_scale_of_a_norm_decays():
     assert decayed([norm], exclude_from_weight_decay=["bias"]) == {"model/norm/scale"}
 
 
-def test_patterns_see_the_whole_path_under_jax_too(run_python):
-    printed = run_python(
+def test_patterns_see_the_whole_path_under_jax_too(run_shared):
+    printed = run_shared(
         """
         from tests.optimizers import test_adam_weight_decay as here
         optimizer = here.AdamWeightDecay(0.1)
@@ -207,7 +207,7 @@ def test_patterns_see_the_whole_path_under_jax_too(run_python):
         report = optimizer.weight_decay_report()
         print(*sorted(path for path, decays in report.items() if decays))
         """,
-        env={"KERAS_BACKEND": "jax"},
+        backend="jax",
     )
     assert set(printed.split()) == DECAYED
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests import child_process
+from tests import sampling
 from tests.optimizers import distributed_runs
 
 SCRIPT = Path(distributed_runs.__file__)
@@ -60,8 +61,7 @@ def free_ports(number: int) -> list[int]:
             each.close()
 
 
-@pytest.fixture(scope="module")
-def both_workers(tmp_path_factory):
+def workers(tmp_path_factory, kind: str) -> list[dict]:
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
 
     def work(index: int) -> dict:
@@ -72,21 +72,31 @@ def both_workers(tmp_path_factory):
         }
         child_process.run_python(
             SCRIPT,
-            "worker",
+            kind,
             str(index),
             str(folder),
             cwd=folder,
             env={"TF_CONFIG": json.dumps(cluster)},
         )
-        return results(folder / f"worker_{index}.npz")
+        return results(folder / f"{kind}_{index}.npz")
 
     with ThreadPoolExecutor(2) as threads:
         return list(threads.map(work, range(2)))
 
 
 @pytest.fixture(scope="module")
+def both_workers(tmp_path_factory):
+    return workers(tmp_path_factory, "worker")
+
+
+@pytest.fixture(scope="module")
 def two_workers(both_workers):
     return both_workers[0]
+
+
+@pytest.fixture(scope="module")
+def two_workers_with_more(tmp_path_factory):
+    return workers(tmp_path_factory, "worker_with_more")[0]
 
 
 @pytest.fixture
@@ -97,13 +107,23 @@ def trained(request):
 
 STRATEGIES = ["two_replicas", "four_replicas", "two_workers"]
 
-on_every_strategy = pytest.mark.parametrize("trained", STRATEGIES, indirect=True)
-on_one_device_too = pytest.mark.parametrize(
-    "trained", ["one_device", *STRATEGIES], indirect=True
-)
-with_more_cases = pytest.mark.parametrize(
-    "trained", ["one_device", "two_replicas", "two_workers"], indirect=True
-)
+# Four replicas do what two do, each with fewer rows.
+IN_AN_ORDINARY_RUN = ["one_device", "two_replicas", "two_workers"]
+
+
+def of_all(strategies):
+    sample = [name for name in strategies if name in IN_AN_ORDINARY_RUN]
+    return pytest.mark.parametrize(
+        "trained", sampling.only(sample, strategies), indirect=True
+    )
+
+
+on_every_strategy = of_all(STRATEGIES)
+on_one_device_too = of_all(["one_device", *STRATEGIES])
+on_replicas = of_all(["two_replicas", "four_replicas"])
+# Workers differ from replicas in how gradients are added up: other tests see that.
+with_more_cases = of_all(["one_device", "two_replicas", "two_workers_with_more"])
+with_sparse_gradients = of_all(IN_AN_ORDINARY_RUN)
 in_both = pytest.mark.parametrize("how", ["fit", "loop"])
 
 
@@ -147,7 +167,7 @@ def test_one_update_moves_the_weights_by_the_limit(trained):
         ("one_device", [0.6, 0.8]),
         ("two_replicas", [1, 1]),
         ("two_workers", [1, 1]),
-        ("four_replicas", [2, 2]),
+        pytest.param("four_replicas", [2, 2], marks=pytest.mark.exhaustive),
     ],
     indirect=["trained"],
 )
@@ -198,7 +218,7 @@ def test_a_skipped_update_leaves_all_state_of_all_replicas_as_it_was(trained):
     assert np.isfinite(states).all()
 
 
-@pytest.mark.parametrize("trained", ["two_replicas", "four_replicas"], indirect=True)
+@on_replicas
 def test_all_replicas_hold_the_same_state_after_every_update(trained):
     states = trained["skip/states"]
     for replica in range(1, states.shape[1]):
@@ -274,7 +294,7 @@ def test_an_embedding_trains_as_on_one_device(trained, one_device, name):
     assert distance(trained[f"sparse/{name}"], one_device[f"sparse/{name}"]) <= ROUNDING
 
 
-@with_more_cases
+@with_sparse_gradients
 @pytest.mark.parametrize(("norm", "applied"), [("raw", 7 / 5), ("dedup", 1)])
 def test_sparse_rows_of_one_index_on_two_replicas_have_the_norm_asked_for(
     trained, norm, applied
@@ -284,7 +304,7 @@ def test_sparse_rows_of_one_index_on_two_replicas_have_the_norm_asked_for(
     np.testing.assert_allclose(trained[f"sparse/applied_{norm}"], expected, rtol=1e-6)
 
 
-@with_more_cases
+@with_sparse_gradients
 def test_sparse_gradients_reach_the_inner_optimizer_sparse(trained):
     assert trained["sparse/kinds"].tolist() == ["IndexedSlices", "IndexedSlices"]
 

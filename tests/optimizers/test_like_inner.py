@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from keras_tricks.optimizers import ClippedOptimizer
+from tests import sampling
 from tests.optimizers import numpy_reference
 from tests.optimizers import test_contract as suite
 from tests.optimizers.arrays import assert_close
@@ -65,6 +66,7 @@ def test_variables_are_excluded_from_weight_decay():
     assert decayed(ClippedOptimizer) == decayed(lambda inner: inner) == [1.0, 2.0, 2.0]
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_a_frozen_layer_stays_and_does_not_count_for_the_norm():
     model = suite.compiled_model(ClippedOptimizer(sgd(), global_clipnorm=0.1))
     model.layers[0].trainable = False
@@ -171,6 +173,7 @@ def test_statistics_in_the_place_of_gradients_replace_the_variable():
     assert optimizer.gradient_norm == 4
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_constraints_of_weights_hold_after_the_update():
     model = keras.Sequential(
         [
@@ -329,6 +332,14 @@ CALLBACKS_ON_RATES = {
 }
 
 
+CASES = [
+    (callback, kind)
+    for callback in CALLBACKS_ON_RATES
+    for kind in ("map", "function", "default alone", "schedule")
+]
+SAMPLE = [case for case in CASES if case[0] == "plateau" or case[1] == "map"]
+
+
 def groups():
     """Groups as people write them: a map, a function, one optimizer for all."""
     Map = keras.optimizers.OptimizerMap
@@ -354,9 +365,9 @@ def groups():
     }
 
 
+@pytest.mark.usefixtures("uncompiled")
 @requires_multi_optimizer
-@pytest.mark.parametrize("kind", ["map", "function", "default alone", "schedule"])
-@pytest.mark.parametrize("callback", CALLBACKS_ON_RATES)
+@pytest.mark.parametrize(("callback", "kind"), sampling.only(SAMPLE, CASES))
 def test_keras_s_callbacks_set_the_rates_of_a_group_as_without_clipping(callback, kind):
     """Errors are the same, too, where this Keras has no such thing."""
 
@@ -381,6 +392,7 @@ def test_keras_s_callbacks_set_the_rates_of_a_group_as_without_clipping(callback
     assert_close(map(np.array, wrapped[1]), map(np.array, bare[1]), rtol=1e-4)
 
 
+@pytest.mark.usefixtures("uncompiled")
 @requires_multi_optimizer
 def test_a_file_holds_each_variable_of_a_group_as_often_as_without_clipping(tmp_path):
     """The group is a child, and is found through `optimizers` as well."""

@@ -1,5 +1,7 @@
 """Gradients that are NaN or infinite: propagated, skipped, zeroed, or raised about."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import tensorflow as tf
 
 from keras_tricks.optimizers import ClippedOptimizer
 from keras_tricks.optimizers import PercentileLimit
+from tests import sampling
 from tests.optimizers.arrays import assert_same_bits
 from tests.optimizers.small_steps import MODES
 from tests.optimizers.small_steps import applied
@@ -66,11 +69,19 @@ def test_a_skipped_update_leaves_everything_as_it_was_bit_for_bit(fault, mode):
     assert (optimizer.num_updates, optimizer.num_skipped) == (4, 1)
 
 
-@every_mode
+LIMITS = {"number": 2.0, "percentile": PercentileLimit(50, 3, 1)}
+
+
 @pytest.mark.parametrize(
-    "limit", [2.0, PercentileLimit(50, 3, 1)], ids=["number", "percentile"]
+    ("limit", "mode"),
+    sampling.only(
+        [("percentile", "eager"), ("number", "graph"), ("percentile", "xla")],
+        itertools.product(LIMITS, MODES),
+    ),
 )
 def test_training_goes_on_as_if_there_had_been_no_bad_batch(limit, mode):
+    limit = LIMITS[limit]
+
     def train(batches):
         optimizer = ClippedOptimizer(
             with_every_state(), global_clipnorm=limit, nonfinite="skip"
@@ -98,8 +109,17 @@ def test_a_bad_batch_among_accumulated_ones_skips_their_update_alone(mode):
     assert_same_bits(train(with_bad), train(good))
 
 
-@every_mode
-@pytest.mark.parametrize("kind", ["global_clipnorm", "clipvalue", None])
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    sampling.only(
+        [
+            *itertools.product(["global_clipnorm", "clipvalue", None], ["eager"]),
+            ("global_clipnorm", "xla"),
+            (None, "graph"),
+        ],
+        itertools.product(["global_clipnorm", "clipvalue", None], MODES),
+    ),
+)
 def test_zeroed_numbers_are_those_that_are_not_finite(kind, mode):
     gradients = broken(0)
     gradients[2][1] = [np.inf, -np.inf]
@@ -123,10 +143,19 @@ TOO_LARGE = [
 ]
 
 
-@every_mode
-@pytest.mark.parametrize("limit", [1e-30, 1.0, 8e37])
-@pytest.mark.parametrize("gradients", TOO_LARGE, ids=["1", "2", "3", "many"])
-def test_zeroing_clips_finite_gradients_whose_norm_is_too_large(gradients, limit, mode):
+@pytest.mark.parametrize(
+    ("number", "limit", "mode"),
+    sampling.only(
+        [
+            *itertools.product(range(4), [1e-30, 1.0, 8e37], ["eager"]),
+            *itertools.product(range(4), [1.0], ["xla"]),
+            (1, 8e37, "graph"),
+        ],
+        itertools.product(range(4), [1e-30, 1.0, 8e37], MODES),
+    ),
+)
+def test_zeroing_clips_finite_gradients_whose_norm_is_too_large(number, limit, mode):
+    gradients = TOO_LARGE[number]
     optimizer = ClippedOptimizer(sgd(), global_clipnorm=limit, nonfinite="zero")
     found = applied(optimizer, [np.array(g, "float32") for g in gradients], mode=mode)
     norm = np.linalg.norm(np.concatenate(gradients))
@@ -138,8 +167,13 @@ def test_zeroing_clips_finite_gradients_whose_norm_is_too_large(gradients, limit
     assert optimizer.clipped_fraction == 1
 
 
-@every_mode
-@pytest.mark.parametrize("sparse_norm", ["raw", "dedup"])
+@pytest.mark.parametrize(
+    ("sparse_norm", "mode"),
+    sampling.only(
+        [("raw", "eager"), ("dedup", "eager"), ("raw", "graph"), ("dedup", "xla")],
+        itertools.product(["raw", "dedup"], MODES),
+    ),
+)
 def test_zeroing_clips_rows_whose_norm_is_too_large(sparse_norm, mode):
     """Two rows of one index, and one of another."""
     rows = np.array([[2e38, 0.0], [1e38, 0.0], [0.0, -3e38]], "float32")
@@ -197,11 +231,23 @@ def test_propagated_faults_reach_as_far_as_the_limit(kind, taken, mode):
         np.testing.assert_allclose(array, expected, rtol=1e-6)
 
 
-@every_mode
+KINDS = ["global_clipnorm", "clipnorm", "clipvalue", "adaptive_clip"]
+NONFINITE = ["propagate", "skip", "zero"]
+
+
 @pytest.mark.parametrize(
-    "kind", ["global_clipnorm", "clipnorm", "clipvalue", "adaptive_clip"]
+    ("nonfinite", "kind", "mode"),
+    sampling.only(
+        [
+            *itertools.product(NONFINITE, KINDS, ["eager"]),
+            ("skip", "global_clipnorm", "graph"),
+            ("propagate", "clipnorm", "xla"),
+            ("skip", "global_clipnorm", "xla"),
+            ("zero", "clipvalue", "xla"),
+        ],
+        itertools.product(NONFINITE, KINDS, MODES),
+    ),
 )
-@pytest.mark.parametrize("nonfinite", ["propagate", "skip", "zero"])
 def test_a_limit_that_is_nan_is_treated_as_a_norm_that_is(nonfinite, kind, mode):
     """As Keras's PolynomialDecay may become under XLA."""
     optimizer = ClippedOptimizer(sgd(), nonfinite=nonfinite, **{kind: NanFromStep1()})

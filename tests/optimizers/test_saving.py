@@ -33,6 +33,7 @@ def clipped_adam(**arguments):
     return ClippedOptimizer(keras.optimizers.Adam(0.01), **arguments)
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_a_file_holds_each_variable_once(tmp_path):
     model = suite.compiled_model(optimizer_with_all_state())
     suite.train(model)
@@ -134,6 +135,7 @@ class Stop(keras.callbacks.Callback):
             raise InterruptedError
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_backup_and_restore_continues_bit_for_bit(tmp_path):
     x, y = suite.data()
 
@@ -178,6 +180,7 @@ def fit_with(optimizer, make_callback):
     return model.get_weights(), float(model.optimizer.learning_rate)
 
 
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize(
     ("make_inner", "make_callback", "around"),
     [

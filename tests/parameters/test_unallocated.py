@@ -463,7 +463,7 @@ def test_a_thread_that_builds_draws_what_it_would_have_drawn_alone():
     np.testing.assert_array_equal(beside, alone)
 
 
-def test_under_jax_it_counts_and_leaves_nothing_behind_either(run_python):
+def test_under_jax_it_counts_and_leaves_nothing_behind_either(run_shared):
     code = """
 import random
 
@@ -494,7 +494,7 @@ from keras_tricks.parameters import count_parameters
 
 layers = keras.layers
 """
-    printed = run_python(header + TRANSFORMER + code, env={"KERAS_BACKEND": "jax"})
+    printed = run_shared(header + TRANSFORMER + code, backend="jax")
     assert printed.split() == [
         "jax",
         str(transformer_parameters(2, 256)),

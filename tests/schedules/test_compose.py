@@ -166,9 +166,9 @@ def test_shifted_counters_do_not_wrap_around_at_their_end():
     np.testing.assert_allclose(rates, 2**-31.5, rtol=1e-6)
 
 
-def test_under_jax_steps_are_exact_as_far_as_its_32_bits_go(run_python):
+def test_under_jax_steps_are_exact_as_far_as_its_32_bits_go(run_shared):
     """Two steps from the end of the counter; a boundary beyond it is never reached."""
-    printed = run_python(
+    printed = run_shared(
         """
         import jax
         import numpy as np
@@ -187,7 +187,7 @@ def test_under_jax_steps_are_exact_as_far_as_its_32_bits_go(run_python):
             steps = np.arange(first - 2, first + 3, dtype="int32")
             print(*np.asarray(jax.jit(schedule)(steps)).astype(int))
         """,
-        env={"KERAS_BACKEND": "jax"},
+        backend="jax",
     )
     assert printed.splitlines() == [
         "1 1 2 2 2",

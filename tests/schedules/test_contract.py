@@ -1,6 +1,7 @@
 """What holds for every schedule of the package."""
 
 import copy
+import functools
 import pickle
 
 import keras
@@ -10,8 +11,8 @@ import tensorflow as tf
 
 import keras_tricks.schedules
 from tests import child_process
+from tests import shared_process
 from tests.schedules import families
-from tests.schedules import saved_runs
 from tests.schedules import test_in_use
 
 every_schedule = pytest.mark.parametrize(
@@ -21,17 +22,6 @@ every_schedule = pytest.mark.parametrize(
 )
 
 STEPS = np.arange(families.RUN_STEPS + 5)
-
-# Goes on with the saved runs, and prints the weights that each ends with.
-GO_ON = """
-import sys
-import keras
-import keras_tricks
-from tests.schedules import saved_runs
-
-for path in saved_runs.paths(sys.argv[1]):
-    print(path.stem, saved_runs.end_of(keras.models.load_model(path)))
-"""
 
 
 def evaluate_one_by_one(schedule, steps=STEPS):
@@ -129,34 +119,50 @@ def test_copies_and_pickles_give_the_same_rates(build, duplicate):
 @every_schedule
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_compiled_rates_equal_eager_rates(build, jit_compile):
-    schedule = build()
-    compiled = tf.function(schedule, jit_compile=jit_compile)(tf.constant(STEPS))
     # XLA may contract a product and a sum, or divide by a reciprocal.
-    np.testing.assert_allclose(compiled, schedule(STEPS), rtol=3e-6, atol=1e-8)
+    np.testing.assert_allclose(
+        compiled_rates(jit_compile)[build], build()(STEPS), rtol=3e-6, atol=1e-8
+    )
 
 
-@every_schedule
+@functools.cache
+def compiled_rates(jit_compile):
+    """Those of all schedules, compiled together."""
+    schedules = [build() for _, build in families.BUILDERS]
+    rates = tf.function(
+        lambda steps: [schedule(steps) for schedule in schedules],
+        jit_compile=jit_compile,
+    )(tf.constant(STEPS))
+    return {build: r for (_, build), r in zip(families.BUILDERS, rates, strict=True)}
+
+
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
-def test_fit_moves_the_weights_by_the_sum_of_the_rates(build, policy):
-    """With a constant gradient of 1, SGD moves a weight by -sum(rate(step))."""
-    schedule = build()
+def test_fit_moves_the_weights_by_the_sum_of_the_rates(policy):
+    """With a constant gradient of 1, SGD moves a weight by -sum(rate(step)).
+
+    All schedules side by side, as in test_in_use.py.
+    """
+    schedules = test_in_use.all_schedules()
     with _policy(policy):
         model = keras.Sequential(
             [
                 keras.Input((1,)),
-                keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros"),
+                keras.layers.Dense(
+                    len(schedules), use_bias=False, kernel_initializer="zeros"
+                ),
             ]
         )
         model.compile(
-            keras.optimizers.SGD(schedule),
-            loss=lambda y_true, y_pred: y_pred,
+            keras.optimizers.SGD(test_in_use.SideBySide(schedules)),
+            loss=lambda y_true, y_pred: keras.ops.sum(y_pred, axis=-1),
             auto_scale_loss=False,
         )
         ones = np.ones((10, 1), "float32")
         model.fit(ones, ones, batch_size=1, verbose=0)
-    moved = -float(model.get_weights()[0].item())
-    expected = evaluate_one_by_one(schedule, range(10)).astype(np.float64).sum()
-    assert moved == pytest.approx(expected, rel=1e-5)
+    steps = range(10)
+    rates = [evaluate_one_by_one(schedule, steps) for schedule in schedules]
+    expected = np.sum(rates, axis=1, dtype=np.float64)
+    np.testing.assert_allclose(-test_in_use.kernel(model), expected, rtol=1e-5)
 
 
 class _policy:
@@ -173,64 +179,72 @@ class _policy:
         keras.config.set_dtype_policy(self.before)
 
 
-def ends_in_a_new_process(run_python, folder, backend):
-    printed = run_python(GO_ON, str(folder), env={"KERAS_BACKEND": backend})
-    return dict(line.split() for line in printed.splitlines())
+# Goes on with a saved run, and prints the bits that it ends with.
+GO_ON = """
+import keras
+import keras_tricks
+from tests.schedules import test_in_use
+
+model = keras.models.load_model("run.keras")
+print(test_in_use.go_on(model).tobytes().hex())
+"""
+
+
+def kernel_of(line):
+    return np.frombuffer(bytes.fromhex(line), np.float32)
 
 
 def test_a_run_saved_during_warmup_goes_on_in_a_new_process_bit_for_bit(
-    run_python, tmp_path
+    run_shared, tmp_path
 ):
     """The uninterrupted run is the oracle; `custom_objects` is not used."""
-    uninterrupted = saved_runs.save_and_go_on(tmp_path)
-    assert list(uninterrupted) == [label for label, _ in families.BUILDERS]
-    assert len(set(uninterrupted.values())) > len(families.BUILDERS) / 2
-    assert ends_in_a_new_process(run_python, tmp_path, "tensorflow") == uninterrupted
+    model = test_in_use.saved_during_warmup(tmp_path / "run.keras")
+    uninterrupted = test_in_use.go_on(model)
+    assert len(set(uninterrupted)) == len(test_in_use.LABELS)
+    test_in_use.assert_equal(kernel_of(run_shared(GO_ON)), uninterrupted)
 
 
 @pytest.fixture(scope="module")
 def under_jax(tmp_path_factory):
-    """The folder of a process under JAX, and what it printed for each schedule."""
+    """The folder of a process under JAX, and what it printed."""
     folder = tmp_path_factory.mktemp("jax")
     printed = child_process.run_python(
         """
         import jax
         import numpy as np
         from tests.schedules import families
-        from tests.schedules import saved_runs
         from tests.schedules import test_in_use
 
-        ends = saved_runs.save_and_go_on(".")
         for label, build in families.BUILDERS:
             rates = jax.jit(build())(np.arange(families.RUN_STEPS + 5))
-            print(label, np.asarray(rates, np.float32).tobytes().hex(), ends[label])
-        # `fit` compiles its step here, other than for the runs above.
-        print(*test_in_use.trained_from_ones())
+            print(label, np.asarray(rates, np.float32).tobytes().hex())
+        model = test_in_use.saved_during_warmup("run.keras")
+        print(test_in_use.go_on(model).tobytes().hex())
+        print(test_in_use.trained_from_ones().tobytes().hex())
         """,
         cwd=folder,
         env={"KERAS_BACKEND": "jax"},
     )
-    *lines, trained = printed.splitlines()
-    return folder, [line.split() for line in lines], [float(w) for w in trained.split()]
+    return folder, printed.splitlines()
 
 
-def test_under_jax_a_saved_run_goes_on_in_a_new_process_bit_for_bit(
-    run_python, under_jax
-):
-    folder, lines, _ = under_jax
-    uninterrupted = {label: end for label, _, end in lines}
-    assert list(uninterrupted) == [label for label, _ in families.BUILDERS]
-    assert ends_in_a_new_process(run_python, folder, "jax") == uninterrupted
+def test_under_jax_a_saved_run_goes_on_in_a_new_process_bit_for_bit(under_jax):
+    folder, (*_, uninterrupted, _) = under_jax
+    resumed = shared_process.run(GO_ON, cwd=folder, backend="jax")
+    test_in_use.assert_equal(kernel_of(resumed.strip()), kernel_of(uninterrupted))
 
 
 def test_rates_under_jax_are_those_of_tensorflow(under_jax):
-    _, lines, _ = under_jax
-    rates_under_jax = {label: rates for label, rates, _ in lines}
-    for label, build in families.BUILDERS:
-        rates = np.frombuffer(bytes.fromhex(rates_under_jax[label]), np.float32)
-        np.testing.assert_allclose(rates, build()(STEPS), rtol=3e-6, atol=1e-8)
+    lines = under_jax[1][: len(families.BUILDERS)]
+    for (label, build), line in zip(families.BUILDERS, lines, strict=True):
+        found, rates = line.split()
+        assert found == label
+        np.testing.assert_allclose(
+            kernel_of(rates), build()(STEPS), rtol=3e-6, atol=1e-8
+        )
 
 
 def test_compiled_training_under_jax_is_that_under_tensorflow(under_jax):
     """Of all schedules side by side, as in test_in_use.py."""
-    test_in_use.assert_close(np.array(under_jax[2]), test_in_use.trained_from_ones())
+    under_jax = kernel_of(under_jax[1][-1])
+    test_in_use.assert_close(under_jax, test_in_use.trained_from_ones())

@@ -200,8 +200,8 @@ def test_a_compiled_program_does_not_keep_its_schedule(monkeypatch):
     assert reference() is None
 
 
-def test_rates_under_jax_are_those_of_tensorflow(run_python):
-    printed = run_python(
+def test_rates_under_jax_are_those_of_tensorflow(run_shared):
+    printed = run_shared(
         """
         import keras
         from keras_tricks.schedules import WarmupPolynomialDecay
@@ -214,7 +214,7 @@ def test_rates_under_jax_are_those_of_tensorflow(run_python):
         ):
             print(curve(schedule, 60).tobytes().hex())
         """,
-        env={"KERAS_BACKEND": "jax"},
+        backend="jax",
     )
     schedules = (
         WarmupPolynomialDecay(0.1, 50, 10, power=0.5),

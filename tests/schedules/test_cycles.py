@@ -158,8 +158,8 @@ def test_under_xla_one_cycle_falls_to_its_exact_end_and_stays(total_steps, annea
     np.testing.assert_array_equal(rates[total_steps - 1 :], np.float32(0.3 / 25 / 1e4))
 
 
-def test_one_cycle_under_jax_is_torchs(run_python):
-    printed = run_python(
+def test_one_cycle_under_jax_is_torchs(run_shared):
+    printed = run_shared(
         """
         import jax
         import numpy as np
@@ -168,7 +168,7 @@ def test_one_cycle_under_jax_is_torchs(run_python):
             rates = jax.jit(OneCycle(0.3, total_steps))(np.arange(total_steps + 2))
             print(np.asarray(rates).tobytes().hex())
         """,
-        env={"KERAS_BACKEND": "jax"},
+        backend="jax",
     )
     for total_steps, line in zip((10, 500, 12345), printed.splitlines(), strict=True):
         rates = np.frombuffer(bytes.fromhex(line), np.float32)

@@ -1,5 +1,7 @@
 """Compiled schedules: XLA and JAX, and step counters beyond float32's."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import tensorflow as tf
 
 from keras_tricks.schedules import WarmupPolynomialDecay
 from keras_tricks.schedules import tensorflow_hooks
-from tests import child_process
+from tests import shared_process
 from tests.schedules import exactness
 from tests.schedules import families
 
@@ -19,7 +21,7 @@ def test_200_decays_under_xla_are_as_exact_as_tf1():
 @pytest.fixture(scope="module")
 def under_jax(tmp_path_factory):
     """What a process under JAX prints: its backend, and two rates."""
-    return child_process.run_python(
+    return shared_process.run(
         """
         import jax
         from keras_tricks.schedules import WarmupPolynomialDecay
@@ -32,7 +34,7 @@ def under_jax(tmp_path_factory):
         print(exactness.keras.backend.backend())
         """,
         cwd=tmp_path_factory.mktemp("jax"),
-        env={"KERAS_BACKEND": "jax"},
+        backend="jax",
     ).splitlines()
 
 
@@ -77,6 +79,19 @@ def test_the_end_of_the_warmup_is_exact_as_far_as_jax_counts(under_jax):
     assert (before, at) == pytest.approx((1.0, 0.5), rel=1e-6)
 
 
+FAR_STEPS = np.array([2**31 - 1, 2**31, 2**31 + 1, 2**40, 2**62])
+
+
+@functools.cache
+def far_rates_by_xla():
+    """Those of all schedules, compiled together."""
+    schedules = [build() for _, build in families.BUILDERS]
+    rates = tf.function(
+        lambda steps: [schedule(steps) for schedule in schedules], jit_compile=True
+    )(FAR_STEPS)
+    return {build: r for (_, build), r in zip(families.BUILDERS, rates, strict=True)}
+
+
 @pytest.mark.parametrize(
     "build",
     [build for _, build in families.BUILDERS],
@@ -85,8 +100,8 @@ def test_the_end_of_the_warmup_is_exact_as_far_as_jax_counts(under_jax):
 def test_nothing_overflows_beyond_2_to_the_31(build):
     """All test schedules are far beyond their ends, so that the rate is bounded."""
     schedule = build()
-    steps = np.array([2**31 - 1, 2**31, 2**31 + 1, 2**40, 2**62])
+    steps = FAR_STEPS
     highest = np.asarray(schedule(np.arange(200))).max()
-    for rates in (schedule(steps), tf.function(schedule, jit_compile=True)(steps)):
+    for rates in (schedule(steps), far_rates_by_xla()[build]):
         assert ((rates.numpy() >= 0) & (rates.numpy() <= highest)).all()
     assert keras.backend.standardize_dtype(schedule(steps).dtype) == "float32"

@@ -68,13 +68,13 @@ def data(rows):
     return x, random.normal(size=(rows, len(BUILDERS))).astype("float32")
 
 
-def train(model, callbacks=(), first_epoch=0):
+def train(model, callbacks=(), first_epoch=0, last_epoch=EPOCHS):
     """Trains with the same batches in each epoch, and returns the kernel."""
     model.fit(
         *data(UPDATES_PER_EPOCH * ROWS_PER_UPDATE),
         batch_size=ROWS_PER_UPDATE,
         shuffle=False,
-        epochs=EPOCHS,
+        epochs=last_epoch,
         initial_epoch=first_epoch,
         callbacks=list(callbacks),
         verbose=0,
@@ -103,6 +103,19 @@ def trained_from_ones():
     return train(model)
 
 
+def saved_during_warmup(path):
+    """Saves a model after its first epoch, and returns it."""
+    model = compiled_model(all_schedules())
+    train(model, last_epoch=1)
+    model.save(path)
+    return model
+
+
+def go_on(model):
+    """Trains on a model that was saved, and returns the kernel."""
+    return train(model, first_epoch=1)
+
+
 @pytest.fixture(scope="module")
 def uninterrupted():
     return train(compiled_model(all_schedules()))
@@ -128,7 +141,7 @@ def test_accumulated_batches_train_like_batches_that_are_larger():
 
 def test_a_model_checkpoint_goes_on_bit_for_bit(uninterrupted, tmp_path):
     checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
-    train(compiled_model(all_schedules()), [checkpoint])
+    train(compiled_model(all_schedules()), [checkpoint], last_epoch=1)
     during_warmup = keras.models.load_model(tmp_path / "1.keras")
     assert int(during_warmup.optimizer.iterations) == UPDATES_PER_EPOCH
     assert_equal(train(during_warmup, first_epoch=1), uninterrupted)
@@ -138,7 +151,7 @@ def test_a_checkpoint_of_the_weights_goes_on_bit_for_bit(uninterrupted, tmp_path
     checkpoint = keras.callbacks.ModelCheckpoint(
         tmp_path / "{epoch}.weights.h5", save_weights_only=True
     )
-    train(compiled_model(all_schedules()), [checkpoint])
+    train(compiled_model(all_schedules()), [checkpoint], last_epoch=1)
     resumed = compiled_model(all_schedules())
     resumed.optimizer.build(resumed.trainable_variables)
     resumed.load_weights(tmp_path / "1.weights.h5")

@@ -1,5 +1,6 @@
 """Schedules of a `fit` from its data; how many updates `fit` makes is the oracle."""
 
+import functools
 import inspect
 
 import keras
@@ -103,6 +104,12 @@ DATA = {
 }
 
 
+@functools.cache
+def updates_of_kind(kind):
+    data, batch_size = DATA[kind]()
+    return updates_of_fit(data, batch_size=batch_size, epochs=EPOCHS)
+
+
 @every_schedule
 @pytest.mark.parametrize("kind", DATA)
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Keras's, of PyDataset.
@@ -111,13 +118,12 @@ def test_the_run_is_as_long_as_fit(schedule, kind):
     made = schedule.from_epochs(
         0.1, num_examples=data, batch_size=batch_size, epochs=EPOCHS
     )
-    expected = updates_of_fit(data, batch_size=batch_size, epochs=EPOCHS)
-    assert getattr(made, LENGTHS[schedule]) == expected
+    assert getattr(made, LENGTHS[schedule]) == updates_of_kind(kind)
 
 
 @every_schedule
 def test_a_number_of_examples_is_their_arrays(schedule):
-    expected = updates_of_fit((X, Y), batch_size=BATCH, epochs=EPOCHS)
+    expected = updates_of_kind("pair of arrays")
     same = [
         EXAMPLES,
         25.0,

@@ -85,8 +85,8 @@ def test_a_decay_never_rises_and_ends_exactly_under_xla(length, decay):
     np.testing.assert_array_equal(rates[length:], np.float32(0.1))
 
 
-def test_a_decay_never_rises_and_ends_exactly_under_jax(run_python):
-    printed = run_python(
+def test_a_decay_never_rises_and_ends_exactly_under_jax(run_shared):
+    printed = run_shared(
         f"""
         import jax
         import numpy as np
@@ -99,7 +99,7 @@ def test_a_decay_never_rises_and_ends_exactly_under_jax(run_python):
                 assert rates.dtype == "float32"
                 print(rates[0], (np.diff(rates) <= 0).all(), *set(rates[length:]))
         """,
-        env={"KERAS_BACKEND": "jax"},
+        backend="jax",
     )
     expected = "0.3 True 0.1"
     assert printed.splitlines() == [expected] * len(LENGTHS) * len(TAILS)

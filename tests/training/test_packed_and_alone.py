@@ -41,12 +41,18 @@ def assert_same(some, others, tolerance=TOLERANCE):
         assert one.curves.keys() == other.curves.keys()
 
 
-# Clipping is one code for all optimizers.
-CLIPPED = ("momentum", "adam", "adam_weight_decay")
+# Clipping is one code for all optimizers: those of the sample that are clipped. No
+# search has Adagrad, and plain SGD is momentum without its variables.
+CLIPPED = ("momentum", "adam")
+LEFT_OUT = ("sgd", "adagrad")
 PAIRS = [
     (name, is_clipped) for is_clipped in (False, True) for name in sweeps.OPTIMIZERS
 ]
-SAMPLE = [pair for pair in PAIRS if not pair[1] or pair[0] in CLIPPED]
+SAMPLE = [
+    (name, is_clipped)
+    for name, is_clipped in PAIRS
+    if is_clipped == (name in CLIPPED) and name not in LEFT_OUT
+]
 
 
 @pytest.mark.parametrize(("name", "is_clipped"), sampling.only(SAMPLE, PAIRS))
@@ -205,7 +211,11 @@ def _texts():
 
 
 @pytest.mark.parametrize(
-    "a_hypermodel", [hyper_cnn, hyper_text_cnn, hyper_text_transformer]
+    "a_hypermodel",
+    sampling.only(
+        [hyper_cnn, hyper_text_transformer],
+        [hyper_cnn, hyper_text_cnn, hyper_text_transformer],
+    ),
 )
 def test_hypermodels_train_together_as_they_do_alone(a_hypermodel):
     hypermodel, (x, y), structural = a_hypermodel()

@@ -33,7 +33,10 @@ def of_mlp(optimizer, **kwargs):
 
 def test_trials_that_differ_in_fed_numbers_have_one_signature():
     some = of_mlp(
-        ClippedOptimizer(adam(beta_2=0.99, weight_decay=0.1), global_clipnorm=1.0),
+        ClippedOptimizer(
+            adam(learning_rate=NoamSchedule(8), beta_2=0.99, weight_decay=0.1),
+            global_clipnorm=1.0,
+        ),
         dropout=0.1,
     )
     others = of_mlp(
@@ -53,6 +56,7 @@ def test_trials_that_differ_in_fed_numbers_have_one_signature():
         lambda: of_mlp(adam(), norm=True),
         lambda: of_mlp(adam(), dropout=0.5),
         lambda: of_mlp(adam(amsgrad=True)),
+        lambda: of_mlp(adam(learning_rate=NoamSchedule(16))),
         lambda: of_mlp(adam(weight_decay=0.1)),
         lambda: of_mlp(keras.optimizers.Nadam(0.1)),
         lambda: of_mlp(ClippedOptimizer(adam(), global_clipnorm=1.0)),

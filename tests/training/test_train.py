@@ -24,6 +24,10 @@ def build(rate):
     return sweeps.mlp(keras.optimizers.SGD(rate))
 
 
+# Compiled by the first test that needs them.
+PROGRAMS = ProgramCache()
+
+
 def train_digits(settings, build=build, **kwargs):
     training, validation = sweeps.digits()
     arguments = {
@@ -38,7 +42,7 @@ def train_digits(settings, build=build, **kwargs):
 
 
 def test_the_weights_give_the_score_in_a_model_of_ones_own():
-    (result,) = train_digits([0.1])
+    (result,) = train_digits([0.1], cache=PROGRAMS)
     model = build(0.1)
     model.set_weights(result.weights)
     _, (x, y) = sweeps.digits()
@@ -48,8 +52,8 @@ def test_the_weights_give_the_score_in_a_model_of_ones_own():
 
 
 def test_a_diverged_trial_ends_and_harms_no_neighbour():
-    with_it = train_digits([0.1, 3e38, 0.2], seeds=[1, 2, 3])
-    without = train_digits([0.1, 0.1, 0.2], seeds=[1, 2, 3])
+    with_it = train_digits([0.1, 3e38, 0.2], seeds=[1, 2, 3], cache=PROGRAMS)
+    without = train_digits([0.1, 0.1, 0.2], seeds=[1, 2, 3], cache=PROGRAMS)
     assert [result.diverged for result in with_it] == [False, True, False]
     assert with_it[1].num_epochs == 1
     for place in (0, 2):
@@ -59,8 +63,8 @@ def test_a_diverged_trial_ends_and_harms_no_neighbour():
 
 def test_each_trial_stops_as_early_stopping_would_stop_it():
     rates = [0.05, 2.0, 8.0]
-    results = train_digits(rates, epochs=8, patience=2)
-    whole = train_digits(rates, epochs=8)
+    results = train_digits(rates, epochs=8, patience=2, cache=PROGRAMS)
+    whole = train_digits(rates, epochs=8, cache=PROGRAMS)
     for result, longer in zip(results, whole, strict=True):
         losses, best, waited, end = longer.curves["val_loss"], np.inf, 0, 8
         for epoch, loss in enumerate(losses):
@@ -83,7 +87,9 @@ def test_on_epoch_sees_each_epoch_and_ends_a_trial(packed):
         seen.append((number, epoch))
         return number == 1 and epoch == 0
 
-    results = train_digits([0.1, 0.2, 0.3], packed=packed, on_epoch=on_epoch)
+    results = train_digits(
+        [0.1, 0.2, 0.3], packed=packed, on_epoch=on_epoch, cache=PROGRAMS
+    )
     assert sorted(seen) == [(0, 0), (0, 1), (0, 2), (1, 0), (2, 0), (2, 1), (2, 2)]
     assert [result.num_epochs for result in results] == [3, 1, 3]
 
@@ -367,7 +373,7 @@ def test_few_trials_are_not_worth_vectorizing():
 
 def test_jit_compiled_packs_give_the_same_losses():
     results = train_digits([0.1, 0.2], epochs=1, packed=2, jit_compile=True)
-    others = train_digits([0.1, 0.2], epochs=1, packed=None)
+    others = train_digits([0.1, 0.2], epochs=1, packed=None, cache=PROGRAMS)
     for one, other in zip(results, others, strict=True):
         np.testing.assert_allclose(
             one.curves["val_loss"], other.curves["val_loss"], rtol=1e-5

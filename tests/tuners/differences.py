@@ -72,7 +72,7 @@ KINDS: dict[str, Kind] = {}
 
 def number_of_programs(tuner: Any) -> int:
     """Returns how many models a search has compiled programs of."""
-    return len(tuner.programs.programs())
+    return 0 if tuner.programs is None else len(tuner.programs.programs())
 
 
 def searched(directory: Any, kind: Kind, **arguments: Any) -> tuners.GridSearch:
@@ -134,6 +134,11 @@ def curves_of(tuner: Any) -> list[dict[str, list[float]]]:
         for record in tuner._ended_records()
         for execution in record.executions
     ]
+
+
+def settings_of(tuner: Any) -> list[dict[str, Any]]:
+    """Returns the settings of the trials, in their order."""
+    return [record.settings for record in tuner._ended_records()]
 
 
 # Data: 48 examples to train on, and 32 others. Both are whole batches, since what

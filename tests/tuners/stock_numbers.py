@@ -219,6 +219,11 @@ def varied(name: str) -> Varied:
     return Varied(name, list(_settings(name, classes()[name])))
 
 
+def default_setting(name: str) -> dict[str, Any]:
+    """Returns the first setting of a class, without those that are to be tried."""
+    return next(_settings(name, classes()[name]))
+
+
 def has_numbers(name: str) -> bool:
     """Whether a constructor takes a number, by its signature alone."""
     own = OF_CLASS.get(name, {})

@@ -59,7 +59,7 @@ def test_a_trial_over_budget_is_infeasible_and_says_why(tmp_path):
     assert table.loc[UNITS[1], "parameters"] == 6 * UNITS[1] + 1
     assert hypermodel.fits == 1
     assert tuner.hypermodel is hypermodel
-    (record,) = (r for r in tuner._records() if r.status == "INFEASIBLE")
+    (record,) = (r for r in tuner._ended_records() if r.status == "INFEASIBLE")
     assert record.error.startswith("6,000,000,000,001 trainable parameters for 64 sam")
 
 

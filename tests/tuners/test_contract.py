@@ -1,5 +1,6 @@
 """What every tuner of the package keeps, whichever algorithm it runs."""
 
+import functools
 import inspect
 import itertools
 import json
@@ -38,6 +39,9 @@ two_tuners = pytest.mark.parametrize(
     sampling.only(["OptunaSearch", "RandomSearch"], TUNERS),
     indirect=True,
 )
+
+# Those that draw by themselves, each in its own way.
+DRAWING = ("BayesianOptimization", "OptunaSearch", "RandomSearch")
 
 # What two runs with one seed may differ in.
 DURATION = "seconds"
@@ -144,46 +148,52 @@ def test_any_integer_is_the_seed_of_the_search(tuner_class, tmp_path, seed):
 
 
 def test_another_seed_gives_another_search(tuner_class, searched, tmp_path):
-    other = toys.search(tuner_class, tmp_path, seed=1).leaderboard()
+    other = toys.search(tuner_class, tmp_path, seed=1, max_trials=2).leaderboard()
     table = searched.leaderboard()
     assert set(other["val_loss"]).isdisjoint(table["val_loss"])
     if tuner_class.__name__ != "GridSearch":  # A grid has no seed.
         assert set(other["rate"]).isdisjoint(table["rate"])
 
 
+CHILD = """
+import pickle, random, sys
+sys.modules["tensorboard"] = None  # Every import of it fails.
+import keras_tricks.tuners
+import numpy as np
+from tests.tuners import toys
+found = {}
+for number, name in enumerate(sys.argv[1:]):
+    random.seed(number)
+    np.random.seed(number)
+    tuner = toys.search(getattr(keras_tricks.tuners, name), name, seed=0)
+    table = tuner.leaderboard()
+    curves = [tuner.curves(trial_id) for trial_id in table["trial_id"]]
+    found[name] = table, curves
+with open("found.pickle", "wb") as file:
+    pickle.dump(found, file)
+"""
+
+
 @pytest.fixture(scope="module", name="searched_by_a_child")
 def searched_by_a_child_fixture(tmp_path_factory):
-    """Tables and curves of every tuner, from a process that has no tensorboard."""
-    folder = tmp_path_factory.mktemp("child")
-    child_process.run_python(
-        """
-        import pickle, random, sys
-        sys.modules["tensorboard"] = None  # Every import of it fails.
-        import keras_tricks.tuners
-        import numpy as np
-        from tests.tuners import toys
-        found = {}
-        for number, name in enumerate(sys.argv[1:]):
-            random.seed(number)
-            np.random.seed(number)
-            tuner = toys.search(getattr(keras_tricks.tuners, name), name, seed=0)
-            table = tuner.leaderboard()
-            curves = [tuner.curves(trial_id) for trial_id in table["trial_id"]]
-            found[name] = table, curves
-        with open("found.pickle", "wb") as file:
-            pickle.dump(found, file)
-        """,
-        *TUNERS,
-        cwd=folder,
-    )
-    return pickle.loads((folder / "found.pickle").read_bytes())
+    """Gives table and curves of a tuner, from a process that has no tensorboard."""
+
+    @functools.cache
+    def found(are_drawing):
+        folder = tmp_path_factory.mktemp("child")
+        names = [name for name in TUNERS if (name in DRAWING) == are_drawing]
+        child_process.run_python(CHILD, *names, cwd=folder)
+        return pickle.loads((folder / "found.pickle").read_bytes())
+
+    return lambda name: found(name in DRAWING)[name]
 
 
+@pytest.mark.parametrize("tuner_class", sampling.only(DRAWING, TUNERS), indirect=True)
 def test_one_seed_gives_one_search_in_any_process_without_tensorboard(
     tuner_class, searched, searched_by_a_child
 ):
     """Also when the global generators stand elsewhere, as they do there."""
-    table, curves = searched_by_a_child[tuner_class.__name__]
+    table, curves = searched_by_a_child(tuner_class.__name__)
     assert_same_search(table, searched.leaderboard())
     assert curves == [searched.curves(trial_id) for trial_id in table["trial_id"]]
 
@@ -344,6 +354,10 @@ def test_a_finished_search_is_taken_up_and_not_run_again(tuner_class, searched):
     pd.testing.assert_frame_equal(tuner.leaderboard(), searched.leaderboard())
 
 
+# Interrupted grids and brackets are in files of their own.
+@pytest.mark.parametrize(
+    "tuner_class", sampling.only([*DRAWING, "QuasiRandomSearch"], TUNERS), indirect=True
+)
 def test_an_interrupted_search_ends_as_if_it_had_not_been(
     tuner_class, searched, tmp_path
 ):

@@ -2,16 +2,16 @@
 
 import pytest
 
+from tests import sampling
 from tests.tuners import damage
 
 pytest.importorskip("optuna", reason="Optuna is not installed")
 
-CASES = 40
-
 
 @pytest.mark.filterwarnings("ignore")
-def test_damage_is_named_or_costs_nothing(tmp_path):
-    cases = damage.run(damage.Damages(tmp_path), cases=CASES, first_seed=1_000)
+@pytest.mark.parametrize("number", sampling.only([25], [25, 200]))
+def test_damage_is_named_or_costs_nothing(number, tmp_path):
+    cases = damage.run(damage.Damages(tmp_path), cases=number, first_seed=1_000)
     bad = [case for case in cases if case.outcome in damage.BAD]
     assert not bad, bad
     # Or nothing would have been damaged.

@@ -1,5 +1,6 @@
 """Spaces that the default settings alone do not show."""
 
+import itertools
 import warnings
 
 import keras
@@ -203,17 +204,21 @@ class Subclassed(keras.Model):
         return self.out(self.hidden(inputs))
 
 
+FORMS = ["array", "dict", "tuple", "integers", "marked"]
+
+
 @pytest.mark.parametrize(
-    ("tuner_class", "arguments"),
-    [
-        (tuners.RandomSearch, {"max_trials": 3}),
-        # Its last trials go on from the weights of others.
-        (tuners.Hyperband, {"max_epochs": 3}),
-    ],
+    ("form", "tuner_class"),
+    sampling.only(
+        # Each form, and one where the last trials go on from the weights of others.
+        [*((form, tuners.RandomSearch) for form in FORMS), ("dict", tuners.Hyperband)],
+        itertools.product(FORMS, [tuners.RandomSearch, tuners.Hyperband]),
+    ),
 )
-@pytest.mark.parametrize("form", ["array", "dict", "tuple", "integers", "marked"])
 @pytest.mark.filterwarnings("ignore:.*build.. was called on layer")
-def test_models_without_inputs_are_loaded(tmp_path, form, tuner_class, arguments):
+def test_models_without_inputs_are_loaded(tmp_path, form, tuner_class):
+    is_random = tuner_class is tuners.RandomSearch
+    arguments = {"max_trials": 3} if is_random else {"max_epochs": 3}
     x, y = toys.toy_data()["x"], toys.toy_data()["y"]
     names, tokens = None, None
     shape = (None, 4) if form == "marked" else None

@@ -4,6 +4,7 @@ The right curves are those of `keras.Model.fit`: called by hand where the order 
 examples is known, else by the same search with `reuse_programs=False`.
 """
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -342,7 +343,15 @@ CASES = {
         },
     ),
 }
-MAX_USED = ("sample_weight", "class_weight", "validation_split", "shuffle", "dataset")
+# What is most used, and one of each sort beside it: of inputs, of outputs, of the
+# validation, of the course, and of other sources.
+SAMPLE = (
+    *("sample_weight", "class_weight", "validation_split", "shuffle", "dataset"),
+    *("flat labels", "dict of inputs", "sample weights of outputs"),
+    *("validation_freq", "batch_size that leaves some", "PyDataset"),
+)
+# Packs are given the same data: those of the sample that are packed; all others are.
+PACKED = ("class_weight", "sample weights of outputs", "batch_size that leaves some")
 # What is shuffled by Keras, or by the search, has no order that is known beforehand.
 _IN_NO_ORDER = [name for name in CASES if name.startswith("shuffle")]
 
@@ -368,9 +377,10 @@ def searched(directory, case, **arguments):
     return differences.curves_of(tuner)
 
 
-def fitted(case):
+@functools.cache
+def fitted(name):
     """Returns the curves of the trials, by `fit` alone."""
-    found = []
+    case, found = CASES[name], []
     for rate, seed in zip(RATES, SEEDS, strict=True):
         given = arguments_of(case)
         if inspect.isroutine(given.get("x")):
@@ -391,27 +401,36 @@ def assert_same(curves, others):
             np.testing.assert_allclose(curve, other[name], 1e-4, 1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("name", sampling.one_in(4, CASES, always=MAX_USED))
+@pytest.mark.parametrize("name", sampling.only(SAMPLE, CASES))
 def test_fit_does_the_same(name, tmp_path):
     case = CASES[name]
     if name in _IN_NO_ORDER:
         right = searched(tmp_path / "fitted", case, reuse_programs=False)
     else:
-        right = fitted(case)
+        right = fitted(name)
     assert_same(searched(tmp_path / "shared", case), right)
-    if [*CASES].index(name) % 3 == 0:  # Packs are given the same data.
+    if name in PACKED or name not in SAMPLE:
         assert_same(searched(tmp_path / "packed", case, packed_trials=2), right)
 
 
 @pytest.mark.parametrize(
-    "name", ["arrays", "dict of losses", "class_weight", "dataset"]
+    "name",
+    sampling.only(
+        ["class_weight", "dataset"],
+        ["arrays", "dict of losses", "class_weight", "dataset"],
+    ),
 )
 def test_a_search_that_shares_nothing_does_the_same(name, tmp_path):
     case = CASES[name]
-    assert_same(searched(tmp_path, case, reuse_programs=False), fitted(case))
+    assert_same(searched(tmp_path, case, reuse_programs=False), fitted(name))
 
 
-@pytest.mark.parametrize("name", ["arrays", "dataset", "float64", "flat labels"])
+@pytest.mark.parametrize(
+    "name",
+    sampling.only(
+        ["dataset", "float64"], ["arrays", "dataset", "float64", "flat labels"]
+    ),
+)
 def test_such_data_are_no_reason_to_share_nothing(name, tmp_path):
     case = CASES[name]
     tuner = tuners.GridSearch(

@@ -208,7 +208,7 @@ def networks(hp):
     """The loop, of models that train."""
     model = keras.Sequential([keras.Input((4,))])
     for number in range(hp.Int("n", 1, 3)):
-        units = hp.Int(f"units_{number}", 1, 3)
+        units = hp.Int(f"units_{number}", 1, 2)
         model.add(keras.layers.Dense(units))
     model.add(keras.layers.Dense(1))
     model.compile("sgd", "mse")
@@ -217,7 +217,7 @@ def networks(hp):
 
 @pytest.mark.parametrize(
     ("packed_trials", "workers"),
-    sampling.only([(None, 2)], [(None, 1), (4, 1), (None, 2)]),
+    sampling.only([(4, 1)], [(None, 1), (4, 1), (None, 2)]),
 )
 def test_each_network_is_trained_once(tmp_path, packed_trials, workers):
     """Also where a running trial may become the point that is asked for."""
@@ -230,7 +230,7 @@ def test_each_network_is_trained_once(tmp_path, packed_trials, workers):
         tuple(r.settings[f"units_{i}"] for i in range(r.settings["n"]))
         for r in tuner._ended_records()
     ]
-    assert len(found) == len(set(found)) == 3 + 9 + 27
+    assert len(found) == len(set(found)) == 2 + 4 + 8
 
 
 def test_what_failed_before_it_asked_is_no_other_point(tmp_path):

@@ -36,3 +36,18 @@ def test_a_model_whose_layers_have_no_weights_is_not_built():
     assert not keras_hooks.is_built(model)
     model(keras.ops.ones((1, 2)))
     assert keras_hooks.is_built(model)
+
+
+def test_a_dtype_policy_that_nobody_set_follows_floatx():
+    """`global_state.set_global_attribute`: after it was read, too."""
+    before = keras_hooks.dtype_policy_that_was_set(), keras.config.floatx()
+    try:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        keras_hooks.set_dtype_policy(None)
+        assert keras_hooks.dtype_policy_that_was_set() is None
+        keras_hooks.set_dtype_policy(None)
+        keras.config.set_floatx("float64")
+        assert keras.layers.Dense(1).dtype_policy.name == "float64"
+    finally:
+        keras.config.set_floatx(before[1])
+        keras_hooks.set_dtype_policy(before[0])

@@ -15,6 +15,7 @@ from keras_tricks.tuners import to_optuna_study
 from keras_tricks.tuners.compat import optuna_hooks
 from keras_tricks.tuners.optuna import samplers
 from keras_tricks.tuners.optuna import space as optuna_space
+from tests import sampling
 from tests.tuners import toys
 
 optuna = pytest.importorskip("optuna", reason="Optuna is not installed")
@@ -37,6 +38,7 @@ class Spaces(keras_tuner.HyperModel):
         hp.Int("int_step", 1, 12, step=4)
         hp.Int("int_log", 1, 64, sampling="log")
         hp.Int("int_reverse", 1, 64, sampling="reverse_log")
+        hp.Int("int_log_step", 4, 32, step=2, sampling="log")
         hp.Choice("ordered", [1, 2, 4])
         hp.Choice("kind", ["a", "b"])
         hp.Boolean("bool")
@@ -82,6 +84,7 @@ def test_every_value_is_one_that_kerastuner_could_have_drawn(searched):
         "int_step": [1, 5, 9],
         "int_log": range(1, 65),
         "int_reverse": range(1, 65),
+        "int_log_step": [4, 8, 16, 32],
         "ordered": [1, 2, 4],
         "kind": ["a", "b"],
         "bool": [True, False],
@@ -100,15 +103,25 @@ def test_every_value_is_one_that_kerastuner_could_have_drawn(searched):
         assert values.get("filters") in ([None] if values["kind"] == "a" else [10, 20])
 
 
-def test_scales_are_kerastuners(tmp_path):
+def test_a_project_may_get_another_name(tmp_path):
+    """Its study is known by the folder, whatever that was called at first."""
+    first = search(tmp_path, Spaces(), max_trials=3, project_name="before")
+    (tmp_path / "before").rename(tmp_path / "after")
+    again = search(tmp_path, Spaces(), max_trials=4, project_name="after")
+    assert settings(again)[:3] == settings(first)
+    assert len(again.study.trials) == 4
+
+
+def test_scales_are_kerastuners():
     """Random points: half of them below the middle of the scale, give or take."""
-    sampler = optuna.samplers.RandomSampler()
-    tuner = search(tmp_path, Spaces(), max_trials=200, sampler=sampler)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    space = space_of(Spaces())
+    found = [optuna_space.suggest(space, study.ask()) for _ in range(1000)]
     median = {
-        name: float(np.median([values[name] for values in settings(tuner)]))
+        name: float(np.median([values[name] for values in found]))
         for name in ("log", "reverse", "int_log", "int_reverse")
     }
-    # Within four standard errors of the rank, 28 of 200, on a logarithmic scale.
+    # Within four standard errors of the rank of 200 points, 28, on a logarithmic scale.
     for value, middle, ratio in [
         (median["log"], 1e-2, 1e4),
         (101 - median["reverse"], 10, 100),
@@ -255,7 +268,13 @@ class Stopping(Spaces):
         return super().fit(hp, model)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "qmc", "instance"])
+@pytest.mark.parametrize(
+    "sampler",
+    # One of each sort of state: none but trials, a population, and one of one's own.
+    sampling.only(
+        ["gp", "cmaes", "instance"], ["tpe", "gp", "cmaes", "qmc", "instance"]
+    ),
+)
 def test_a_resumed_search_suggests_what_an_uninterrupted_one_does(tmp_path, sampler):
     def run(folder, hypermodel, max_trials=16):
         return search(
@@ -334,7 +353,7 @@ class Curves(keras_tuner.HyperModel):
     def build(self, hp):
         hp.Float("x", 0.0, 1.0)
         model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-        model.compile("sgd", "mse")
+        model.compile("sgd", "mse", run_eagerly=True)
         return model
 
     def fit(self, hp, model, *args, callbacks, **kwargs):
@@ -483,7 +502,9 @@ def test_a_finished_search_becomes_a_study(tmp_path):
 
 
 def test_a_study_has_the_curve_of_each_trial(tmp_path):
-    tuner = toys.search(RandomSearch, tmp_path, seed=0, max_trials=2)
+    tuner = toys.search(
+        RandomSearch, tmp_path, seed=0, max_trials=2, hypermodel=toys.build_eagerly
+    )
     study = to_optuna_study(tuner)
     for number, entry in enumerate(study.trials):
         curve = tuner.curves(str(number))[0]["val_loss"]

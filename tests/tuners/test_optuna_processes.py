@@ -1,18 +1,14 @@
 """Several processes search on one study: nothing is lost, and nothing runs twice."""
 
-import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 import time
 
 import pytest
 
-from tests import child_process
 from tests import postgresql
+from tests.tuners import forks
 from tests.tuners import toys
 
 optuna = pytest.importorskip("optuna", reason="Optuna is not installed")
@@ -71,28 +67,8 @@ def begun(folder, name):
     return path.read_text().splitlines() if path.exists() else []
 
 
-@contextlib.contextmanager
 def worker(folder, name, storage, hangs=-1):
-    script = folder / "worker.py"
-    script.write_text(textwrap.dedent(WORKER))
-    search_path = [str(child_process.ROOT), os.environ.get("PYTHONPATH", "")]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, search_path)),
-    }
-    with open(folder / f"{name}.out", "w") as output:
-        process = subprocess.Popen(
-            [sys.executable, str(script), name, storage, str(hangs)],
-            cwd=folder,
-            env=environment,
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    return forks.started(WORKER, name, storage, str(hangs), cwd=folder)
 
 
 def wait_for(condition, what, seconds=120):
@@ -104,8 +80,7 @@ def wait_for(condition, what, seconds=120):
 
 
 def finish(folder, name, process):
-    if process.wait(timeout=180):
-        pytest.fail((folder / f"{name}.out").read_text())
+    forks.finished(process, 180)
     return json.loads((folder / f"{name}.json").read_text())
 
 
@@ -171,7 +146,7 @@ def test_the_workers_of_one_search_are_pruned_and_score_as_one_process(tmp_path)
     found = []
     for workers in (1, 2):
         tuner = OptunaSearch(
-            toys.build,
+            toys.build_eagerly,
             "val_loss",
             max_trials=6,
             sampler="qmc",
@@ -306,9 +281,9 @@ def test_a_damaged_line_is_named_and_skipped(tmp_path):
 
 def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path):
     """A limit on the file's size stands for the disk's."""
-    child_process.run_python(
+    forks.run_python(
         """
-        import resource, signal
+        import os, resource, signal
         import optuna
         from keras_tricks.tuners import errors
         from keras_tricks.tuners.optuna import journal
@@ -316,7 +291,7 @@ def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path):
         storage = journal.journal_storage("study.journal")
         study = optuna.create_study(storage=storage, study_name="full")
         study.set_user_attr("small", 1)
-        size = len(open("study.journal", "rb").read())
+        size = os.path.getsize("study.journal")
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50, size + 50))
         try:
             study.set_user_attr("large", "x" * 1000)
@@ -324,7 +299,7 @@ def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path):
             assert "study.journal" in str(error)
         else:
             raise AssertionError("It was written.")
-        assert len(open("study.journal", "rb").read()) == size
+        assert os.path.getsize("study.journal") == size
         """,
         cwd=tmp_path,
     )

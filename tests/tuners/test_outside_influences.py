@@ -4,6 +4,7 @@ What a build, a callback, an optimizer or the data take from outside of the mode
 what has been replaced in Keras itself, must act in a program as it does in `fit`.
 """
 
+import functools
 import itertools
 import tempfile
 import types
@@ -15,7 +16,8 @@ import pytest
 import tensorflow as tf
 
 from keras_tricks.tuners import RandomSearch
-from tests import child_process
+from tests import sampling
+from tests.tuners import forks
 
 _DRAWN = np.random.default_rng(0)
 X = _DRAWN.normal(size=(50, 4)).astype("float32")
@@ -287,6 +289,169 @@ def length_of_the_batch():
     return Case(build=lambda hp: network(hp, first=ByLength()), fit={"batch_size": 10})
 
 
+def wired_by(connect, activation=None):
+    """Two inputs, connected in one way or another by layers that are the same."""
+
+    def build(hp):
+        one, other = keras.Input((4,)), keras.Input((4,))
+        inputs, joined = connect(one, other, hp.Choice("wiring", [0, 1]))
+        start = keras.initializers.GlorotUniform(seed=1)
+        output = keras.layers.Dense(1, activation, kernel_initializer=start)(joined)
+        model = keras.Model(inputs, output)
+        model.compile(keras.optimizers.SGD(0.05), "mse")
+        return model
+
+    fit = {
+        "x": [X[:40], 2 * X[:40][::-1] + 1],
+        "validation_data": ([X[40:], 2 * X[40:][::-1] + 1], Y[40:]),
+    }
+    return Case(build=build, fit=fit)
+
+
+def order_of_inputs(one, other, wiring):
+    joined = keras.layers.Subtract()([one, other])
+    return [[one, other], [other, one]][wiring], joined
+
+
+def order_in_a_call(one, other, wiring):
+    pair = [[one, other], [other, one]][wiring]
+    return [one, other], keras.layers.Subtract()(pair)
+
+
+def which_tensor_is_taken(one, other, wiring):
+    start = keras.initializers.GlorotUniform(seed=2)
+    hidden = keras.layers.Dense(4, "relu", kernel_initializer=start)(one)
+    deeper = keras.layers.Dense(4, "relu", kernel_initializer=start)(hidden)
+    return [one, other], keras.layers.Add()([deeper, [hidden, other][wiring]])
+
+
+def inputs_in_an_order():
+    return wired_by(order_of_inputs)
+
+
+def arguments_in_an_order():
+    return wired_by(order_in_a_call)
+
+
+def arguments_in_an_order_and_own_code():
+    return wired_by(order_in_a_call, activation=lambda x: 1.5 * x)
+
+
+def another_tensor_taken():
+    return wired_by(which_tensor_is_taken)
+
+
+class Restarts(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.optimizer.iterations.assign(0)
+
+
+def schedule_that_a_callback_restarts():
+    def build(hp):
+        decay = keras.optimizers.schedules.ExponentialDecay(rate(hp), 1, 0.5)
+        return network(hp, keras.optimizers.SGD(decay))
+
+    return Case(build=build, callbacks=[Restarts()])
+
+
+class TracesAnew(keras.callbacks.Callback):
+    def __init__(self, change, name="make_train_function"):
+        super().__init__()
+        self.change, self.name = change, name
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 0:
+            self.change(self.model)
+            getattr(self.model, self.name)(force=True)
+
+
+def freeze_first(model):
+    model.layers[0].trainable = False
+
+
+def layer_frozen_in_training():
+    return Case(build=network, callbacks=[TracesAnew(freeze_first)])
+
+
+def double(model):
+    model.layers[0].by = 2.0
+
+
+class Times(keras.layers.Layer):
+    by = 1.0
+
+    def call(self, x):
+        return self.by * x
+
+
+def validation_traced_anew():
+    def build(hp):
+        return network(hp, first=Times())
+
+    return Case(build=build, callbacks=[TracesAnew(double, "make_test_function")])
+
+
+class ReplacesTheStep(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.train_function = lambda iterator: {"loss": tf.constant(0.5)}
+
+
+def step_replaced_in_training():
+    return Case(build=network, objective="loss", callbacks=[ReplacesTheStep()])
+
+
+def scheduler_that_sets_what_the_loss_reads():
+    weight = {"of": 1.0}
+
+    def loss(y, p):
+        return weight["of"] * keras.ops.mean((y - p) ** 2, -1)
+
+    def build(hp):
+        weight["of"] = 1.0
+        return network(hp, loss=loss)
+
+    def schedule(epoch, rate):
+        weight["of"] = 5.0
+        return rate
+
+    return Case(
+        build=build, callbacks=[keras.callbacks.LearningRateScheduler(schedule)]
+    )
+
+
+def callback_that_knows_the_model_from_the_build():
+    held = {}
+
+    def build(hp):
+        held["model"] = network(hp)
+        return held["model"]
+
+    def halve(epoch, logs):
+        kernel = held["model"].layers[0].kernel
+        kernel.assign(0.5 * kernel)
+
+    return Case(
+        build=build, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=halve)]
+    )
+
+
+def dtype_policy_of_some_trials():
+    def build(hp):
+        if hp.Choice("policy", ["mixed", "plain"]) == "mixed":
+            keras.config.set_dtype_policy("mixed_bfloat16")
+        return network(hp, first=keras.layers.Dense(8, "relu"))
+
+    return Case(build=build)
+
+
+def float_type_of_some_trials():
+    def build(hp):
+        keras.config.set_floatx(hp.Choice("floats", ["float64", "float32"]))
+        return network(hp)
+
+    return Case(build=build)
+
+
 def seeds_of_a_file():
     """An open file cannot be told from what a build reads of it."""
     file = tempfile.TemporaryFile("w+")
@@ -316,6 +481,18 @@ CASES = [
     base_tuned_in_some_trials,
     schedule_that_counts,
     length_of_the_batch,
+    inputs_in_an_order,
+    arguments_in_an_order,
+    arguments_in_an_order_and_own_code,
+    another_tensor_taken,
+    schedule_that_a_callback_restarts,
+    layer_frozen_in_training,
+    validation_traced_anew,
+    step_replaced_in_training,
+    scheduler_that_sets_what_the_loss_reads,
+    callback_that_knows_the_model_from_the_build,
+    dtype_policy_of_some_trials,
+    float_type_of_some_trials,
 ]
 # What may be otherwise where trials are built before earlier ones are trained.
 IN_PACKS = [
@@ -325,19 +502,66 @@ IN_PACKS = [
     metrics_read_by_a_callback,
     data_changed_by_the_build,
     base_tuned_in_some_trials,
+    inputs_in_an_order,
+    schedule_that_a_callback_restarts,
+    layer_frozen_in_training,
+    scheduler_that_sets_what_the_loss_reads,
+    callback_that_knows_the_model_from_the_build,
+    float_type_of_some_trials,
 ]
+
+
+# One of each sort: two of what begins at another place each time, for instance.
+SAMPLE = [
+    (infinite_label, "one by one"),
+    (loss_by_the_step, "one by one"),
+    (replaced_apply_gradients, "one by one"),
+    (own_trainable_weights, "one by one"),
+    (metrics_read_by_a_callback, "one by one"),
+    (seeds_of_a_list_iterator, "one by one"),
+    (seeds_of_a_variable, "one by one"),
+    (statistics_of_the_training_data, "one by one"),
+    (data_that_change_by_the_call, "one by one"),
+    (data_changed_by_the_build, "one by one"),
+    (base_tuned_in_some_trials, "one by one"),
+    (schedule_that_counts, "one by one"),
+    (length_of_the_batch, "one by one"),
+    (inputs_in_an_order, "one by one"),
+    (arguments_in_an_order_and_own_code, "one by one"),
+    (layer_frozen_in_training, "one by one"),
+    (scheduler_that_sets_what_the_loss_reads, "one by one"),
+    (schedule_that_a_callback_restarts, "one by one"),
+    (step_replaced_in_training, "one by one"),
+    (dtype_policy_of_some_trials, "one by one"),
+    (infinite_label, "in packs"),
+    (data_changed_by_the_build, "in packs"),
+    (callback_that_knows_the_model_from_the_build, "in packs"),
+]
+
+
+@pytest.fixture(scope="module", name="fitted")
+def fitted_fixture(tmp_path_factory):
+    """Returns a function from a case to its scores by `fit`, which runs once."""
+
+    @functools.cache
+    def fitted(make):
+        return make().scores(tmp_path_factory.mktemp("fit"), **BY_FIT)
+
+    return fitted
 
 
 @pytest.mark.parametrize(
     ("make", "way"),
-    [(make, "one by one") for make in CASES]
-    + [(make, "in packs") for make in IN_PACKS],
+    sampling.only(
+        SAMPLE,
+        [(make, "one by one") for make in CASES]
+        + [(make, "in packs") for make in IN_PACKS],
+    ),
     ids=lambda value: getattr(value, "__name__", value),
 )
-def test_scores_are_those_of_fit(make, way, tmp_path):
-    expected = make().scores(tmp_path / "fit", **BY_FIT)
+def test_scores_are_those_of_fit(make, way, fitted, tmp_path):
     found = make().scores(tmp_path / "shared", **WAYS[way])
-    np.testing.assert_allclose(found, expected, rtol=3e-4)
+    np.testing.assert_allclose(found, fitted(make), rtol=3e-4)
 
 
 def test_a_model_sees_the_length_that_fit_shows_it(tmp_path):
@@ -399,21 +623,66 @@ def test_the_model_with_the_best_score_is_kept_before_callbacks_end_it(way, tmp_
     assert loss == pytest.approx(tuner.leaderboard()["val_loss"][0], rel=1e-5)
 
 
+@pytest.mark.parametrize("way", [BY_FIT, {}], ids=["by fit", "shared"])
+@pytest.mark.parametrize(
+    ("make", "dtypes"),
+    [
+        (dtype_policy_of_some_trials, {"mixed": "bfloat16", "plain": "float32"}),
+        (float_type_of_some_trials, {"float64": "float64", "float32": "float32"}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_each_build_begins_with_keras_as_the_search_found_it(
+    make, dtypes, way, tmp_path
+):
+    """The builds that look for hyperparameters change nothing, either."""
+    built, build = {}, make().build
+
+    def noting(hp):
+        model = build(hp)
+        (value,) = (v for v in hp.values.values() if isinstance(v, str))
+        built.setdefault(value, set()).add(model.layers[0].compute_dtype)
+        return model
+
+    before = keras.config.dtype_policy().name, keras.config.floatx()
+    Case(build=noting, trials=4).scores(tmp_path, **way)
+    assert built == {value: {dtype} for value, dtype in dtypes.items()}
+    assert (keras.config.dtype_policy().name, keras.config.floatx()) == before
+
+
+def test_a_model_is_loaded_under_the_policy_of_the_search(tmp_path):
+    tuner = RandomSearch(network, "val_loss", max_trials=1, directory=tmp_path)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        given = {"validation_data": (X[40:], Y[40:]), "epochs": 1, "verbose": 0}
+        tuner.search(X[:40], Y[:40], **given)
+        (best,) = tuner.get_best_models()
+        assert best.layers[0].compute_dtype == "bfloat16"
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
 PATCHED = """
     import keras, sys, tempfile
     from tests.tuners import test_outside_influences as cases
 
-    original = getattr(keras.Model, "METHOD")
-    keras.Model.METHOD = lambda self, data: original(self, (data[0], 2 * data[1]))
     case = cases.Case(build=cases.network)
-    for way in (cases.BY_FIT, {}):
-        print(case.scores(tempfile.mkdtemp(), **way))
+    for method in ("train_step", "test_step"):
+        original = getattr(keras.Model, method)
+
+        def replaced(self, data):
+            return original(self, (data[0], 2 * data[1]))
+
+        setattr(keras.Model, method, replaced)
+        for way in (cases.BY_FIT, {}):
+            print(case.scores(tempfile.mkdtemp(), **way))
+        setattr(keras.Model, method, original)
     """
 
 
-@pytest.mark.parametrize("method", ["train_step", "test_step"])
-def test_what_is_replaced_in_keras_counts(method, tmp_path):
-    code = PATCHED.replace("METHOD", method)
-    printed = child_process.run_python(code, cwd=tmp_path)
-    by_fit, shared = map(eval, printed.strip().splitlines()[-2:])
-    np.testing.assert_allclose(shared, by_fit, rtol=3e-4)
+def test_what_is_replaced_in_keras_counts(tmp_path):
+    """The training's step, and the validation's."""
+    printed = forks.run_python(PATCHED, cwd=tmp_path)
+    scores = [*map(eval, printed.strip().splitlines()[-4:])]
+    np.testing.assert_allclose(scores[1::2], scores[::2], rtol=3e-4)

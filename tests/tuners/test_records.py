@@ -16,6 +16,8 @@ import pytest
 
 from keras_tricks.tuners import RandomSearch
 from keras_tricks.tuners import seeds
+from keras_tricks.tuners.results import leaderboard
+from keras_tricks.tuners.results import provenance
 from keras_tricks.tuners.results import records
 from keras_tricks.tuners.trials import objectives
 from tests import child_process
@@ -83,7 +85,7 @@ def test_a_project_of_kerastuners_own_search_can_be_read(tmp_path):
 
 
 def test_columns_of_a_hyperparameter_called_like_one_of_ours_are_told_apart():
-    table = records.leaderboard([record(settings={"rank": 7, "x": 1})], LOSS, ["x"])
+    table = leaderboard.table_of([record(settings={"rank": 7, "x": 1})], LOSS, ["x"])
     assert table.columns.tolist() == [
         *("rank", "trial_id", "val_loss", "best_epoch"),
         *("parameters", "seconds", "status", "x", "hp_rank"),
@@ -92,7 +94,7 @@ def test_columns_of_a_hyperparameter_called_like_one_of_ours_are_told_apart():
 
 
 def test_an_integer_stays_one_beside_a_missing_value():
-    table = records.leaderboard(
+    table = leaderboard.table_of(
         [record("0", settings={"units": 32}), record("1")], LOSS, ["units"]
     )
     assert table["units"].astype("string").tolist()[0] == "32"
@@ -191,7 +193,7 @@ def test_a_record_tells_versions_and_commit(doubled):
 def test_outside_of_a_repository_there_is_no_commit(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert records.git_commit() is None
+    assert provenance.git_commit() is None
 
 
 def test_the_weights_of_the_best_three_are_kept(doubled):
@@ -202,6 +204,24 @@ def test_the_weights_of_the_best_three_are_kept(doubled):
         doubled.get_best_models(4)
     with pytest.raises(ValueError, match="weights of trial 4 were not kept"):
         doubled.load_model(doubled.oracle.get_trial("4"))
+
+
+def test_weights_that_nothing_has_saved_are_named_as_such(tmp_path):
+    """A `fit` that hands on no callbacks, one of which saves the weights."""
+
+    class Swallows(keras_tuner.HyperModel):
+        def build(self, hp):
+            model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+            model.compile("sgd", "mse")
+            return model
+
+        def fit(self, hp, model, *args, callbacks=(), **kwargs):
+            return model.fit(*args, **kwargs)
+
+    tuner = RandomSearch(Swallows(), "loss", max_trials=1, directory=tmp_path)
+    tuner.search(np.ones((4, 1)), np.ones((4, 1)), verbose=0)
+    with pytest.raises(ValueError, match="must hand its `callbacks`"):
+        tuner.get_best_models()
 
 
 @pytest.mark.parametrize("keep", [0, -1, 1.5, True])

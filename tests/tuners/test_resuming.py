@@ -17,7 +17,7 @@ from sklearn.model_selection import PredefinedSplit
 
 from keras_tricks import tuners
 from keras_tricks.tuners.storage import fingerprints
-from keras_tricks.tuners.storage import project
+from keras_tricks.tuners.storage import identity
 from keras_tricks.tuners.trials.options import TunerOptions
 from keras_tricks.tuners.tuner import TunerMixin
 from tests import sampling
@@ -96,10 +96,10 @@ def arguments_of(tuner_class):
 @pytest.mark.parametrize("name", [*TUNERS, "CoarseToFine"])
 def test_each_argument_has_its_place_in_the_table(name):
     tuner_class = {**TUNERS, "CoarseToFine": tuners.CoarseToFine}[name]
-    tables = project.REFUSED, project.TAKEN, project.COMPARED, project.PLACES
+    tables = identity.REFUSED, identity.TAKEN, identity.COMPARED, identity.PLACES
     for argument in arguments_of(tuner_class):
         assert sum(argument in table for table in tables) == 1, argument
-    assert not project.REFUSED - REFUSED.keys() - COARSE.keys()
+    assert not identity.REFUSED - REFUSED.keys() - COARSE.keys()
 
 
 def begun(tuner_class, folder, **arguments):
@@ -331,7 +331,7 @@ def started(folder, hypermodel=None, **arguments):
         **{"max_trials": 1, "seed": 0, "directory": folder, **arguments},
     )
     if not tuner.oracle.trials:
-        tuner._identity.write(Path(tuner.project_dir))
+        tuner._project._identity.write(Path(tuner.project_dir))
         trial = tuner.oracle.create_trial("tuner0")
         tuner.oracle.update_trial(trial.trial_id, {"default_objective": 1.0})
         trial.status = "COMPLETED"

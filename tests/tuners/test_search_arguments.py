@@ -5,6 +5,7 @@ The oracle is a plain `fit` of the same model with the same arguments, unshuffle
 
 import functools
 import gc
+import itertools
 
 import keras
 import keras_tuner
@@ -15,6 +16,7 @@ from keras_tricks.tuners import Hyperband
 from keras_tricks.tuners import RandomSearch
 from keras_tricks.tuners import WithinBudget
 from keras_tricks.tuners.trials import overrides
+from tests import sampling
 from tests.tuners import toys
 
 N = 40
@@ -96,8 +98,14 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("reuse_programs", [False, True])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    ("case", "reuse_programs"),
+    # Programs are what may be wrong.
+    sampling.only(
+        [*((case, True) for case in CASES), *((case, False) for case in [*CASES][::4])],
+        itertools.product(CASES, [True, False]),
+    ),
+)
 def test_a_trial_is_trained_as_by_fit(case, reuse_programs, tmp_path):
     build, args, kwargs = CASES[case]
     model = build(keras_tuner.HyperParameters())
@@ -395,7 +403,7 @@ OVERRIDES = {
 }
 
 
-@pytest.mark.parametrize("case", OVERRIDES)
+@pytest.mark.parametrize("case", sampling.one_in(2, OVERRIDES))
 def test_a_tuner_s_compile_arguments_count_as_for_kerastuner(case, tmp_path):
     build, arguments = OVERRIDES[case]
     settings = {"max_trials": 1, **arguments}

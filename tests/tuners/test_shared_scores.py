@@ -32,6 +32,26 @@ REPRESENTATIVE = (
     "constant_factor",
     "schedule_without_config",
 )
+# Fed numbers, which are packed; and a function, a class, a changed object and a
+# schedule, which a worker must be sent.
+SENT = (
+    "l2_factor",
+    "loss_closure",
+    "omitted_in_config",
+    "captured_dict_that_is_mutated",
+    "schedule_without_config",
+)
+# The other sorts, and state, a mask and steps of the model's own.
+SEARCHED = (
+    *(name for name in REPRESENTATIVE if name not in SENT),
+    "captured_variable",
+    "mask_of_an_embedding",
+    "attribute_of_train_step",
+)
+# A regularizer and an initializer of one's own.
+PACKED = ("own_regularizer", "own_initializer")
+# Fed numbers, an object, and what is drawn.
+TRAINED = ("adam_betas", "loss_closure_over_an_object", "gaussian_noise")
 TESTED = [name for name, kind in KINDS.items() if kind.is_like is None]
 SEEDS = [seeds.derived_seed(0, trial_id, 0) for trial_id in ("0", "1")]
 RTOL, ATOL = 1e-4, 1e-6
@@ -39,7 +59,10 @@ RTOL, ATOL = 1e-4, 1e-6
 
 @functools.cache
 def fitted(name: str) -> list[dict[str, list[float]]]:
-    """Returns the curves that the two models of a kind must have."""
+    """Returns the curves that the two models of a kind must have.
+
+    Whichever trials they are: the kinds' weights and draws have seeds of their own.
+    """
     kind = KINDS[name]
     curves = []
     for value, seed in zip(kind.values, SEEDS, strict=True):
@@ -68,7 +91,7 @@ def assert_same(curves: Any, others: Any) -> None:
             np.testing.assert_allclose(curve, other[name], RTOL, ATOL, err_msg=name)
 
 
-@pytest.mark.parametrize("name", sampling.one_in(6, TESTED, always=REPRESENTATIVE))
+@pytest.mark.parametrize("name", sampling.only(SEARCHED, TESTED))
 def test_trials_are_what_fit_makes_of_them(name, tmp_path):
     """And the best one's model, loaded, has the score that the leaderboard tells."""
     kind, expected = KINDS[name], fitted(name)
@@ -85,7 +108,7 @@ def test_trials_are_what_fit_makes_of_them(name, tmp_path):
     np.testing.assert_allclose(logs[kind.objective[4:]], score, RTOL, ATOL)
 
 
-@pytest.mark.parametrize("name", sampling.one_in(6, TESTED[::2]))
+@pytest.mark.parametrize("name", sampling.only(PACKED, TESTED[::2]))
 def test_trials_of_a_pack_are_what_fit_makes_of_them(name, tmp_path):
     expected = fitted(name)
     tuner = differences.searched(tmp_path, KINDS[name], packed_trials=2)
@@ -97,7 +120,7 @@ def is_flat(name: str) -> bool:
     return not any(map(keras.tree.is_nested, KINDS[name].data()))
 
 
-@pytest.mark.parametrize("name", sampling.one_in(6, filter(is_flat, TESTED[1::2])))
+@pytest.mark.parametrize("name", sampling.only(TRAINED, filter(is_flat, TESTED[1::2])))
 def test_settings_are_what_fit_makes_of_them(name):
     kind, expected = KINDS[name], fitted(name)
     trained = training.train(
@@ -115,45 +138,53 @@ def test_settings_are_what_fit_makes_of_them(name):
 FED = [name for name in TESTED if KINDS[name].is_fed]
 
 
-@pytest.mark.parametrize("name", sampling.one_in(3, FED))
+@pytest.mark.parametrize("name", sampling.only(["huber_delta"], FED))
 def test_models_that_differ_in_fed_numbers_share_a_program(name, tmp_path):
     tuner = differences.searched(tmp_path, KINDS[name])
     assert differences.number_of_programs(tuner) == 1
 
 
-def build_any(hp):
-    kind = KINDS[hp.Choice("kind", list(REPRESENTATIVE))]
-    value = kind.values[hp.Choice("which", [0, 1])]
-    return kind.model(value)
+def searched_all(directory, names, workers=1, **arguments):
+    """Returns a search over some kinds, times their values."""
 
+    def build(hp):
+        kind = KINDS[hp.Choice("kind", list(names))]
+        return kind.model(kind.values[hp.Choice("which", [0, 1])])
 
-@pytest.fixture(scope="module", name="all_fitted")
-def all_fitted_fixture(tmp_path_factory):
-    return searched_all(tmp_path_factory.mktemp("fitted"), reuse_programs=False)
-
-
-def searched_all(directory, workers=1, **arguments):
-    """Returns a search over the representative kinds, times their values."""
     tuner = tuners.GridSearch(
-        build_any, "val_loss", seed=0, directory=directory, **arguments
+        build, "val_loss", seed=0, directory=directory, **arguments
     )
-    data = KINDS[REPRESENTATIVE[0]].arrays()
+    data = KINDS[names[0]].arrays()
     epochs, size = differences.EPOCHS, differences.BATCH_SIZE
     tuner.search(**data, epochs=epochs, batch_size=size, verbose=0, workers=workers)
     return tuner
 
 
+PACKED_IN_WORKERS = {"packed_trials": 2, "workers": 2}
+
+
 @pytest.mark.parametrize(
-    "arguments", [{}, {"packed_trials": 2}, {"workers": 2}], ids=str
+    ("names", "arguments"),
+    sampling.only(
+        [(SENT, PACKED_IN_WORKERS)],
+        [
+            (REPRESENTATIVE, {}),
+            (REPRESENTATIVE, {"packed_trials": 2}),
+            (REPRESENTATIVE, {"workers": 2}),
+            (SENT, PACKED_IN_WORKERS),
+        ],
+    ),
+    ids=lambda value: f"{len(value)} kinds" if isinstance(value, tuple) else str(value),
 )
-def test_kinds_of_one_search_are_what_fit_makes_of_them(
-    arguments, all_fitted, tmp_path
-):
+def test_kinds_of_one_search_are_what_fit_makes_of_them(names, arguments, tmp_path):
     """Also in workers, to which a model's code is sent."""
-    tuner = searched_all(tmp_path, **arguments)
-    curves = differences.curves_of(all_fitted)
-    assert len(curves) == 2 * len(REPRESENTATIVE)
-    assert_same(differences.curves_of(tuner), curves)
+    tuner = searched_all(tmp_path, names, **arguments)
+    found = differences.curves_of(tuner)
+    right = [
+        fitted(each["kind"])[each["which"]] for each in differences.settings_of(tuner)
+    ]
+    assert len(found) == 2 * len(names)
+    assert_same(found, right)
 
 
 def benchmark():
@@ -167,7 +198,7 @@ def benchmark():
     return module
 
 
-@pytest.mark.parametrize("seed", sampling.one_in(5, range(100, 115)))
+@pytest.mark.parametrize("seed", sampling.one_in(15, range(100, 115)))
 def test_random_pairs_are_what_fit_makes_of_them(seed):
     """`benchmarks/shared_scores.py --pairs 1000` makes more of them."""
     script = benchmark()

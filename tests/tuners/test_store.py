@@ -4,7 +4,6 @@ import contextlib
 import json
 import shutil
 import signal
-import textwrap
 import warnings
 from pathlib import Path
 
@@ -16,9 +15,9 @@ import pytest
 from keras_tricks.tuners import RandomSearch
 from keras_tricks.tuners import errors
 from keras_tricks.tuners.storage import files
-from keras_tricks.tuners.storage import project
+from keras_tricks.tuners.storage import identity
 from keras_tricks.tuners.storage import project_lock
-from tests import child_process
+from tests.tuners import forks
 from tests.tuners import toys
 
 TRIALS = 4
@@ -71,20 +70,20 @@ def test_a_file_cut_off_at_any_byte_costs_no_result(finished, copy, name):
 
     def read():
         # Not a whole tuner each time: its models take a while to be built.
-        identity = project.Identity.read(copy)
+        known = identity.Identity.read(copy)
         tuner.oracle.reload()
-        return identity, tuner._ended_records()
+        return known, tuner._ended_records()
 
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            identity, records = read()
+            known, records = read()
         assert [str(path) in str(warning.message) for warning in caught] == [True]
         assert [record.score for record in records] == SCORES
         assert [record.status for record in records] == ["COMPLETED"] * TRIALS
         assert settings(tuner.oracle) == settings(finished.oracle)
-        assert (identity is None) == (name == "search.json")
+        assert (known is None) == (name == "search.json")
     assert tuner.oracle.create_trial("tuner0").status == "STOPPED"
 
 
@@ -241,7 +240,7 @@ def test_another_process_cannot_overwrite_a_live_search(tmp_path):
         """
 
     def overwrite(_):
-        print(child_process.run_python(script, cwd=tmp_path))
+        print(forks.run_python(script, cwd=tmp_path))
         return 1.0
 
     tuner = tuner_in(tmp_path, overwrite, max_trials=1)
@@ -262,15 +261,16 @@ def test_overwriting_needs_the_folder_for_itself(tmp_path, finished):
 
 def test_a_disk_that_fills_up_ends_the_search_and_harms_nothing(tmp_path):
     """No file may grow past 1 KiB from the third trial on: a quota, in effect."""
-    printed = child_process.run_python(
+    printed = forks.run_python(
         """
         import resource
         from keras_tricks.tuners import RandomSearch, errors
         from tests.tuners import toys
 
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+
         def outcome(n):
             if n == 2:
-                hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
                 resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
             return float(n)
 
@@ -279,6 +279,7 @@ def test_a_disk_that_fills_up_ends_the_search_and_harms_nothing(tmp_path):
         try:
             tuner.search(verbose=0)
         except errors.StorageError as error:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
             print(isinstance(error, OSError), error)
         """,
         cwd=tmp_path,
@@ -296,7 +297,7 @@ def test_a_disk_that_fills_up_ends_the_search_and_harms_nothing(tmp_path):
 
 
 def test_a_lock_that_does_not_fit_on_the_disk_is_let_go(tmp_path):
-    printed = child_process.run_python(
+    printed = forks.run_python(
         """
         import resource
         from keras_tricks.tuners import errors
@@ -308,8 +309,8 @@ def test_a_lock_that_does_not_fit_on_the_disk_is_let_go(tmp_path):
         try:
             lock.__enter__()
         except errors.StorageError as error:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
             print(error)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
         with lock:
             print("locked")
         """,
@@ -337,10 +338,10 @@ def test_differences_of_one_name_under_two_conditions_are_told():
         for kind, limit in (("a", 4), ("b", largest)):
             with hp.conditional_scope("kind", [kind]):
                 hp.Int("units", 1, limit)
-        return project.space_of(hp)
+        return identity.space_of(hp)
 
-    assert project.space_differences(space(8), space(8)) == []
-    (line,) = project.space_differences(space(8), space(9))
+    assert identity.space_differences(space(8), space(8)) == []
+    (line,) = identity.space_differences(space(8), space(9))
     assert line.startswith("hyperparameter 'units': saved [")
 
 
@@ -384,9 +385,9 @@ def test_a_process_killed_while_it_saves_weights_leaves_those_of_the_epoch_befor
     tmp_path,
 ):
     """The layer in the middle kills it, amid the second epoch's file."""
-    (tmp_path / "child.py").write_text(textwrap.dedent(CUT_OFF))
-    killed = child_process.run_script(tmp_path / "child.py", "2", cwd=tmp_path)
-    assert killed.returncode == -signal.SIGKILL
+    with forks.started(CUT_OFF, "2", cwd=tmp_path) as killed:
+        killed.join(300)
+        assert killed.exitcode == -signal.SIGKILL
     folder = tmp_path / "untitled_project" / "trial_0"
     path = folder / "checkpoint.weights.h5"
     with h5py.File(path) as file:
@@ -395,9 +396,7 @@ def test_a_process_killed_while_it_saves_weights_leaves_those_of_the_epoch_befor
     # It was in memory that they were to be made up.
     assert not list(folder.glob(".*.tmp.*weights.h5"))
     # Run again, it saves in each epoch, of which the last is the best.
-    printed = child_process.run_python(
-        tmp_path / "child.py", "0", cwd=tmp_path
-    ).splitlines()
+    printed = forks.run_python(CUT_OFF, "0", cwd=tmp_path).splitlines()
     evaluated, in_training = (float(line) for line in printed[-2:])
     assert evaluated < in_training
     assert not list(folder.glob(".*.tmp.*"))

@@ -10,7 +10,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import textwrap
 import warnings
 
 import keras
@@ -22,7 +21,7 @@ from keras_tricks import tuners
 from keras_tricks.tuners import errors
 from keras_tricks.tuners.optuna import cmaes
 from keras_tricks.tuners.optuna import journal
-from keras_tricks.tuners.results import records
+from keras_tricks.tuners.results import provenance
 from keras_tricks.tuners.storage import files
 from keras_tricks.tuners.storage import locks
 from tests import child_process
@@ -314,48 +313,8 @@ def test_what_a_repository_s_settings_name_is_not_run(tmp_path, monkeypatch):
     assert (tmp_path / "was_run").exists()  # Or nothing would be shown.
     (tmp_path / "was_run").unlink()
     monkeypatch.chdir(tmp_path)
-    assert len(records.git_commit()) == 40
+    assert len(provenance.git_commit()) == 40
     assert not (tmp_path / "was_run").exists()
-
-
-def test_workers_import_what_the_searching_process_imports(tmp_path):
-    """Not what lies in the working folder; and they have the interpreter's flags."""
-    here, code = tmp_path / "here", tmp_path / "code"
-    here.mkdir()
-    code.mkdir()
-    for name in ("keras_tricks", "numpy", "threading"):
-        (here / f"{name}.py").write_text("raise SystemExit('from here')")
-    (code / "script.py").write_text(
-        textwrap.dedent(
-            """
-            import pathlib, sys
-            import keras, keras_tuner
-            from keras_tricks import tuners
-            sys.path.append(pathlib.Path("of_a_path"))
-
-            class Optimized(keras_tuner.HyperModel):
-                def build(self, hp):
-                    hp.Float("x", 0.0, 1.0)
-                    return keras.Sequential([keras.Input((1,))])
-                def fit(self, hp, model, **kwargs):
-                    return float(sys.flags.optimize)
-
-            if __name__ == "__main__":
-                tuner = tuners.RandomSearch(Optimized(), max_trials=2, directory="d")
-                tuner.search(workers=2, verbose=0)
-                print(tuner.leaderboard()["default_objective"].tolist())
-            """
-        )
-    )
-    done = subprocess.run(
-        [sys.executable, "-O", str(code / "script.py")],
-        cwd=here,
-        env={**os.environ, "PYTHONPATH": str(child_process.ROOT)},
-        capture_output=True,
-        encoding="utf-8",
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.split("\n")[-2] == "[1.0, 1.0]"
 
 
 # Numbers.

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from keras_tricks import tuners
+from tests import sampling
 
 X = np.random.default_rng(0).normal(size=(70, 6)).astype("float32")
 Y = (X[:, 0] * X[:, 1] + 0.3 * X[:, 2])[:, None]
@@ -102,6 +103,13 @@ KINDS = {
     "thread": with_factor(lambda: setattr(LOCAL, "number", 0), in_thread),
     "class of a loss": counting_loss,
 }
+# One of each: two metrics, and counters in a global, in the process and in a class.
+SAMPLE = (
+    *("never reset", "reset to what it begins with"),
+    *("iterator in a global", "environment", "class of a loss"),
+)
+# Those of the sample that are packed as well; all others are.
+PACKED = ("reset to what it begins with", "iterator in a global")
 # Nothing but rates tells the trials of these apart.
 SHARED = {"reset to what it begins with"}
 
@@ -121,12 +129,13 @@ def curves(compiled, directory, **arguments):
     return [tuner.curves(trial_id)[0] for trial_id in ("0", "1")]
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", sampling.only(SAMPLE, KINDS))
 def test_scores_are_those_of_fit(name, tmp_path, caplog):
     right = curves(KINDS[name], tmp_path / "fit", reuse_programs=False)
     with caplog.at_level("INFO"):
-        for number, arguments in enumerate(({}, {"packed_trials": 2})):
-            found = curves(KINDS[name], tmp_path / str(number), **arguments)
+        for packed in (None, 2) if name in PACKED or name not in SAMPLE else (None,):
+            folder = tmp_path / str(packed)
+            found = curves(KINDS[name], folder, packed_trials=packed)
             for one, other in zip(right, found, strict=True):
                 for key, curve in one.items():
                     np.testing.assert_allclose(other[key], curve, 2e-4, 2e-6, key)
@@ -208,16 +217,21 @@ def counted_curves(directory, layers, callbacks, **arguments):
     return [tuner.curves(trial_id)[0]["loss"] for trial_id in ("0", "1", "2")]
 
 
-@pytest.mark.parametrize("arguments", [{}, {"packed_trials": 2}], ids=["one", "packs"])
+BUILT_AGAIN = {
+    "for fit": (lambda: [AddsALoss()], []),
+    "for callbacks": (list, [Reads()]),
+}
+
+
 @pytest.mark.parametrize(
-    ("layers", "callbacks"),
-    [(lambda: [AddsALoss()], []), (list, [Reads()])],
-    ids=["for fit", "for callbacks"],
+    ("why", "packed_trials"),
+    sampling.one_in(3, itertools.product(BUILT_AGAIN, [None, 2])),
 )
-def test_a_model_that_is_built_again_counts_once(
-    layers, callbacks, arguments, tmp_path
-):
+def test_a_model_that_is_built_again_counts_once(why, packed_trials, tmp_path):
     """What a build counts must not tell that a trial's model was built twice."""
+    layers, callbacks = BUILT_AGAIN[why]
     right = counted_curves(tmp_path / "fit", layers, callbacks, reuse_programs=False)
-    found = counted_curves(tmp_path / "shared", layers, callbacks, **arguments)
+    found = counted_curves(
+        tmp_path / "shared", layers, callbacks, packed_trials=packed_trials
+    )
     np.testing.assert_allclose(found, right, 2e-4)

@@ -23,7 +23,9 @@ from keras_tricks.tuners import RandomSearch
 from keras_tricks.tuners.storage import project_lock
 from keras_tricks.tuners.workers import pool
 from tests import child_process
+from tests import sampling
 from tests.tuners import fault_search
+from tests.tuners import forks
 from tests.tuners import toys
 
 TRIALS = 6
@@ -68,46 +70,28 @@ def wait_for(condition, seconds=300):
     reason="the processes to kill are found in /proc, which is not there",
 )
 def test_killed_processes_cost_no_trial_and_change_no_score(serial, tmp_path):
-    """Two workers, of which two are killed, then the searching process; then again."""
+    """Of two workers one is killed, then the searching process; then all go on."""
     log = tmp_path / "fits.log"
-    generator = random.Random(3)
-    environment = {**os.environ, "PYTHONPATH": str(child_process.ROOT)}
-
-    def start():
-        return subprocess.Popen(
-            [sys.executable, fault_search.__file__, str(tmp_path), "2", str(TRIALS)],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            encoding="utf-8",
-        )
 
     def begun():
         return log.read_text().count("begin") if log.exists() else 0
 
-    search = start()
-    try:
+    script = Path(fault_search.__file__)
+    with forks.started(script, str(tmp_path), "2", str(TRIALS), cwd=tmp_path) as search:
         wait_for(lambda: begun() >= 1)
-        for _ in range(2):
-            before = begun()
-            os.kill(generator.choice(children_of(search.pid)), signal.SIGKILL)
-            wait_for(lambda before=before: begun() > before)
+        before = begun()
+        worker = random.Random(3).choice(children_of(search.pid))
+        os.kill(worker, signal.SIGKILL)
+        wait_for(lambda: begun() > before)
         children = children_of(search.pid)
         search.kill()
-        search.communicate()
+        search.join()
         # Without their parent they end, at once or within a heartbeat.
         wait_for(lambda: not any(map(is_alive, children)), seconds=3)
-        search = start()
-        printed, _ = search.communicate(timeout=120)
-        ended = time.time()
-    finally:
-        search.kill()
-    assert search.returncode == 0
-    assert printed.count("trial ") <= TRIALS
-    lines = [line.split() for line in log.read_text().splitlines()]
-    # From the last training to the end of the process, the interpreter's included.
-    assert ended - float(lines[-1][-1]) < 4.0
-    tuner = fault_search.tuner_in(tmp_path, TRIALS)
+    tuner = fault_search.tuner_in(tmp_path, TRIALS, seconds=0.5)
+    tuner.search(**toys.toy_data(), verbose=0, workers=2)
+    last = log.read_text().splitlines()[-1].split()[-1]
+    assert time.time() - float(last) < 4.0
     same(tuner.leaderboard(), serial.leaderboard())
     for trial_id in serial.leaderboard()["trial_id"]:
         assert tuner.curves(trial_id) == serial.curves(trial_id)
@@ -136,55 +120,66 @@ def search(outcome, directory, *args, **arguments):
     return tuner
 
 
-def test_a_worker_that_dies_each_time_costs_one_trial(tmp_path, monkeypatch):
-    monkeypatch.setattr(pool, "MAX_LEASES", 2)
+@pytest.fixture(scope="module", name="troubled")
+def troubled_fixture(tmp_path_factory):
+    """A search of four trials, of which three trouble their workers.
+
+    Gives the leaderboard, by trial, and the numbers of the troubles, in their order.
+    """
+    folder = tmp_path_factory.mktemp("troubled")
+    drawn = search(lambda hp: hp.get("x"), folder / "all", workers=1).leaderboard()
+    # The first trial runs alone.
+    drawn = drawn.set_index("trial_id")["x"].to_dict()
+    stops, works, dies = (drawn[trial_id] for trial_id in "123")
 
     def outcome(hp):
-        if hp.get("x") > 0.9:
-            os._exit(3)
-        return hp.get("x")
-
-    drawn = search(lambda hp: hp.get("x"), tmp_path / "all", workers=1).leaderboard()
-    assert (drawn["x"] > 0.9).sum() == 1
-    table = search(outcome, tmp_path / "some").leaderboard()
-    assert table["x"].tolist() == drawn["x"].tolist()
-    assert table["status"].tolist() == ["COMPLETED"] * 3 + ["FAILED"]
-
-
-def test_a_silent_worker_is_replaced(tmp_path, monkeypatch):
-    """It is stopped as by Ctrl-Z, and answers no more."""
-    monkeypatch.setattr(pool, "SILENT_SECONDS", 3.0)
-    flag = tmp_path / "stopped"
-
-    def outcome(hp):
-        if not flag.exists():
-            flag.write_text("")
-            os.kill(os.getpid(), signal.SIGSTOP)
-        return hp.get("x")
-
-    table = search(outcome, tmp_path, max_trials=2).leaderboard()
-    assert table["status"].tolist() == ["COMPLETED"] * 2
-
-
-def test_a_worker_that_is_silent_and_at_work_is_left_alone(tmp_path, monkeypatch):
-    """Its other threads do not run, as beside one long call of C code."""
-    monkeypatch.setattr(pool, "SILENT_SECONDS", 1.5)
-    tries = tmp_path / "tries"
-
-    def outcome(hp):
-        with open(tries, "a") as file:
+        number = hp.get("x")
+        with open(folder / f"{number}", "a") as file:
             file.write("x")
-        usual = sys.getswitchinterval()
-        sys.setswitchinterval(60.0)
-        end = time.monotonic() + 4.0
-        while time.monotonic() < end:
-            pass
-        sys.setswitchinterval(usual)
-        return hp.get("x")
+        if number == dies:
+            os._exit(3)
+        if number == stops and tries_of(number) == 1:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if number == works:
+            usual = sys.getswitchinterval()
+            sys.setswitchinterval(60.0)
+            end = time.monotonic() + 4.0
+            while time.monotonic() < end:
+                pass
+            sys.setswitchinterval(usual)
+        return number
 
-    table = search(outcome, tmp_path, max_trials=1, workers=2).leaderboard()
-    assert table["status"].tolist() == ["COMPLETED"]
-    assert tries.read_text() == "x"
+    def tries_of(number):
+        return len((folder / f"{number}").read_text())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pool, "MAX_LEASES", 2)
+        patch.setattr(pool, "SILENT_SECONDS", 1.5)
+        table = search(outcome, folder / "some").leaderboard()
+    table = table.set_index("trial_id")
+    assert table["x"].to_dict() == drawn
+    return table["status"], [tries_of(number) for number in (stops, works, dies)]
+
+
+def test_a_worker_that_dies_each_time_costs_one_trial(troubled):
+    status, (_, _, tries) = troubled
+    assert status["3"] == "FAILED"
+    assert tries == 2
+    assert (status.drop("3") == "COMPLETED").all()
+
+
+def test_a_silent_worker_is_replaced(troubled):
+    """It is stopped as by Ctrl-Z, and answers no more."""
+    status, (tries, _, _) = troubled
+    assert status["1"] == "COMPLETED"
+    assert tries == 2
+
+
+def test_a_worker_that_is_silent_and_at_work_is_left_alone(troubled):
+    """Its other threads do not run, as beside one long call of C code."""
+    status, (_, tries, _) = troubled
+    assert status["2"] == "COMPLETED"
+    assert tries == 1
 
 
 BUSY = """
@@ -218,32 +213,30 @@ BUSY = """
 @pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux ends a process with its parent"
 )
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    sampling.only(
+        # To Python, SIGTERM is like SIGKILL.
+        [signal.SIGINT, signal.SIGKILL],
+        [signal.SIGINT, signal.SIGTERM, signal.SIGKILL],
+    ),
+)
 def test_nothing_is_left_of_a_search_that_is_ended(number, tmp_path):
     """No process, thread, open file or lock after 5 s, whatever its workers are at."""
-    path = tmp_path / "script.py"
-    path.write_text(textwrap.dedent(BUSY))
-    parent = subprocess.Popen(
-        [sys.executable, str(path)],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(child_process.ROOT)},
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-    )
-    try:
+    with forks.started(BUSY, cwd=tmp_path) as parent:
         wait_for(lambda: list(tmp_path.glob("worker_*")))
         time.sleep(1.0)
         children = children_of(parent.pid)
         begun = time.monotonic()
-        parent.send_signal(number)
-        printed, _ = parent.communicate(timeout=5)
-    finally:
-        parent.kill()
-    wait_for(lambda: not any(map(is_alive, children)), seconds=2)
-    assert time.monotonic() - begun < 5.0
-    assert len(children) == 2
-    if number == signal.SIGINT:
-        assert printed == "interrupted; open: [] threads: []\n"
+        os.kill(parent.pid, number)
+        parent.join(5)
+        wait_for(lambda: not any(map(is_alive, children)), seconds=2)
+        assert time.monotonic() - begun < 5.0
+        assert len(children) == 2
+        if number == signal.SIGINT:
+            assert forks.finished(parent) == "interrupted; open: [] threads: []\n"
+        else:
+            assert parent.exitcode == -number
     with project_lock.ProjectLock(tmp_path / "untitled_project"):
         pass
 
@@ -279,8 +272,10 @@ def test_nothing_is_left_of_a_search_that_an_error_in_a_callback_ends(tmp_path):
     tuner = RandomSearch(
         OneIsBusy(None), keras_tuner.Objective("score", "max"), directory=tmp_path
     )
-    with pytest.raises(keras_tuner.errors.FatalValueError, match="in a callback"):
+    fatal = keras_tuner.errors.FatalValueError
+    with pytest.raises(fatal, match="in a callback") as error:
         tuner.search(callbacks=[Fails()], workers=2, verbose=0)
+    assert "In a worker process" in str(error.value.__cause__)
     assert time.time() - float(failed.read_text()) < 5.0
     assert set(threading.enumerate()) <= threads
     assert set(children_of(os.getpid())) <= set(children)
@@ -335,15 +330,6 @@ def test_neither_settings_nor_data_depend_on_the_number_of_workers(tmp_path):
     same(table(2), alone)
 
 
-def test_what_stops_a_search_stops_one_with_workers(tmp_path):
-    def outcome(hp):
-        raise keras_tuner.errors.FatalValueError("never mind the rest")
-
-    with pytest.raises(keras_tuner.errors.FatalValueError, match="never mind") as error:
-        search(outcome, tmp_path)
-    assert "In a worker process" in str(error.value.__cause__)
-
-
 def test_data_that_cannot_be_sent_are_named_with_the_remedy(tmp_path):
     data = tf.data.Dataset.range(3)
     with pytest.raises(TypeError, match="argument 0 of search cannot be sent") as error:
@@ -376,37 +362,24 @@ def test_a_chief_lends_the_trial_of_a_dead_worker_anew(serial, tmp_path):
 
     def start(name):
         environment = {
-            **os.environ,
-            "PYTHONPATH": str(child_process.ROOT),
             "KERASTUNER_TUNER_ID": name,
             "KERASTUNER_ORACLE_IP": "127.0.0.1",
             "KERASTUNER_ORACLE_PORT": str(port),
             "KERAS_TRICKS_LEASE_SECONDS": "4",
         }
-        arguments = [fault_search.__file__, str(tmp_path), "1", str(TRIALS)]
-        return subprocess.Popen(
-            [sys.executable, *arguments],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        script = Path(fault_search.__file__)
+        arguments = [str(tmp_path), "1", str(TRIALS)]
+        return forks.started(script, *arguments, cwd=tmp_path, env=environment)
 
-    processes = [start(name) for name in ("chief", "tuner0", "tuner1")]
-    try:
-        key = f" {processes[1].pid} "
+    with start("chief") as chief, start("tuner0") as dies, start("tuner1") as goes_on:
+        key = f" {dies.pid} "
         wait_for(lambda: log.exists() and key in log.read_text(), 120)
-        processes[1].kill()
-        processes[1].wait()
-        processes[2].wait(120)
+        dies.kill()
+        dies.join()
+        forks.finished(goes_on, 120)
         after = time.monotonic()
-        processes[0].wait(60)
+        forks.finished(chief, 60)
         assert time.monotonic() - after < 4.0
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    assert processes[0].returncode == processes[2].returncode == 0
     tuner = fault_search.tuner_in(tmp_path, TRIALS)
     same(tuner.leaderboard(), serial.leaderboard())
 
@@ -463,7 +436,7 @@ AT_IMPORT = {
     """,
 }
 SCRIPT = """
-    import sys
+    import pathlib, sys, time
     import keras
     import numpy as np
     import tensorflow as tf
@@ -472,9 +445,12 @@ SCRIPT = """
     from keras.saving import get_registered_object as registered
     from keras_tricks.tuners import RandomSearch
 
+    sys.path.append(pathlib.Path("of_a_path"))
+
     @keras.saving.register_keras_serializable("main")
     def own_loss(y, p):
-        return keras.ops.mean(keras.ops.square(y - p)) * 3.0
+        factor = 3.0 + sys.flags.quiet + sys.flags.optimize
+        return keras.ops.mean(keras.ops.square(y - p)) * factor
 
     def build(hp):
         units = hp.Int("units", 1, 4)
@@ -498,18 +474,58 @@ SCRIPT = """
             tuner.search(x, x.sum(1), epochs=2, verbose=0, workers=workers)
             tuner.leaderboard(f"{workers}.csv")
             print(keras.config.dtype_policy().name, keras.config.epsilon())
+        print(time.time())
 """
 
 
-def test_modules_may_do_at_import_what_they_like(tmp_path):
-    """The scores of both searches are equal; see `AT_IMPORT`."""
+@pytest.fixture(
+    scope="module", name="of_a_script", params=sampling.one_in(2, ["-q", "-O"])
+)
+def of_a_script_fixture(request, tmp_path_factory):
+    """A script that searches alone and with workers, in the folder of its data.
+
+    Gives the folder, what it printed, and when it had ended.
+    """
+    folder = tmp_path_factory.mktemp("script")
+    here, code = folder / "here", folder / "code"
+    here.mkdir()
+    code.mkdir()
     for name, text in AT_IMPORT.items():
-        (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
-    (tmp_path / "numbers.txt").write_text("123")
-    (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT))
-    done = child_process.run_script(tmp_path / "script.py", cwd=tmp_path)
+        (code / f"{name}.py").write_text(textwrap.dedent(text))
+    (code / "script.py").write_text(textwrap.dedent(SCRIPT))
+    (here / "numbers.txt").write_text("123")
+    for name in ("keras_tricks", "numpy", "threading"):
+        (here / f"{name}.py").write_text("raise SystemExit('from here')")
+    done = subprocess.run(
+        [sys.executable, request.param, str(code / "script.py")],
+        cwd=here,
+        env={**os.environ, "PYTHONPATH": str(child_process.ROOT)},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    ended = time.time()
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("mixed_bfloat16 1e-05") == 2
-    alone, lent = (pd.read_csv(tmp_path / f"{n}.csv") for n in (1, 2))
+    return here, done.stdout, ended
+
+
+def test_modules_may_do_at_import_what_they_like(of_a_script):
+    """The scores of both searches are equal; see `AT_IMPORT`."""
+    folder, printed, _ = of_a_script
+    assert printed.count("mixed_bfloat16 1e-05") == 2
+    alone, lent = (pd.read_csv(folder / f"{n}.csv") for n in (1, 2))
     assert set(alone["status"]) == {"COMPLETED"}
     same(alone, lent)
+
+
+def test_workers_import_what_the_searching_process_imports(of_a_script):
+    """Not what lies in the working folder; and they have the interpreter's flags.
+
+    On these the loss depends.
+    """
+    folder, _, _ = of_a_script
+    assert set(pd.read_csv(folder / "2.csv")["status"]) == {"COMPLETED"}
+
+
+def test_the_interpreter_ends_when_the_search_has(of_a_script):
+    _, printed, ended = of_a_script
+    assert ended - float(printed.splitlines()[-1]) < 4.0

@@ -3,9 +3,9 @@
 import abc
 import contextlib
 import operator
-import threading
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_tricks import _keras_state
 from keras_tricks._runtime_scalars import RuntimeScalars
 from keras_tricks.optimizers.keras_hooks import leaf_optimizers
 from keras_tricks.parameters.keras_hooks import all_layers
@@ -143,7 +144,6 @@ class FunctionalModel(Steps):
         self.model = model
         self.optimizer = model.optimizer
         self.specs = specs
-        self._lock = threading.RLock()
         self.programs: dict[Any, Any] = {}
         self.before_build = self.optimizer.variables
         self._settings = keras_hooks.settings()
@@ -272,7 +272,15 @@ class FunctionalModel(Steps):
                 return False
         return bool(self.drawing_layers)
 
-    def _loss(self, scope, x, y, y_pred, sample_weight, training: bool):
+    def _loss(
+        self,
+        scope: keras.StatelessScope,
+        x: Any,
+        y: Any,
+        y_pred: Any,
+        sample_weight: Any,
+        training: bool,
+    ) -> tf.Tensor:
         loss = self.model.compute_loss(
             x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
         )
@@ -282,7 +290,9 @@ class FunctionalModel(Steps):
             )
         return loss
 
-    def _add_to_metrics(self, loss, x, y, y_pred, sample_weight) -> None:
+    def _add_to_metrics(
+        self, loss: tf.Tensor, x: Any, y: Any, y_pred: Any, sample_weight: Any
+    ) -> None:
         num_examples = tf.shape(keras.tree.flatten(x)[0])[0]
         tracker = keras_hooks.loss_tracker(self.model)
         tracker.update_state(loss, sample_weight=num_examples)
@@ -296,7 +306,12 @@ class FunctionalModel(Steps):
 
     @contextlib.contextmanager
     def _traced(
-        self, state, numbers, rate, carried=(), carried_values=()
+        self,
+        state: State,
+        numbers: tf.Tensor | None,
+        rate: tf.Tensor | None,
+        carried: Sequence[keras.Variable] = (),
+        carried_values: Sequence[tf.Tensor] = (),
     ) -> Iterator[keras.StatelessScope]:
         mapping = list(
             zip(tf.nest.flatten(self.variables), tf.nest.flatten(state), strict=True)
@@ -305,19 +320,24 @@ class FunctionalModel(Steps):
             mapping += zip(carried, carried_values, strict=True)
         known = {id(variable) for variable, _ in mapping}
         in_settings = keras_hooks.settings_in_force(self._settings)
-        with self._lock, self._fed(numbers, rate), in_settings:
+        with _keras_state.LOCK, self._fed(numbers, rate), in_settings:
             scope = keras.StatelessScope(
                 mapping, collect_losses=True, initialize_variables=False
             )
             with scope:
                 yield scope
+                is_whole = keras_hooks.is_in_scope(scope)
+            if not is_whole:
+                raise UnsupportedModelError(
+                    "`keras.utils.clear_session` was called while a step was traced"
+                )
             if set(scope.state_mapping) - known:
                 raise UnsupportedModelError(
                     "a step changes variables that the model hides"
                 )
 
     @contextlib.contextmanager
-    def _fed(self, numbers, rate) -> Iterator[None]:
+    def _fed(self, numbers: tf.Tensor | None, rate: tf.Tensor | None) -> Iterator[None]:
         try:
             self._rate = rate
             if numbers is not None:
@@ -469,7 +489,7 @@ def rate_curve(
             pass  # Those of Keras's that hold a `tf.cond` take one step at a time.
 
     @tf.function(input_signature=[tf.TensorSpec((), tf.int64)])
-    def rate(step):
+    def rate(step: tf.Tensor) -> tf.Tensor:
         return tf.cast(schedule(step), tf.float32)
 
     for operation in rate.get_concrete_function().graph.get_operations():
@@ -478,7 +498,7 @@ def rate_curve(
             raise UnsupportedModelError(f"the schedule has a state ({operation.type})")
 
     @tf.function(autograph=False)
-    def one_by_one():
+    def one_by_one() -> tf.Tensor:
         return tf.map_fn(rate, steps, fn_output_signature=tf.float32)
 
     return one_by_one().numpy()

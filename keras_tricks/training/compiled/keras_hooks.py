@@ -8,6 +8,7 @@
 | `Functional._nodes_by_depth` | 3.11 to 3.15 | the configuration of a functional model does not tell of every argument of a call |
 | `TFEpochIterator` | 3.11 to 3.15 | `fit` begins more readings of a dataset than it has epochs, and each moves the order in which `Dataset.shuffle` goes on |
 | `object_name_uids` of Keras's global state | 3.11 to 3.15 | `clear_session` begins names anew, too, but empties much else |
+| `stateless_scope` of Keras's global state | 3.11 to 3.15 | tells whether `clear_session`, which empties the state of all threads, was called while a step was traced |
 | `Trainer._loss_tracker`, `Layer._call_has_training_arg`, `Variable._autocast` | 3.11 to 3.15 | `Trainer.train_step` and layers go by them |
 | `Layer._losses`, `_trainable_variables`, `_non_trainable_variables`, `Trainer._distribute_strategy` | 3.11 to 3.15 | what was added by `add_loss` outside of a call, a layer's own weights whether it is frozen or not, and the strategy of a model have no public name |
 | `_unique_id` of `tf.Variable` | TensorFlow 2.19 to 2.21 | nothing else tells whether a variable was there before a model was built |
@@ -34,12 +35,11 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 from keras.src.backend.tensorflow.trainer import TFEpochIterator
 
+from keras_tricks import _keras_state
 from keras_tricks.optimizers import AdamWeightDecay
 from keras_tricks.optimizers.keras_hooks import leaf_optimizers
 
 _NAMES = "object_name_uids"
-
-_ONE_AT_A_TIME = threading.RLock()
 
 _ANY_BACKEND = next(
     parent
@@ -55,13 +55,13 @@ class _Functional(keras.optimizers.Optimizer):
     optimizer's own methods stay in force.
     """
 
-    def assign(self, variable, value):
+    def assign(self, variable: keras.Variable, value: Any) -> None:
         variable.assign(tf.convert_to_tensor(value))
 
-    def assign_add(self, variable, value):
+    def assign_add(self, variable: keras.Variable, value: Any) -> None:
         variable.assign(variable.value + tf.convert_to_tensor(value))
 
-    def assign_sub(self, variable, value):
+    def assign_sub(self, variable: keras.Variable, value: Any) -> None:
         variable.assign(variable.value - tf.convert_to_tensor(value))
 
     _apply_weight_decay = _ANY_BACKEND._apply_weight_decay
@@ -105,7 +105,7 @@ def both_branches() -> Iterator[None]:
             lambda true, false: tf.where(predicate, true, false), true_fn(), false_fn()
         )
 
-    with _ONE_AT_A_TIME:
+    with _keras_state.LOCK:
         keras.ops.cond = cond
         try:
             yield
@@ -143,7 +143,7 @@ def conversions(by_name: dict[str, Conversion]) -> Iterator[None]:
 
         return convert
 
-    with _ONE_AT_A_TIME:
+    with _keras_state.LOCK:
         original = dict(registry)
         registry.update({name: registered(c) for name, c in by_name.items()})
         try:
@@ -297,6 +297,11 @@ def reading(dataset: tf.data.Dataset) -> Iterator[tf.data.Iterator]:
         pass
 
 
+def is_in_scope(scope: keras.StatelessScope) -> bool:
+    """Whether variables have their values in `scope` now, in this thread."""
+    return global_state.get_global_attribute("stateless_scope") is scope
+
+
 @contextlib.contextmanager
 def names_begin_anew() -> Iterator[None]:
     """Has Keras name what is made inside as it would in a new session.
@@ -304,7 +309,7 @@ def names_begin_anew() -> Iterator[None]:
     Where metrics, outputs and weights have names that Keras made up, these are the
     same in every trial, without `clear_session`, which empties much else.
     """
-    with _names(collections.defaultdict(int)):
+    with _keras_state.LOCK, _names(collections.defaultdict(int)):
         yield
 
 

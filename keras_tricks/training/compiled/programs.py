@@ -17,6 +17,9 @@ from keras_tricks.training.compiled.vectorized_map import NotVectorizedError
 from keras_tricks.training.compiled.vectorized_map import is_worth_vectorizing
 from keras_tricks.training.compiled.vectorized_map import vectorized
 
+# (number of the step, state before it, its batch or the rows of it) -> state after it
+Step = Callable[[tf.Tensor, State, Any], State]
+
 # Trials of which each step is their own, on as many cores.
 SIDE_BY_SIDE = 4
 
@@ -76,7 +79,13 @@ class Program:
         return tf.function(step, jit_compile=True, autograph=False)
 
     def _train_epoch(
-        self, state: State, numbers, rates, examples, order, batch_size: int
+        self,
+        state: State,
+        numbers: tf.Tensor,
+        rates: tf.Tensor,
+        examples: Any,
+        order: tf.Tensor,
+        batch_size: int,
     ) -> tuple[State, dict[str, Any]]:
         """Trains for an epoch, the partial last batch included.
 
@@ -103,11 +112,17 @@ class Program:
         return state, self._results(state, numbers)
 
     def _train_steps(
-        self, state: State, numbers, rates, examples, order, batch_size: int
+        self,
+        state: State,
+        numbers: tf.Tensor,
+        rates: tf.Tensor,
+        examples: Any,
+        order: tf.Tensor,
+        batch_size: int,
     ) -> State:
         length = known_length(order.shape[0], batch_size)
 
-        def step(number, state, rows):
+        def step(number: tf.Tensor, state: State, rows: tf.Tensor) -> State:
             rate = tf.gather(rates, number, axis=-1)
             batch = _with_length(length, _rows(examples, rows))
             if rows.shape[0] != batch_size:
@@ -122,7 +137,9 @@ class Program:
         state = over(step, state, order, batch_size)
         return state._replace(trainable=layout.part(state.trainable, num_axes))
 
-    def _over_trials(self, run, state: State, *others) -> State:
+    def _over_trials(
+        self, run: Callable[..., State], state: State, *others: tf.Tensor
+    ) -> State:
         """Runs an epoch of all trials in each step, or of one beside the other."""
         if self.vectorized or not self.packed:
             return run(state, *others)
@@ -136,7 +153,7 @@ class Program:
         )
 
     def _evaluate(
-        self, state: State, numbers, examples, batch_size: int
+        self, state: State, numbers: tf.Tensor, examples: Any, batch_size: int
     ) -> tuple[State, dict[str, Any]]:
         """Returns the loss and the metrics of `state` on all examples, by name.
 
@@ -145,8 +162,8 @@ class Program:
         number_of_examples = tf.nest.flatten(examples)[0].shape[0]
         order = tf.range(number_of_examples, dtype=tf.int32)
 
-        def run(state, numbers):
-            def step(number, state, rows):
+        def run(state: State, numbers: tf.Tensor) -> State:
+            def step(number: tf.Tensor, state: State, rows: tf.Tensor) -> State:
                 return self._test_step(state, numbers, _rows(examples, rows))
 
             return self._over_batches(step, state, order, batch_size)
@@ -155,7 +172,12 @@ class Program:
         return state, self._results(state, numbers)
 
     def _train_stream(
-        self, state: State, numbers, rates, batches: tf.data.Iterator, num_steps
+        self,
+        state: State,
+        numbers: tf.Tensor,
+        rates: tf.Tensor,
+        batches: tf.data.Iterator,
+        num_steps: tf.Tensor,
     ) -> tuple[State, dict[str, Any]]:
         """Trains for an epoch of a dataset, each batch of which all trials see once.
 
@@ -170,8 +192,8 @@ class Program:
             See `_train_epoch`.
         """
 
-        def step(number, state, batch):
-            def run(state, numbers, rates):
+        def step(number: tf.Tensor, state: State, batch: Any) -> State:
+            def run(state: State, numbers: tf.Tensor, rates: tf.Tensor) -> State:
                 rate = tf.gather(rates, number, axis=-1)
                 draws = self._draw(state, tf.shape(tf.nest.flatten(batch)[0])[0])
                 return self._train_step(state, numbers, rate, batch, draws)
@@ -186,12 +208,16 @@ class Program:
         return state, self._results(state, numbers)
 
     def _evaluate_stream(
-        self, state: State, numbers, batches: tf.data.Iterator, num_steps
+        self,
+        state: State,
+        numbers: tf.Tensor,
+        batches: tf.data.Iterator,
+        num_steps: tf.Tensor,
     ) -> tuple[State, dict[str, Any]]:
         """Returns the loss and the metrics of `state` on a dataset; see `_evaluate`."""
 
-        def step(number, state, batch):
-            def run(state, numbers):
+        def step(number: tf.Tensor, state: State, batch: Any) -> State:
+            def run(state: State, numbers: tf.Tensor) -> State:
                 return self._test_step(state, numbers, batch)
 
             return self._over_trials(run, state, numbers)
@@ -199,14 +225,18 @@ class Program:
         state = self._over_stream(step, self._cleared(state), batches, num_steps)
         return state, self._results(state, numbers)
 
-    def _over_stream(self, step, state: State, batches, num_steps) -> State:
+    def _over_stream(
+        self, step: Step, state: State, batches: tf.data.Iterator, num_steps: tf.Tensor
+    ) -> State:
         # Not `dataset.reduce`, which computes on the host.
-        def body(number, state):
+        def body(number: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
             return number + 1, step(number, state, next(batches))
 
         return self._loop(body, state, num_steps)
 
-    def _over_batches(self, step, state: State, order, batch_size: int) -> State:
+    def _over_batches(
+        self, step: Step, state: State, order: tf.Tensor, batch_size: int
+    ) -> State:
         """Calls `step` with the rows of each batch; it is traced once for all.
 
         Where all batches have one length it is known to the code of the model, as it
@@ -215,7 +245,7 @@ class Program:
         num_examples = order.shape[0]
         length = known_length(num_examples, batch_size)
 
-        def body(number, state):
+        def body(number: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
             start = number * batch_size
             if length is None:
                 rows = order[start : tf.minimum(start + batch_size, num_examples)]
@@ -225,7 +255,9 @@ class Program:
 
         return self._loop(body, state, -(-num_examples // batch_size))
 
-    def _over_whole_batches(self, step, state: State, order, batch_size: int) -> State:
+    def _over_whole_batches(
+        self, step: Step, state: State, order: tf.Tensor, batch_size: int
+    ) -> State:
         """The same for a step that XLA compiles: the rest is traced by itself."""
         num_whole, rest = divmod(order.shape[0], batch_size)
         split = num_whole * batch_size
@@ -236,7 +268,11 @@ class Program:
         return state
 
     @staticmethod
-    def _loop(body, state: State, num_steps: int) -> State:
+    def _loop(
+        body: Callable[[tf.Tensor, State], tuple[tf.Tensor, State]],
+        state: State,
+        num_steps: int | tf.Tensor,
+    ) -> State:
         return tf.while_loop(
             lambda number, state: number < num_steps,
             body,
@@ -244,7 +280,14 @@ class Program:
             maximum_iterations=num_steps,
         )[1]
 
-    def _one_train_step(self, state, numbers, rate, batch, draws) -> State:
+    def _one_train_step(
+        self,
+        state: State,
+        numbers: tf.Tensor,
+        rate: tf.Tensor,
+        batch: Any,
+        draws: list | None,
+    ) -> State:
         train_step = self.functional.train_step
         if not self.vectorized:
             return train_step(state, numbers, rate, batch, draws)
@@ -256,19 +299,19 @@ class Program:
             (state, numbers, rate, *([draws] if given else [])),
         )
 
-    def _one_test_step(self, state, numbers, batch) -> State:
+    def _one_test_step(self, state: State, numbers: tf.Tensor, batch: Any) -> State:
         test_step = self.functional.test_step
         if not self.vectorized:
             return test_step(state, numbers, batch)
 
-        def one(each):
+        def one(each: tuple[State, tf.Tensor]) -> tuple[list, list]:
             after = test_step(each[0], each[1], batch)
             return after.non_trainable, after.metrics
 
         non_trainable, metrics = vectorized(one, (state, numbers))
         return state._replace(non_trainable=non_trainable, metrics=metrics)
 
-    def _draw(self, state: State, batch_size) -> list | None:
+    def _draw(self, state: State, batch_size: int | tf.Tensor) -> list | None:
         if not self._draws_before:
             return None
         draw = self.functional.draw
@@ -283,8 +326,8 @@ class Program:
             metrics = [tf.stack([value] * num_trials) for value in metrics]
         return state._replace(metrics=metrics)
 
-    def _results(self, state: State, numbers) -> dict[str, Any]:
-        def results(each):
+    def _results(self, state: State, numbers: tf.Tensor) -> dict[str, Any]:
+        def results(each: tuple[list, tf.Tensor]) -> dict[str, Any]:
             found = self.functional.results(*each)
             several = [
                 n for n, v in found.items() if tf.convert_to_tensor(v).shape.rank

@@ -86,6 +86,8 @@ _COMPILED = frozenset(
     "optimizer loss _compile_loss _compile_metrics _loss_tracker".split()
 )
 _OTHERS_COMPILED = ("metrics", "weighted_metrics")
+# Methods of a model in the place of which something of this package may stand.
+_OURS = frozenset({"fit", "make_train_function", "make_test_function"})
 _OWN = "keras_tricks."
 # Where the methods of a class may come from, if nobody has replaced them.
 _HOMES = ("keras.", "tensorflow.", "keras_tricks.", "abc", "builtins", "contextlib")
@@ -147,7 +149,10 @@ def compiled_signature(model: keras.Model, arguments: dict[str, Any]) -> str | N
         for name in ("optimizer", "loss", *_OTHERS_COMPILED):
             walk.tell(name)
             walk.add(arguments.get(name))
-        if any(map(keras_hooks.goes_by_names, leaf_optimizers(optimizer))):
+        leaves = leaf_optimizers(optimizer)
+        # A rate that no schedule makes is a variable, which is saved with the others.
+        walk.tell([isinstance(keras_hooks.rate_of(o), keras.Variable) for o in leaves])
+        if any(map(keras_hooks.goes_by_names, leaves)):
             walk.add([variable.path for variable in model.trainable_variables])
     except _NotProven:
         return None
@@ -275,6 +280,7 @@ class _Walk:
 
     def _add_symbol(self, tensor: keras.KerasTensor) -> None:
         self.tell("symbol", self._number(tensor), tuple(tensor.shape), tensor.dtype)
+        self._is_new(tensor)  # From now on it has its number.
         self.tell(tensor.sparse, getattr(tensor, "ragged", False))
 
     def _add_code(self, value: Any) -> None:
@@ -317,7 +323,7 @@ class _Walk:
                 self.tell(item)  # Under which its numbers are logged.
             if key in _UNREAD or key.startswith("_self_") or key.lstrip("_") in held:
                 continue
-            if isinstance(value, keras.Model) and key == "fit" and _is_ours(item):
+            if isinstance(value, keras.Model) and key in _OURS and _is_ours(item):
                 continue
             self.tell(key)
             if (id(value), key) in self._fed:

@@ -102,7 +102,12 @@ class InitialWeights:
         self._num_seeds = max(places_used) + 1
 
     @staticmethod
-    def _recipe(variable, drawn, places, seeds):
+    def _recipe(
+        variable: keras.Variable,
+        drawn: list[_Drawn],
+        places: dict[int, int],
+        seeds: list[int],
+    ) -> _Drawn | _Generator | None:
         value = variable.numpy()
         if value.dtype.kind in "iu" and value.shape == (2,):
             if int(value[0]) in places and value[1] == 0:

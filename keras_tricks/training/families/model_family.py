@@ -95,7 +95,9 @@ class ModelFamily:
             self._compile_arguments = self._model = None
         return built
 
-    def _built(self, cache, setting, seed, data, num_steps):
+    def _built(
+        self, cache: ProgramCache, setting: Any, seed: int, data: Data, num_steps: int
+    ) -> tuple[Steps, TrialState]:
         before, settings = keras_hooks.VariablesBefore(), keras_hooks.settings()
         with seeded(seed), keras_hooks.names_put_back():
             model = self._build(setting)
@@ -119,7 +121,15 @@ class ModelFamily:
                 f"its step cannot be traced ({type(error).__name__}: {error})"
             ) from error
 
-    def _understood(self, cache, model, is_alone, seed, data, num_steps):
+    def _understood(
+        self,
+        cache: ProgramCache,
+        model: keras.Model,
+        is_alone: bool,
+        seed: int,
+        data: Data,
+        num_steps: int,
+    ) -> tuple[Steps, TrialState]:
         """Returns the steps that are proven to be the model's, and its trial.
 
         What other models have in common with it may change before a program is traced,
@@ -159,7 +169,9 @@ class ModelFamily:
         start = steps.start._replace(optimizer=optimizer_start(steps, before))
         return steps, TrialState(start, runtime_scalars.as_fed(numbers), rates)
 
-    def _copy(self, cache, arguments, seed, num_steps):
+    def _copy(
+        self, cache: ProgramCache, arguments: dict[str, Any], seed: int, num_steps: int
+    ) -> tuple[Steps, TrialState] | None:
         optimizer, loss = arguments["optimizer"], arguments["loss"]
         compiled = compiled_signature(self._model, arguments)
         if compiled is None:
@@ -193,7 +205,13 @@ class ModelFamily:
                     values[index[id(variable)]] = np.asarray(value, variable.dtype)
 
 
-def _compared(cache, model, data, before, rates) -> tuple[Steps, TrialState]:
+def _compared(
+    cache: ProgramCache,
+    model: keras.Model,
+    data: Data,
+    before: list[tf.Tensor],
+    rates: np.ndarray,
+) -> tuple[Steps, TrialState]:
     """Returns the steps that were traced of a model, or of one before it."""
     with python_state.unchanged(model):
         functional = FunctionalModel(

@@ -138,6 +138,10 @@ class Remembered:
             np.may_share_memory(array, each) for array in arrays for each in reached
         )
 
+    def leads_to(self, kinds: tuple[type, ...]) -> bool:
+        """Whether code can reach an object of one of some classes."""
+        return any(isinstance(value, kinds) for value in self._seen.values())
+
     def put_back(self) -> str | None:
         """Sets what is another one now to what it was.
 

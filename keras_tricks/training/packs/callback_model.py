@@ -54,7 +54,9 @@ class LiveModel:
         if shapes != [tuple(value.shape) for value in shown]:
             raise UnsupportedModelError("callbacks look at a model of another form")
         model.stop_training = False
-        self._rates = self._rates_now()
+        self._methods = [_NotAnew(model, "train"), _NotAnew(model, "test")]
+        self._iterations = _index_of(model.optimizer.iterations, self._variables)
+        self._rates = rate_curve(self._optimizer, num_steps, self._first_step)
         self._state = self._python_state()
 
     def check(self) -> None:
@@ -89,6 +91,12 @@ class LiveModel:
         """Clears the metrics, as `fit` does before callbacks hear of an epoch."""
         self.model.reset_metrics()
 
+    def _check_functions(self) -> None:
+        """Raises if a callback has replaced what `fit` calls for each batch."""
+        for method in self._methods:
+            if getattr(self.model, method.made) is not method.function:
+                raise UnsupportedModelError(f"a callback sets `{method.made}`")
+
     def take_over(self, view: TrialView) -> None:
         """Has the training go on with what callbacks have changed.
 
@@ -97,6 +105,7 @@ class LiveModel:
         """
         if self.model.optimizer is not self._optimizer:
             raise RuntimeError("A callback must not compile the model in training.")
+        self._check_functions()
         values = [variable.numpy() for variable in self._variables]
         if not all(map(_is_same, values, self._values)):
             state = view.state
@@ -110,19 +119,56 @@ class LiveModel:
                     state.metrics,
                 )
             )
-        rates = self._rates_now()
-        if not _is_same(rates, self._rates):
+        if self._iterations is not None:
+            # A schedule goes by the step that a callback has set.
+            moved = values[self._iterations] - self._values[self._iterations]
+            self._first_step += int(moved)
+        left = len(view.rates)
+        done = self._num_steps - left
+        rates = rate_curve(self._optimizer, left, self._first_step + done)
+        if not _is_same(rates, self._rates[len(self._rates) - left :]):
             self._rates = rates
-            left = len(view.rates)
-            view.set_rates(rates[len(rates) - left :])
+            view.set_rates(rates)
 
     def _has_schedule(self) -> bool:
         (leaf,) = leaf_optimizers(self.model.optimizer)
         return not isinstance(keras_hooks.rate_of(leaf), keras.Variable)
 
-    def _rates_now(self) -> np.ndarray:
-        """Returns the rate of each step of the run, as the optimizer has it now."""
-        return rate_curve(self._optimizer, self._num_steps, self._first_step)
+
+class _NotAnew:
+    """Stands for a method of a model that makes a function of `fit`.
+
+    `fit` has made its own before callbacks see an epoch, and keeps it. Who makes it
+    anew has it traced again, of a model that may be another one by now.
+
+    Args:
+        model: The model, whose method this takes the place of.
+        kind: `"train"` or `"test"`.
+
+    Attributes:
+        made: The name of what it makes.
+        function: What it has made.
+    """
+
+    def __init__(self, model: keras.Model, kind: str):
+        self._model = model
+        self._name = f"make_{kind}_function"
+        self._method = getattr(model, self._name)
+        self.made = f"{kind}_function"
+        self.function = getattr(model, self.made)
+        object.__setattr__(model, self._name, self)
+
+    def __call__(self, force: bool = False) -> Any:
+        if force:
+            raise UnsupportedModelError(f"a callback calls `{self._name}(force=True)`")
+        result = self._method()
+        self.function = getattr(self._model, self.made)
+        return result
+
+
+def _index_of(variable: Any, variables: list[Any]) -> int | None:
+    found = (n for n, each in enumerate(variables) if each is variable)
+    return next(found, None)
 
 
 def _shown(state: State) -> list[Any]:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_tricks.training.compiled.data import Data
 from keras_tricks.training.compiled.functional_model import Steps
+from keras_tricks.training.compiled.programs import Program
 from keras_tricks.training.compiled.programs import ProgramCache
 from keras_tricks.training.families import structure
 from keras_tricks.training.families.trial_state import TrialState
@@ -88,7 +89,13 @@ def train_group(
     yield from train(1 + size, most, size if together < alone else 0)
 
 
-def _train_packs(program, trials, data, run, size) -> Iterator[list[TrainingResult]]:
+def _train_packs(
+    program: Program,
+    trials: Sequence[TrialState],
+    data: Data,
+    run: RunConfig,
+    size: int,
+) -> Iterator[list[TrainingResult]]:
     """Trains packs of equal size: another size would have to be traced anew."""
     if not trials:
         return

@@ -14,6 +14,7 @@ from keras_tricks.training.compiled.functional_model import Steps
 from keras_tricks.training.compiled.functional_model import UnsupportedModelError
 from keras_tricks.training.compiled.programs import Program
 from keras_tricks.training.families.trial_state import TrialState
+from keras_tricks.training.packs.progress import Follower
 from keras_tricks.training.packs.progress import Progress
 from keras_tricks.training.packs.progress import RunConfig
 from keras_tricks.training.packs.progress import TrainingResult
@@ -92,7 +93,9 @@ class _View:
         return array[self._number] if self._pack.is_packed else array
 
 
-def _run(program, trials, data, run) -> list[TrainingResult]:
+def _run(
+    program: Program, trials: Sequence[TrialState], data: Data, run: RunConfig
+) -> list[TrainingResult]:
     pack = _Pack(program, trials)
     progress = [Progress(run) for _ in trials]
     followed = [
@@ -138,9 +141,15 @@ def _run(program, trials, data, run) -> list[TrainingResult]:
     return _outcomes(program, progress, best, seconds)
 
 
-def _record(progress, followed, epoch, logs) -> list[bool]:
+def _record(
+    progress: list[Progress],
+    followed: list[tuple[Follower, _View]],
+    epoch: int,
+    logs: dict[str, np.ndarray],
+) -> list[bool]:
     """Returns, for each trial, whether this epoch is its best one until now."""
     improved = [False] * len(progress)
+    view: Any  # None where nobody follows the trials.
     for number, each in enumerate(progress):
         if not each.active:
             continue
@@ -163,10 +172,10 @@ def _end_lost(program: Program, progress: list[Progress], state: State) -> None:
 
 
 @tf.function(autograph=False, reduce_retracing=False)
-def _select(mask, new, old):
+def _select(mask: tf.Tensor, new: Any, old: Any) -> Any:
     """Returns `new` for the trials in `mask` and `old` for the others."""
 
-    def one(new, old):
+    def one(new: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
         shape = tf.concat(
             [tf.shape(mask), tf.ones(len(new.shape) - len(mask.shape), tf.int32)], 0
         )
@@ -175,7 +184,9 @@ def _select(mask, new, old):
     return tf.nest.map_structure(one, new, old)
 
 
-def _outcomes(program, progress, best, seconds) -> list[TrainingResult]:
+def _outcomes(
+    program: Program, progress: list[Any], best: Any, seconds: list[float]
+) -> list[TrainingResult]:
     best = tf.nest.map_structure(lambda t: np.asarray(t), best)
 
     def own(arrays: list, number: int) -> list:
@@ -235,7 +246,7 @@ def weights_of(functional: Steps, outcome: TrainingResult) -> list[np.ndarray]:
     return [value[id(weight)] for weight in functional.model.weights]
 
 
-def _stacked(states):
+def _stacked(states: list[Any]) -> Any:
     """Returns nested tensors or arrays with a first axis of trials."""
     if isinstance(states[0], np.ndarray):
         return np.stack(states)

@@ -58,15 +58,19 @@ import keras
 import keras_tuner
 import numpy as np
 
+from keras_tricks import _keras_state
 from keras_tricks.tuners import errors
 from keras_tricks.tuners import seeds
 from keras_tricks.tuners.compat import keras_hooks
+from keras_tricks.tuners.compat.keras_settings import KerasSettings
 from keras_tricks.tuners.search_space import exploration
 from keras_tricks.tuners.search_space import points
-from keras_tricks.tuners.search_space import ranges
 from keras_tricks.tuners.storage import checkpoints
 from keras_tricks.tuners.storage import files
-from keras_tricks.tuners.storage import project
+
+# What a mixin inherits from, that stands before a class of KerasTuner's: to a type
+# checker a class that may have any attribute, since that one's has them.
+BeforeKerasTuner: Any = object
 
 
 class _WithoutReloading(io.TextIOBase):
@@ -137,7 +141,7 @@ def ranges_watched(
         del hp._retrieve
 
 
-class TunerHooks:
+class TunerHooks(BeforeKerasTuner):
     """Goes before `keras_tuner.Tuner` and calls methods where it has none."""
 
     oracle: Any
@@ -148,14 +152,11 @@ class TunerHooks:
     _is_leased: bool = False
     # A trial's ID, and where its `build_config.json` is while it is not whole.
     _unfinished_build_config: tuple[str, Path] | None = None
-    _session: Any
-    _running_trial: Any = None
     project_dir: str
     # Names whose ranges `hyperparameters` gave, whatever the hypermodel asks for.
     _given_names: frozenset[str] | None = None
     # Whether the space was sought at random points.
     _space_was_drawn: bool = False
-    _saved_ranges: ranges.SavedRanges | None = None
 
     def _on_build_begin(self) -> None:
         """Called when Keras's state is clear, just before a model is built."""
@@ -169,23 +170,42 @@ class TunerHooks:
         """Called around what user code makes of the hyperparameters."""
         return contextlib.nullcontext()
 
+    def _on_asked(self, known: Any, asked: Any) -> None:
+        """Called when a trial's model asks for a hyperparameter that there is already.
+
+        Args:
+            known: The one that there is.
+            asked: The one that is asked for, under its name and conditions.
+        """
+
     def _on_space_populated(self) -> None:
         """Called when the space is known that the hypermodel now has."""
+
+    def _on_load_begin(self) -> None:
+        """Called before a model is built outside of a search."""
+
+    def _apply_keras_settings(self) -> None:
+        """Called before a model is built of which nobody takes note."""
+
+    @property
+    def _is_in_trial(self) -> bool:
+        """Whether a trial is running."""
+        return False
 
     @property
     def _in_worker(self) -> bool:
         """Whether the oracle is that of KerasTuner's chief process."""
-        return self._is_worker()  # type: ignore[attr-defined]
+        return self._is_worker()
 
     def _checkpoint_file(self, trial_id: str) -> Path:
         """Returns the file of a trial's weights."""
-        return Path(self._get_checkpoint_fname(trial_id))  # type: ignore[attr-defined]
+        return Path(self._get_checkpoint_fname(trial_id))
 
     @property
     def _fits_as_keras_tuner_does(self) -> bool:
         """Whether no subclass has its own way to build and fit a model."""
         own = type(self)._build_and_fit_model
-        inner = super()._build_and_fit_model  # type: ignore[misc]
+        inner = super()._build_and_fit_model
         return (
             own is TunerHooks._build_and_fit_model
             and inner.__func__ is keras_tuner.Tuner._build_and_fit_model
@@ -202,29 +222,26 @@ class TunerHooks:
         """Builds a trial's model once more, of which nobody takes note."""
         from keras_tricks.training.compiled import keras_hooks
 
-        if self._session.keras_settings is not None:
-            self._session.keras_settings.apply()
+        self._apply_keras_settings()
         with keras_hooks.names_begin_anew():
-            return super()._build_hypermodel(hp)  # type: ignore[misc]
+            return super()._build_hypermodel(hp)
 
     def _callbacks_of(self, trial: Any, execution: int, callbacks: list[Any]) -> list:
         """Returns a trial's own copies of callbacks, as `run_trial` makes them."""
-        copies = self._deepcopy_callbacks(callbacks)  # type: ignore[attr-defined]
+        copies = self._deepcopy_callbacks(callbacks)
         self._configure_tensorboard_dir(copies, trial, execution)
         return copies
 
     def _next_trial(self, number: int) -> Any:
         """Asks the oracle for one more trial, beside the `number` that run here."""
-        name = self.tuner_id  # type: ignore[attr-defined]
+        name = self.tuner_id
         return self.oracle.create_trial(f"{name}+{number}" if number else name)
 
     def _run_and_update(
         self, trial: Any, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
     ) -> None:
         """Runs a trial and tells the oracle its metrics, or keeps its error."""
-        self._try_run_and_update_trial(  # type: ignore[attr-defined]
-            trial, *fit_args, **fit_kwargs
-        )
+        self._try_run_and_update_trial(trial, *fit_args, **fit_kwargs)
 
     def _save_checkpoint(self, trial_id: str, model: keras.Model) -> None:
         """Writes the weights of `model`, and what `load_model` builds it by."""
@@ -245,8 +262,8 @@ class TunerHooks:
             return
         if not self._in_worker:
             self.oracle.save()
-        state = self.get_state()  # type: ignore[attr-defined]
-        path = self._get_tuner_fname()  # type: ignore[attr-defined]
+        state = self.get_state()
+        path = self._get_tuner_fname()
         files.write_json(path, state, durable=False)
 
     def reload(self) -> None:
@@ -255,7 +272,7 @@ class TunerHooks:
 
     def _reload_state(self) -> None:
         """Restores the tuner's own state, if its file can be read."""
-        path = Path(self._get_tuner_fname())  # type: ignore[attr-defined]
+        path = Path(self._get_tuner_fname())
         if not path.exists():
             return
         try:
@@ -263,7 +280,7 @@ class TunerHooks:
         except errors.DamagedFileError as error:
             warnings.warn(f"{error}. The tuner's own state is new.", stacklevel=2)
             return
-        self.set_state(state)  # type: ignore[attr-defined]
+        self.set_state(state)
 
     def _populate_initial_space(self) -> None:
         hypermodel = self.hypermodel
@@ -274,8 +291,8 @@ class TunerHooks:
             exploring = exploration.Exploring(hypermodel, self.oracle.seed)
             self.hypermodel = exploring
         try:
-            with exploration.repeatable(self.oracle):
-                super()._populate_initial_space()  # type: ignore[misc]
+            with KerasSettings.kept(), exploration.repeatable(self.oracle):
+                super()._populate_initial_space()
         finally:
             self.hypermodel = hypermodel
         self._space_was_drawn = hypermodel is not None and exploring.has_drawn
@@ -284,47 +301,20 @@ class TunerHooks:
     def _ranges_watched(
         self, hp: keras_tuner.HyperParameters
     ) -> contextlib.AbstractContextManager[None]:
-        """Holds what is asked for against what the search has under that name.
+        """Has `_on_asked` called for all that is asked for inside of the block."""
+        return ranges_watched(hp, self._on_asked)
 
-        KerasTuner passes over the second range of a name. Where the first is that of
-        the search that is resumed, this is another search; otherwise it is said once.
-
-        Raises:
-            keras_tuner.errors.FatalValueError: If it is another search.
-        """
-        return ranges_watched(hp, self._check_range)
-
-    def _check_range(self, known: Any, asked: Any) -> None:
-        name = asked.name
-        if name.startswith("tuner/") or name in (self._given_names or ()):
-            return
-        before, now = project.configuration(known), project.configuration(asked)
-        saved = self._saved_ranges
-        if before == now:
-            if saved is not None:
-                saved.confirm(name, before)
-            return
-        difference = project.range_difference(name, before, now)
-        if saved is not None and saved.is_waiting(name, before):
-            raise keras_tuner.errors.FatalValueError(
-                str(project.refusal(Path(self.project_dir), [difference]))
-            )
-        if self._running_trial is not None:
-            self._running_trial.several_ranges.add(name)
-        if name not in self._session.several_ranges:
-            self._session.several_ranges.add(name)
-            warnings.warn(
-                f"{difference.replace('saved', 'first')}: it is asked for with two "
-                "ranges, of which the first stays in force. Give one of them another "
-                "name, or ask for it inside of `hp.conditional_scope`.",
-                # Whoever called `hp.Int`, which called `_retrieve`.
-                stacklevel=4,
-            )
+    def _has_given_range(self, name: str) -> bool:
+        """Whether the range of a name is not the hypermodel's to say."""
+        return name.startswith("tuner/") or name in (self._given_names or ())
 
     def _loaded_model(self, trial: Any) -> keras.Model:
         """Builds a trial's model, and loads the weights of its best epoch."""
-        model = self._try_build(trial.hyperparameters)  # type: ignore[attr-defined]
-        self._load_weights_of(trial.trial_id, model)
+        with KerasSettings.kept():
+            self._on_load_begin()
+            # Which clears Keras's dtype policy, too.
+            model = self._try_build(trial.hyperparameters)
+            self._load_weights_of(trial.trial_id, model)
         return model
 
     def _load_weights_of(self, trial_id: str, model: keras.Model) -> None:
@@ -336,9 +326,9 @@ class TunerHooks:
         path = self._checkpoint_file(trial_id)
         if not path.exists():
             raise ValueError(
-                f"Trial {trial_id} has saved no weights to go on from. The `fit` of "
-                "the hypermodel must hand its `callbacks`, and the epochs, on to the "
-                f"model's. Received: no file {path}"
+                f"Trial {trial_id} has saved no weights. The `fit` of the hypermodel "
+                "must hand its `callbacks`, and the epochs, on to the model's. "
+                f"Received: no file {path}"
             )
         if not keras_hooks.is_built(model):
             file = self._get_build_config_fname(trial_id)
@@ -377,9 +367,7 @@ class TunerHooks:
         ):
             self._unfinished_build_config = trial.trial_id, file
             try:
-                return super()._build_and_fit_model(  # type: ignore[misc]
-                    trial, *args, **kwargs
-                )
+                return super()._build_and_fit_model(trial, *args, **kwargs)
             finally:
                 self._unfinished_build_config = None
 
@@ -387,13 +375,18 @@ class TunerHooks:
         unfinished = self._unfinished_build_config
         if unfinished is not None and unfinished[0] == trial_id:
             return str(unfinished[1])
-        return super()._get_build_config_fname(trial_id)  # type: ignore[misc]
+        return super()._get_build_config_fname(trial_id)
+
+    def _try_build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        with _keras_state.LOCK:  # It clears the session.
+            return super()._try_build(hp)
 
     def _build_hypermodel(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         self._on_build_begin()
-        is_trial = self._running_trial is not None
-        with self._ranges_watched(hp) if is_trial else contextlib.nullcontext():
-            model = super()._build_hypermodel(hp)  # type: ignore[misc]
+        with contextlib.ExitStack() as stack:
+            if self._is_in_trial:
+                stack.enter_context(self._ranges_watched(hp))
+            model = super()._build_hypermodel(hp)
         if not isinstance(model, keras.Model):
             # As KerasTuner says it, before anything looks at the model.
             raise keras_tuner.errors.FatalTypeError(
@@ -422,11 +415,11 @@ class TunerHooks:
             given = {name: given[name] for name in names if name in given}
         model.compile(**{**given, **wanted})
 
-    def _configure_tensorboard_dir(self, callbacks, trial, execution=0):
+    def _configure_tensorboard_dir(
+        self, callbacks: list[Any], trial: Any, execution: int = 0
+    ) -> None:
         if has_tensorboard(callbacks):
-            super()._configure_tensorboard_dir(  # type: ignore[misc]
-                callbacks, trial, execution
-            )
+            super()._configure_tensorboard_dir(callbacks, trial, execution)
 
 
 class HyperbandHooks(keras_tuner.Hyperband):
@@ -454,7 +447,7 @@ class HyperbandHooks(keras_tuner.Hyperband):
     _load_weights_of: Any
 
 
-class OracleHooks:
+class OracleHooks(BeforeKerasTuner):
     """Goes before a `keras_tuner.Oracle`: quiet, and without its limit of failures."""
 
     # What stood on disk when this process last saved or read it.
@@ -606,7 +599,7 @@ class OracleHooks:
             self._tried_so_far.discard(before)
 
     def _random_values(self) -> dict[str, Any] | None:
-        values = super()._random_values()  # type: ignore[misc]
+        values = super()._random_values()
         return self.remaining_values() if values is None else values
 
     def remaining_values(self) -> dict[str, Any] | None:
@@ -620,7 +613,7 @@ class OracleHooks:
         path = Path(self._get_trial_dir(trial.trial_id)) / "trial.json"
         files.write_json(path, trial.get_state(), durable=False)
 
-    def _check_consecutive_failures(self):
+    def _check_consecutive_failures(self) -> None:
         # The tuner counts, after the trial has been saved.
         pass
 
@@ -647,6 +640,6 @@ class BayesianOracleHooks(OracleHooks):
                 trial.status, trial.score = "COMPLETED", worst
             self.trials[trial_id] = trial
         try:
-            return super()._vectorize_trials()  # type: ignore[misc]
+            return super()._vectorize_trials()
         finally:
             self.trials = every

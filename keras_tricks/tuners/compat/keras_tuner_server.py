@@ -19,7 +19,7 @@ def oracle_server(leases: Any) -> Iterator[None]:
     from keras_tuner.src.distribute import oracle_chief
 
     class Servicer(oracle_chief.OracleServicer):
-        def CreateTrial(self, request, context):
+        def CreateTrial(self, request: Any, context: Any) -> Any:
             with leases.lock:
                 leases.hear(request.tuner_id)
                 response = super().CreateTrial(request, context)
@@ -34,19 +34,19 @@ def oracle_server(leases: Any) -> Iterator[None]:
                 time.sleep(0.1)  # Workers ask again at once.
             return response
 
-        def GetTrial(self, request, context):
+        def GetTrial(self, request: Any, context: Any) -> Any:
             with leases.lock:
                 leases.hear_of(request.trial_id)
                 return super().GetTrial(request, context)
 
-        def UpdateTrial(self, request, context):
+        def UpdateTrial(self, request: Any, context: Any) -> Any:
             with leases.lock:
                 if self.oracle.get_trial(request.trial_id).status == "RUNNING":
                     return super().UpdateTrial(request, context)
                 trial = self.oracle.get_trial(request.trial_id).to_proto()
                 return protos.get_service().UpdateTrialResponse(trial=trial)
 
-        def EndTrial(self, request, context):
+        def EndTrial(self, request: Any, context: Any) -> Any:
             with leases.lock:
                 # A worker that was given up for dead may end a trial after another.
                 status = self.oracle.get_trial(request.trial.trial_id).status

@@ -97,6 +97,10 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
         name = self.study_name or folder.name
         with quiet():
             storage = optuna().storages.get_storage(storage)
+            names = optuna().get_all_study_names(storage)
+            if self.storage is None and self.study_name is None and len(names) == 1:
+                # Of this project, whatever its folder was called then.
+                [name] = names
             arguments = {
                 "storage": storage,
                 "study_name": name,
@@ -104,7 +108,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
                 "sampler": optuna().samplers.RandomSampler(),
                 "pruner": self.pruner,
             }
-            if name in optuna().get_all_study_names(storage):
+            if name in names:
                 # Nothing is written: the storage may be read only.
                 self.study = optuna().load_study(**arguments)
             else:

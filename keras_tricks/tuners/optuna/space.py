@@ -111,7 +111,7 @@ def _linear(hp: Any, name: str) -> Parameter:
     if isinstance(hp, keras_tuner.engine.hyperparameters.Float) and hp.step is None:
         distribution = _class_of(hp)(hp.min_value, hp.max_value)
         return Parameter(name, distribution, float, float)
-    values = list(hp.values)
+    values = list(points.values_of(hp))
     low, step = (decimal.Decimal(str(number)) for number in (hp.min_value, hp.step))
     # In decimals, as Optuna counts; KerasTuner's sums of floats are a little off.
     decimals = [type(hp.min_value)(low + step * n) for n in range(len(values))]
@@ -130,7 +130,7 @@ def _linear(hp: Any, name: str) -> Parameter:
 
 def _steps(hp: Any, name: str) -> Parameter:
     # Optuna has no such range; categories would hide the order of the values from it.
-    values = list(hp.values)
+    values = list(points.values_of(hp))
     distribution = optuna().distributions.IntDistribution(0, len(values) - 1)
 
     def index(value: Any) -> int:

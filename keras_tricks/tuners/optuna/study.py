@@ -91,7 +91,9 @@ def to_optuna_study(
             ],
         )
         study.set_user_attr("objective", " + ".join(ways))
-        study.add_trials([_entry(record, space, module) for record in tuner._records()])
+        study.add_trials(
+            [_entry(record, space, module) for record in tuner._ended_records()]
+        )
     return study
 
 

@@ -22,9 +22,6 @@ from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.search_space import points
 from keras_tricks.tuners.storage import files
 
-is_feasible = scores.is_feasible
-order = scores.order
-
 CHECKPOINT = "checkpoint.weights.h5"
 
 # Arguments of KerasTuner's oracles that are numbers of something, and the least ones.
@@ -97,7 +94,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         if kwargs.get("hyperparameters"):
             # What this search finds besides is not to be in the next one's.
             kwargs["hyperparameters"] = copy.deepcopy(kwargs["hyperparameters"])
-        super().__init__(seed=seed, **kwargs)  # type: ignore[call-arg]
+        super().__init__(seed=seed, **kwargs)
         self.given_seed = seed
         if seed is not None:
             # KerasTuner takes a random seed where it is given 0.
@@ -120,7 +117,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         Settings that were tried before are replaced by others, as long as there are.
         """
         self.seed_suggestion(trial_id)
-        response = super().populate_space(trial_id)  # type: ignore[misc]
+        response = super().populate_space(trial_id)
         values = response.get("values")
         if response["status"] == "RUNNING" and self.is_duplicate(values or {}):
             values = self.replacement(trial_id)
@@ -144,7 +141,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
     @keras_tuner.synchronized
     def create_trial(self, tuner_id: str) -> Any:
         """Returns the next trial to run; those that were interrupted come first."""
-        trial = super().create_trial(tuner_id)  # type: ignore[misc]
+        trial = super().create_trial(tuner_id)
         if trial.trial_id not in self._lost or trial.status != "RUNNING":
             return trial
         self._lost.discard(trial.trial_id)
@@ -171,7 +168,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
     @keras_tuner.synchronized
     def end_trial(self, trial: Any) -> None:
         """Ends a trial, and drops the weights that are no longer among the best."""
-        super().end_trial(trial)  # type: ignore[misc]
+        super().end_trial(trial)
         if not self.continues_trials:
             self.drop_checkpoints()
 
@@ -196,7 +193,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         """
         if not found or self.keep_checkpoints is None or self.continues_trials:
             return list(found)
-        sign = -1 if self.objective.direction == "max" else 1
+        sign = scores.sign(self.objective.direction)
         best = self.get_best_trials(self.keep_checkpoints)
         known = {trial.trial_id: sign * trial.score for trial in best} | found
         # Those that score alike may be told apart otherwise by the oracle.
@@ -252,11 +249,10 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         completed = [
             trial
             for trial in self.trials.values()
-            if trial.status == "COMPLETED" and is_feasible(trial.score)
+            if trial.status == "COMPLETED" and scores.is_feasible(trial.score)
         ]
-        sign = -1 if self.objective.direction == "max" else 1
-        completed.sort(key=lambda trial: (sign * trial.score, order(trial.trial_id)))
-        return completed[:num_trials]
+        completed.sort(key=lambda trial: scores.order(trial.trial_id))
+        return scores.best_first(completed, self.objective.direction)[:num_trials]
 
     # Resuming.
 
@@ -399,7 +395,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
 
 def _sorted(trials: dict[str, Any]) -> dict[str, Any]:
     """Files come in any order; a Gaussian process's last bits depend on it."""
-    return dict(sorted(trials.items(), key=lambda item: order(item[0])))
+    return dict(sorted(trials.items(), key=lambda item: scores.order(item[0])))
 
 
 def _trial_of(state: _TrialState, folder: Path) -> Any:

@@ -147,8 +147,7 @@ class _Brackets(keras_tuner.oracles.HyperbandOracle):
             for _, trial in sorted(members.items())
             if trial.status == "COMPLETED" and scores.is_feasible(trial.score)
         ]
-        sign = -1 if self.objective.direction == "max" else 1
-        return sorted(scored, key=lambda trial: sign * trial.score)
+        return scores.best_first(scored, self.objective.direction)
 
     def _drawn(self, rung: Rung, iteration: int, number: int) -> dict[str, Any] | None:
         space = self.get_space().space

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from keras_tricks.callbacks import ReduceScheduleOnPlateau
 from keras_tricks.training.compiled.functional_model import UnsupportedModelError
+from keras_tricks.training.families import python_state
 from keras_tricks.training.packs.callback_model import LiveModel
 from keras_tricks.training.packs.progress import Follower
 from keras_tricks.training.packs.progress import TrialView
@@ -88,6 +90,18 @@ def _hook_of(callback: Any, hooks: tuple[str, ...]) -> str | None:
     return None
 
 
+def reaches_model(callbacks: list[keras.callbacks.Callback]) -> bool:
+    """Whether a callback leads to a model, a layer or a variable of somebody's own.
+
+    Beside the model that Keras gives them, callbacks may know one from the build: which
+    of several models that is, and whether it is the one that is trained, is not known.
+    """
+    asked = [each for each in callbacks if type(each) not in _WITHOUT_MODEL]
+    return python_state.before_a_build(asked).leads_to(
+        (keras.layers.Layer, keras.optimizers.Optimizer, keras.Variable, tf.Variable)
+    )
+
+
 def needs_model(callbacks: list[keras.callbacks.Callback]) -> bool:
     """Whether one of the callbacks may look at the model."""
     return not all(type(callback) in _WITHOUT_MODEL for callback in callbacks)
@@ -150,6 +164,11 @@ class CallbackFollower(Follower):
         self._model = model
         self._live = live
         self._is_early = is_early
+        self._schedules = [
+            each.schedule
+            for each in own
+            if isinstance(each, keras.callbacks.LearningRateScheduler)
+        ]
         self._on_begin = on_begin
         self._on_epoch = on_epoch
         self.error: Exception | None = None
@@ -165,7 +184,14 @@ class CallbackFollower(Follower):
         self._tell(view, self._callbacks.on_train_begin)
 
     def on_epoch_begin(self, epoch: int, view: TrialView) -> None:
+        before = python_state.before_a_build(self._schedules)
         self._tell(view, self._begin_epoch, epoch)
+        if self._schedules and (changed := before.put_back()) is not None:
+            # Of which `fit` traces the first step.
+            raise UnsupportedModelError(
+                f"the function of a LearningRateScheduler changes {changed}"
+            )
+        self._schedules = []
         if self._model.stop_training:
             raise UnsupportedModelError(
                 "a callback ends the training as an epoch begins"

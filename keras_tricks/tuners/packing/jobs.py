@@ -170,10 +170,10 @@ class Jobs:
                 self._plans = fit_plan.Plans(tuner._local_oracle.seed)
         if self._folds is None:
             self._folds = [(args, kwargs)]
-            if tuner._session.splits is not None:
+            if tuner._runner.session.splits is not None:
                 self._folds = list(
                     cross_validation.folds(
-                        tuner._session.splits,
+                        tuner._runner.session.splits,
                         args,
                         kwargs,
                         tuner.options.groups,
@@ -210,6 +210,10 @@ class Jobs:
         if early_hook is not None and isinstance(steps, CapturedModel):
             # Where all code is known, the model tells whether it was changed.
             raise UnsupportedModelError(early_hook)
+        if epoch_callbacks.reaches_model(callbacks):
+            raise UnsupportedModelError(
+                "a callback knows a model, or a part of one, from elsewhere"
+            )
         if epoch_callbacks.needs_model(callbacks):
             before = python_state.before_a_build(tuner.hypermodel)
             try:
@@ -227,7 +231,7 @@ class Jobs:
 
         def on_epoch(epoch: int, logs: dict[str, Any]) -> None:
             running.execution = execution
-            tuner._running_trial = running
+            tuner._runner.trial = running
             tuner.on_epoch_end(trial, model, epoch, logs)
 
         return epoch_callbacks.CallbackFollower(
@@ -309,7 +313,11 @@ def _size(tensor: Any) -> int:
     return tensor.shape.num_elements()
 
 
-def best_job(jobs: list[Job]) -> Job | None:
-    """Returns the first of the trainings with the best epoch of all."""
-    finite = [job for job in jobs if job.outcome and job.outcome.best_epoch is not None]
-    return min(finite, key=lambda job: job.outcome.score, default=None)  # type: ignore[union-attr]
+def best_job(jobs: list[Job]) -> tuple[Job, TrainingResult] | None:
+    """Returns the first of the trainings with the best epoch of all, and its result."""
+    finite = [
+        (job, job.outcome)
+        for job in jobs
+        if job.outcome is not None and job.outcome.best_epoch is not None
+    ]
+    return min(finite, key=lambda found: found[1].score, default=None)

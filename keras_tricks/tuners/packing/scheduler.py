@@ -28,6 +28,7 @@ from keras_tricks.tuners.compat import tensorflow_hooks
 from keras_tricks.tuners.packing import jobs as trial_jobs
 from keras_tricks.tuners.packing.jobs import Job
 from keras_tricks.tuners.packing.jobs import PendingTrial
+from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.storage import files
 from keras_tricks.tuners.trials import out_of_memory
 from keras_tricks.tuners.trials import overrides
@@ -43,12 +44,12 @@ SHARE_OF_MEMORY = 0.125
 
 def search(tuner: Any, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> None:
     """Runs the trials of the tuner's oracle until there are none left."""
-    programs = SharedPrograms(tuner, fit_args, fit_kwargs)
+    scheduler = TrialScheduler(tuner, fit_args, fit_kwargs)
     tuner.on_search_begin()
     is_over = False
     while not is_over:
-        taken, is_over = programs.take()
-        programs.train(taken)
+        taken, is_over = scheduler.take()
+        scheduler.train(taken)
     tuner.on_search_end()
 
 
@@ -58,7 +59,7 @@ def why_not(tuner: Any) -> str | None:
         return f"{type(tuner).__name__} has its own way to run a trial"
     if tuner.distribution_strategy is not None:
         return "the tuner has a `distribution_strategy`"
-    if tuner._session.shows_fit:
+    if tuner._runner.session.shows_fit:
         return "verbose=2 shows the lines of `fit`"
     hypermodel = tuner.hypermodel
     if not (overrides.trains_by_fit(hypermodel) or overrides.prepares_fit(hypermodel)):
@@ -66,7 +67,7 @@ def why_not(tuner: Any) -> str | None:
     return None
 
 
-class SharedPrograms:
+class TrialScheduler:
     """Takes the trials of a search and trains them.
 
     Args:
@@ -115,7 +116,7 @@ class SharedPrograms:
         """Builds what a trial starts from, which also shows what it asks for."""
         tuner = self.tuner
         tuner.on_trial_begin(trial)
-        taken = PendingTrial(trial, tuner._running_trial)
+        taken = PendingTrial(trial, tuner._runner.trial)
         if self._reason is not None:
             self._fall_back([taken], self._reason)
             taken.running.stop_clock()
@@ -215,7 +216,7 @@ class SharedPrograms:
 
     def _run_of(self, jobs: list[Job]) -> RunConfig:
         objective, plan = self.tuner.oracle.objective, jobs[0].plan
-        sign = -1.0 if objective.direction == "max" else 1.0
+        sign = scores.sign(objective.direction)
         return RunConfig(
             plan.epochs,
             plan.initial_epoch,
@@ -237,21 +238,20 @@ class SharedPrograms:
     def _write_weights(self, trained: list[PendingTrial]) -> None:
         """Writes the best weights of the trials that may be among the best ones."""
         best = {each.trial.trial_id: trial_jobs.best_job(each.jobs) for each in trained}
-        found = {name: job for name, job in best.items() if job is not None}
+        found = {name: one for name, one in best.items() if one is not None}
         kept = self.tuner._local_oracle.checkpoint_candidates(
-            {name: job.outcome.score for name, job in found.items()}  # type: ignore[union-attr]
+            {name: outcome.score for name, (_, outcome) in found.items()}
         )
         for name in kept:
-            job = found[name]
-            assert job.outcome is not None
-            model = packing.put_into_model(job.steps, job.start, job.outcome)
+            job, outcome = found[name]
+            model = packing.put_into_model(job.steps, job.start, outcome)
             self.tuner._save_checkpoint(name, model)
 
     def _end(self, trials: list[PendingTrial]) -> None:
         for each in trials:
             if each.jobs:
                 each.running.results = [job.follower.history for job in each.jobs]
-            self.tuner._running_trial = each.running
+            self.tuner._runner.trial = each.running
             each.running.start_clock()
             fit_args, fit_kwargs = each.given or (self.fit_args, self.fit_kwargs)
             self.tuner._run_and_update(each.trial, fit_args, fit_kwargs)

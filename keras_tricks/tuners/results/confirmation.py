@@ -9,6 +9,7 @@ from typing import Any
 
 from keras_tricks import _validation
 from keras_tricks.tuners.results import records
+from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.results.reruns import Reruns
 
 CONFIDENCE = 0.95
@@ -164,7 +165,7 @@ def confirm(
     return Confirmation(
         tuple(found),
         tuple(record.trial_id for record in best),
-        tuple(record.score for record in best),  # type: ignore[misc]
+        tuple(record.known_score for record in best),
         baseline,
         tuner.oracle.objective.direction,
         tuner.oracle.objective.name,
@@ -173,10 +174,8 @@ def confirm(
 
 def best_records(tuner: Any) -> list[records.TrialRecord]:
     """Returns the records of the trials with a score, best first."""
-    sign = -1 if tuner.oracle.objective.direction == "max" else 1
     scored = [r for r in tuner._ended_records() if r.status == records.COMPLETED]
-    # Sorting is stable: equal scores stay in the order of the trials.
-    return sorted(scored, key=lambda record: sign * record.score)
+    return scores.best_first(scored, tuner.oracle.objective.direction)
 
 
 def is_better(first: Reruns, second: tuple[float, ...], direction: str) -> bool | None:
@@ -191,7 +190,7 @@ def is_better(first: Reruns, second: tuple[float, ...], direction: str) -> bool 
 
     if len(first.scores) < 2 or not second:
         return None
-    sign = -1 if direction == "min" else 1
+    sign = -scores.sign(direction)
     ours, theirs = [sign * s for s in first.scores], [sign * s for s in second]
     gain = sum(ours) / len(ours) - sum(theirs) / len(theirs)
     if len(set(ours)) == 1 and len(set(theirs)) == 1:

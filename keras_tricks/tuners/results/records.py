@@ -1,4 +1,4 @@
-"""Trial records: JSON files and the leaderboard table.
+"""Trial records: one JSON file for each trial, and the notes on them.
 
 A trial's `record.json` stands beside KerasTuner's `trial.json`. It is JSON as Python
 writes it, so that a diverged curve holds the tokens `NaN` and `Infinity`.
@@ -7,14 +7,12 @@ writes it, so that a diverged curve holds the tokens `NaN` and `Infinity`.
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
+import math
 import os
-import platform
 import statistics
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
 from typing import Any
 from typing import Literal
 
@@ -24,13 +22,8 @@ from keras_tricks.tuners import errors
 from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.storage import files
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 RECORD_FILE = "record.json"
 NOTES_FILE = "notes.json"
-
-PACKAGES = ("keras_tricks", "keras", "keras-tuner", "tensorflow", "numpy")
 
 COMPLETED: Literal["COMPLETED"] = "COMPLETED"
 FAILED: Literal["FAILED"] = "FAILED"
@@ -116,6 +109,12 @@ class TrialRecord:
     asked_for: list[str] | None = None
     several_ranges: list[str] = dataclasses.field(default_factory=list)
     note: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def known_score(self) -> float:
+        """The score of a trial that has one, as each that is completed."""
+        assert self.score is not None, self.status
+        return self.score
 
     def write(self, folder: str | os.PathLike[str]) -> None:
         """Writes the record into the trial's folder, whole or not at all."""
@@ -223,47 +222,10 @@ def errors_of_attempts(folder: str | os.PathLike[str]) -> list[str]:
 
 def deviation(executions: list[ExecutionRecord]) -> float | None:
     """Returns the standard deviation of the executions' scores, or None."""
-    found = [e.score for e in executions if scores.is_feasible(e.score)]
-    if len(found) < 2 or len(found) < len(executions):
+    found = [e.score for e in executions if e.score is not None]
+    if len(found) < max(2, len(executions)) or not all(map(math.isfinite, found)):
         return None
-    return statistics.stdev(found)  # type: ignore[type-var]
-
-
-def versions() -> dict[str, str]:
-    """Returns the versions of Python and of the packages that a result depends on."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-_NO_HOOKS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
-
-
-def git_commit() -> str | None:
-    """Returns the commit of the working folder, or None outside of a repository."""
-    import subprocess  # Here, because only a search that begins needs it.
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            # What the repository's own settings name is not run.
-            ["git", "--no-optional-locks", *_NO_HOOKS, *arguments],
-            capture_output=True,
-            check=True,
-            encoding="utf-8",
-            stdin=subprocess.DEVNULL,
-            timeout=10,
-        ).stdout.strip()
-
-    try:
-        commit = git("rev-parse", "HEAD")
-        changed = git("status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return f"{commit}+changes" if changed else commit
+    return statistics.stdev(found)
 
 
 Notes = dict[str, dict[str, str]]
@@ -309,82 +271,3 @@ def read_all(project_dir: str | os.PathLike[str]) -> dict[str, TrialRecord]:
         records.append(record)
     records.sort(key=lambda record: scores.order(record.trial_id))
     return {record.trial_id: record for record in records}
-
-
-def leaderboard(
-    records: list[TrialRecord], objective: Any, hyperparameters: list[str]
-) -> pd.DataFrame:
-    """Returns the table of `records`, best first, without score at the bottom.
-
-    Args:
-        records: Of trials that have ended.
-        objective: The search's `keras_tuner.Objective`.
-        hyperparameters: Names in the order that their columns shall have.
-    """
-    import pandas as pd  # Here, because only this table needs it.
-
-    sign = -1 if objective.direction == "max" else 1
-
-    def place(record: TrialRecord) -> tuple[Any, ...]:
-        key = scores.order(record.trial_id)
-        if record.status == COMPLETED:
-            assert record.score is not None
-            return (0, sign * record.score, key)
-        return (1 if record.status == INFEASIBLE else 2, 0.0, key)
-
-    notes = [
-        key
-        for key in ("why", "outcome", "next")
-        if any(r.note.get(key) for r in records)
-    ]
-    has_deviation = any(record.score_deviation is not None for record in records)
-    fixed = [
-        *("rank", "trial_id", objective.name, *several(objective)),
-        *(["deviation"] if has_deviation else []),
-        *("best_epoch", "parameters", "seconds", "status", *notes),
-    ]
-    names = dict.fromkeys(hyperparameters)
-    for record in records:
-        names.update(dict.fromkeys(record.settings))
-    # A hyperparameter may be called as a column is.
-    columns = {name: f"hp_{name}" if name in fixed else name for name in names}
-    rows = []
-    for rank, record in enumerate(sorted(records, key=place), start=1):
-        row: dict[str, Any] = {
-            "rank": rank if record.status == COMPLETED else None,
-            "trial_id": record.trial_id,
-            objective.name: record.score,
-            **{name: record.objectives.get(name) for name in several(objective)},
-            "best_epoch": record.best_epoch,
-            "parameters": record.parameters,
-            "seconds": record.seconds,
-            "status": record.status,
-            **{key: record.note.get(key) for key in notes},
-        }
-        if has_deviation:
-            row["deviation"] = record.score_deviation
-        row.update((columns[name], value) for name, value in record.settings.items())
-        rows.append(row)
-    table = pd.DataFrame(rows, columns=[*fixed, *columns.values()])
-    numbers = [objective.name, *several(objective), "seconds"]
-    for name in (*numbers, *(["deviation"] if has_deviation else [])):
-        table[name] = table[name].astype("float64")
-    for name in ("rank", "best_epoch", "parameters"):
-        table[name] = table[name].astype("Int64")
-    for name in columns.values():
-        present = [row[name] for row in rows if name in row]
-        # Beside a missing value pandas would show 32 units as 32.0.
-        if present and all(type(value) is int for value in present):
-            table[name] = table[name].astype("Int64")
-    return table
-
-
-def errors_text(ended: list[TrialRecord]) -> str:
-    """Returns one line for each distinct error, with the trials that had it."""
-    trials_of: dict[str, list[str]] = {}
-    for record in ended:
-        trials_of.setdefault(record.error or "no message", []).append(record.trial_id)
-    return "\n".join(
-        f"trial {', '.join(trial_ids)}: {error}"
-        for error, trial_ids in trials_of.items()
-    )

@@ -39,7 +39,8 @@ def scores_of(record: records.TrialRecord, reruns: int) -> list[float]:
     found = []
     for number in range(reruns):
         # Each fold is trained on that often before the next.
-        scores = [each.score for each in record.executions[number::reruns]]
-        if scores and None not in scores:
-            found.append(statistics.fmean(scores))  # type: ignore[arg-type]
+        folds = record.executions[number::reruns]
+        scores = [each.score for each in folds if each.score is not None]
+        if folds and len(scores) == len(folds):
+            found.append(statistics.fmean(scores))
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import warnings
+from collections.abc import Callable
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +15,10 @@ import numpy as np
 from keras_tricks import _validation
 from keras_tricks.tuners.compat import keras_tuner_hooks
 from keras_tricks.tuners.results import confirmation
+from keras_tricks.tuners.results import leaderboard
 from keras_tricks.tuners.results import records
 from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.storage import files
-from keras_tricks.tuners.storage import project
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,8 @@ class Results(keras_tuner_hooks.TunerHooks):
 
     project_dir: str
     options: Any
-    _logs_are_known: Any
+    _ended_records: Callable[[], list[records.TrialRecord]]
+    _logs_are_known: Callable[[], bool]
     _searched_with: tuple[tuple[Any, ...], dict[str, Any]] | None
 
     def note(
@@ -75,11 +76,15 @@ class Results(keras_tuner_hooks.TunerHooks):
         Raises:
             ValueError: If its weights were not kept.
         """
-        if not self._checkpoint_file(trial.trial_id).exists():
+        kept = self.options.keep_checkpoints
+        is_kept = kept is None or trial.trial_id in {
+            each.trial_id for each in self.oracle.get_best_trials(kept)
+        }
+        if not is_kept and not self._checkpoint_file(trial.trial_id).exists():
             raise ValueError(
                 f"The weights of trial {trial.trial_id} were not kept: only those of "
                 "the best trials are. Received: keep_checkpoints="
-                f"{self.options.keep_checkpoints} (None keeps all), and no file "
+                f"{kept} (None keeps all), and no file "
                 f"{self._checkpoint_file(trial.trial_id)}"
             )
         return self._loaded_model(trial)
@@ -130,7 +135,7 @@ class Results(keras_tuner_hooks.TunerHooks):
                 f"{_validation.received('path', path, True)}"
             )
         space = self.oracle.get_space().space
-        table = records.leaderboard(
+        table = leaderboard.table_of(
             self._ended_records(), self.oracle.objective, [hp.name for hp in space]
         )
         if path is not None:
@@ -161,7 +166,7 @@ class Results(keras_tuner_hooks.TunerHooks):
             )
         table = self.leaderboard()
         table = table[table["status"] == records.COMPLETED]
-        signs = [-1.0 if way == "max" else 1.0 for way in directions.values()]
+        signs = [scores.sign(direction) for direction in directions.values()]
         values = table[[*directions]].to_numpy("float64") * signs
         is_beaten = [
             bool(((values <= own).all(axis=1) & (values < own).any(axis=1)).any())
@@ -231,41 +236,6 @@ class Results(keras_tuner_hooks.TunerHooks):
         ended = {record.trial_id: record for record in self._ended_records()}
         record = ended[_one_of(ended, trial_id)]
         return [execution.curves for execution in record.executions]
-
-    def _records(self) -> list[records.TrialRecord]:
-        return self._ended_records()
-
-    def _ended_records(self) -> list[records.TrialRecord]:
-        """Returns the records of all trials that have ended, in their order."""
-        on_disk = records.read_all(Path(self.project_dir))
-        # A worker's oracle is a proxy that knows no list of trials.
-        trials = getattr(self.oracle, "trials", None)
-        if trials is None:
-            return list(on_disk.values())
-        ended = [t for t in trials.values() if t.status in ("COMPLETED", "FAILED")]
-        self._warn_of_lost_records([t.trial_id for t in ended])
-        return [
-            # A project of KerasTuner's own tuners, or a lost file, has no record.
-            on_disk.get(trial.trial_id)
-            or records.TrialRecord.of_trial(trial, self.oracle.objective)
-            for trial in sorted(ended, key=lambda t: scores.order(t.trial_id))
-        ]
-
-    def _warn_of_lost_records(self, trial_ids: list[str]) -> None:
-        """Names the records that are gone from a project of this package."""
-        project_dir = Path(self.project_dir)
-        if not (project_dir / project.SEARCH_FILE).exists():
-            return
-        for trial_id in trial_ids:
-            folder = project_dir / f"trial_{trial_id}"
-            path = folder / records.RECORD_FILE
-            # Trials of other processes have no folder here.
-            if (folder / "trial.json").exists() and not os.path.lexists(path):
-                warnings.warn(
-                    f"{path} is missing: the trial's curves, parameters and seconds "
-                    "are not known",
-                    stacklevel=3,
-                )
 
 
 def _one_of(known: Collection[str], trial_id: Any) -> str:

@@ -98,11 +98,15 @@ def grid_choices(hp: Any) -> list[Any]:
 
     Those are all values of a hyperparameter with a step, and ten of one without.
     """
-    return list(dict.fromkeys([hp.default, *_values(hp)]))
+    return list(dict.fromkeys([hp.default, *values_of(hp)]))
 
 
-def _values(hp: Any) -> Iterable[Any]:
-    """Returns `hp.values`; those of an Int come as floats by a logarithmic step."""
+def values_of(hp: Any) -> Iterable[Any]:
+    """Returns `hp.values`, those of an Int as integers.
+
+    By a logarithmic step KerasTuner multiplies them to floats there, and gives trials
+    integers.
+    """
     whole = isinstance(hp, keras_tuner.engine.hyperparameters.Int)
     return map(int, hp.values) if whole else hp.values
 
@@ -121,7 +125,7 @@ def all_choices(hp: Any) -> list[Any]:
             raise OverflowError
         values = [hp.min_value]
     else:
-        values = _values(hp)
+        values = values_of(hp)
     first = list(dict.fromkeys(itertools.islice(values, MAX_POINTS + 1)))
     if len(first) > MAX_POINTS:
         raise OverflowError

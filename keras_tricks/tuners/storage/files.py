@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import hashlib
 import itertools
 import json
@@ -59,8 +60,9 @@ def atomic_write(path: str | os.PathLike[str], durable: bool = True) -> Iterator
     try:
         yield temporary
         if temporary.exists():
-            if durable and _waiting is not None:
-                _waiting.append((temporary, path))
+            waiting = _waiting.get()
+            if durable and waiting is not None:
+                waiting.append((temporary, path))
                 return
             if durable:
                 _flush(temporary)
@@ -79,15 +81,15 @@ def batched_fsync() -> Iterator[None]:
     Raises:
         StorageError: If the folder cannot be written, for instance a full disk.
     """
-    global _waiting
-    if _waiting is not None:
+    if _waiting.get() is not None:
         yield
         return
-    _waiting = []
+    files: list[tuple[Path, Path]] = []
+    token = _waiting.set(files)
     try:
         yield
     finally:
-        files, _waiting = _waiting, None
+        _waiting.reset(token)
         try:
             with futures.ThreadPoolExecutor(max_workers=8) as pool:
                 list(pool.map(_flush, [temporary for temporary, _ in files]))
@@ -99,8 +101,10 @@ def batched_fsync() -> Iterator[None]:
             raise storage_error(error, files[0][1]) from error
 
 
-# Files that are written but not yet there; None while each is flushed by itself.
-_waiting: list[tuple[Path, Path]] | None = None
+# Files that this thread has written but that are not yet there; None while each is
+# flushed by itself.
+_waiting: contextvars.ContextVar[list[tuple[Path, Path]] | None]
+_waiting = contextvars.ContextVar("_waiting", default=None)
 
 
 def _flush(path: Path) -> None:

@@ -15,6 +15,7 @@ from keras_tricks._fit_call import FitCall
 from keras_tricks.parameters import budget
 from keras_tricks.tuners import errors
 from keras_tricks.tuners.compat import keras_hooks
+from keras_tricks.tuners.compat.keras_settings import KerasSettings
 from keras_tricks.tuners.trials import arrays
 
 if TYPE_CHECKING:
@@ -86,13 +87,14 @@ class WithinBudget(keras_tuner.HyperModel):
         """Returns the model of `hp`, or an `OverBudget` in its place."""
         build = self.hypermodel.build if self._has_methods else self.hypermodel
         try:
-            found = parameters.check_parameter_budget(
-                lambda: _as_it_is(_checked_model(build(hp))),
-                self.num_samples,
-                self.limit,
-                recommended=min(0.1, self.limit),
-                input_shape=self.input_shape,
-            )
+            with KerasSettings.kept():
+                found = parameters.check_parameter_budget(
+                    lambda: _as_it_is(_checked_model(build(hp))),
+                    self.num_samples,
+                    self.limit,
+                    recommended=min(0.1, self.limit),
+                    input_shape=self.input_shape,
+                )
         except _NoModelError as error:
             return error.received  # The tuner says what it should have been.
         # Not raised here: tuners also build when they only want to see the space.
@@ -102,7 +104,13 @@ class WithinBudget(keras_tuner.HyperModel):
         if isinstance(self.hypermodel, keras_tuner.HyperModel):
             self.hypermodel.declare_hyperparameters(hp)
 
-    def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args, **kwargs):
+    def fit(
+        self,
+        hp: keras_tuner.HyperParameters,
+        model: keras.Model,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
         """Trains `model` as the hypermodel does, or raises `InfeasibleTrialError`."""
         if isinstance(model, OverBudget):
             raise errors.InfeasibleTrialError(

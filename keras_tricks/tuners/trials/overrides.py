@@ -31,15 +31,33 @@ def trains_by_fit(hypermodel: Any) -> bool:
 def prepares_fit(hypermodel: Any) -> bool:
     """Whether `fit` is no more than its `fit_arguments`, `compile` and the model's."""
     inner = innermost(hypermodel)
-    owners = [
+    fit_owner, arguments_owner = (
         next((c for c in type(inner).__mro__ if name in vars(c)), None)
         for name in ("fit", "fit_arguments")
-    ]
+    )
     # Whoever overrides `fit` alone means something else by it.
     return (
-        None not in owners
-        and issubclass(owners[1], owners[0])  # type: ignore[arg-type]
+        fit_owner is not None
+        and arguments_owner is not None
+        and issubclass(arguments_owner, fit_owner)
         and "fit" not in getattr(inner, "__dict__", {})
+    )
+
+
+def follows_logs(method: Any) -> Any:
+    """Marks an `on_epoch_end` that, of the model, uses `stop_training` only.
+
+    A tuner whose own is not marked trains each trial by `fit`.
+    """
+    method.follows_logs = True
+    return method
+
+
+def needs_no_model(tuner_class: Any) -> bool:
+    """Whether a tuner, while it trains, asks for no more than the logs of epochs."""
+    return getattr(tuner_class.on_epoch_end, "follows_logs", False) and all(
+        getattr(tuner_class, name) is getattr(keras_tuner.Tuner, name)
+        for name in ("on_batch_begin", "on_batch_end", "on_epoch_begin")
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from keras_tricks.tuners.compat.keras_settings import KerasSettings
 from keras_tricks.tuners.results import progress
 from keras_tricks.tuners.trials import objectives
-from keras_tricks.tuners.trials.keras_settings import KerasSettings
 
 
 @dataclasses.dataclass

@@ -117,7 +117,7 @@ class _CurrentEpoch(keras.callbacks.Callback):
         self.number = self.first + epoch
 
 
-def _dataset(data: Any, batch_size: int, order_seed: int, epoch: _CurrentEpoch):
+def _dataset(data: Any, batch_size: int, order_seed: int, epoch: _CurrentEpoch) -> Any:
     tensors = keras.tree.map_structure(
         lambda leaf: None if leaf is None else keras.ops.convert_to_tensor(leaf), data
     )

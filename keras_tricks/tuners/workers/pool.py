@@ -43,6 +43,8 @@ import keras_tuner
 
 from keras_tricks.parameters.abstract_build import unallocated
 from keras_tricks.tuners import _processes
+from keras_tricks.tuners.compat.keras_settings import KerasSettings
+from keras_tricks.tuners.results import leaderboard
 from keras_tricks.tuners.results import records
 from keras_tricks.tuners.search_space.asked_for import AskedFor
 from keras_tricks.tuners.storage import files
@@ -166,7 +168,7 @@ class _Pool:
                 raise RuntimeError(
                     f"All {self.count} workers ended, each after its limit "
                     "`max_consecutive_failed_trials`.\n"
-                    f"{records.errors_text(failed)}"
+                    f"{leaderboard.errors_text(failed)}"
                 )
             self.listen()
 
@@ -238,7 +240,11 @@ class _Pool:
         if hypermodel is None:
             return
         try:
-            with asked_for.asked(hp), self.tuner._ranges_watched(hp):
+            with (
+                KerasSettings.kept(),
+                asked_for.asked(hp),
+                self.tuner._ranges_watched(hp),
+            ):
                 unallocated(lambda: hypermodel.build(hp))
         except Exception:
             return  # The trial itself will tell.

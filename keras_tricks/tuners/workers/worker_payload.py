@@ -9,16 +9,15 @@ from typing import Any
 import cloudpickle
 import keras
 
-from keras_tricks.tuners.trials.keras_settings import KerasSettings
+from keras_tricks.tuners.compat.keras_settings import KerasSettings
 from keras_tricks.tuners.trials.session import SearchSession
 
 # Attributes of a tuner that belong to its process, or that a worker is sent apart.
 _NOT_SENT = (
     "oracle",
     "_local_oracle",
-    "_running_trial",
+    "_runner",
     "_searched_with",
-    "_session",
     "programs",
 )
 _ORACLE_ARGUMENTS = (
@@ -73,7 +72,7 @@ class WorkerSpec:
             KerasSettings.now(),
             type(tuner),
             {n: value for n, value in vars(tuner).items() if n not in _NOT_SENT},
-            dataclasses.replace(tuner._session, progress=idle.progress),
+            dataclasses.replace(tuner._runner.session, progress=idle.progress),
             {**arguments, "hyperparameters": oracle.get_space()},
             {name: getattr(oracle, name) for name in _ORACLE_ATTRIBUTES},
             fit_args,

@@ -15,6 +15,7 @@ import keras_tuner
 
 from keras_tricks.tuners.errors import TooManyFailuresError
 from keras_tricks.tuners.oracles import base
+from keras_tricks.tuners.trials.runner import TrialRunner
 from keras_tricks.tuners.workers import worker_payload
 
 HEARTBEAT_SECONDS = 1.0
@@ -135,8 +136,9 @@ def _leased_tuner(spec: worker_payload.WorkerSpec, link: _Link) -> Any:
     oracle = LeasedOracle(link, spec.oracle_attributes, **spec.oracle_arguments)
     tuner.oracle = tuner._local_oracle = oracle
     tuner._is_leased = True
-    tuner._session = spec.session
-    tuner._running_trial = tuner.programs = None
+    tuner._runner = TrialRunner(tuner, oracle, tuner.options)
+    tuner._runner.session = spec.session
+    tuner.programs = None
     return tuner
 
 

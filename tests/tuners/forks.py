@@ -1,0 +1,96 @@
+"""Processes that begin where TensorFlow and Keras are imported already.
+
+They are forked by `multiprocessing`'s fork server, which is started once and has used
+neither: an interpreter of its own would import for longer than most tests run. They do
+what the children of `tests.child_process` do.
+"""
+
+import contextlib
+import gc
+import multiprocessing
+import os
+import runpy
+import sys
+import tempfile
+import textwrap
+import traceback
+import warnings
+from collections.abc import Iterator
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+# Not this package, which may be another one until the path is set.
+_CONTEXT.set_forkserver_preload(["keras", "keras_tuner", "optuna", "pandas"])
+
+
+@contextlib.contextmanager
+def started(
+    code_or_script: str | Path,
+    *arguments: str,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Any]:
+    """Starts a script (a Path) or code (a str) as `__main__`, and kills it at last."""
+    script = code_or_script
+    if isinstance(script, str):
+        # In a file, because tf.function needs the source of what it traces.
+        script = cwd / "child.py"
+        script.write_text(textwrap.dedent(code_or_script), encoding="utf-8")
+    # Elsewhere than the process works, which may look at its open files.
+    with tempfile.TemporaryDirectory() as printed:
+        process = _CONTEXT.Process(
+            target=_run,
+            args=(str(script), arguments, str(cwd), dict(env or {}), printed),
+            name=printed,
+        )
+        process.start()
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.join()
+
+
+def finished(process: Any, timeout_seconds: float = 300.0) -> str:
+    """Returns the stdout of a process that ends; a failed one fails the test."""
+    process.join(timeout_seconds)
+    stdout, stderr = (
+        (Path(process.name) / name).read_text(encoding="utf-8", errors="replace")
+        for name in ("stdout", "stderr")
+    )
+    if process.exitcode != 0:
+        pytest.fail(
+            f"The child process ended with status {process.exitcode}.\n"
+            f"--- its stdout ---\n{stdout}--- its stderr ---\n{stderr}",
+            pytrace=False,
+        )
+    return stdout
+
+
+def run_python(code_or_script: str | Path, *arguments: str, **options: Any) -> str:
+    """Runs a script (a Path) or code (a str) and returns its stdout."""
+    with started(code_or_script, *arguments, **options) as process:
+        return finished(process)
+
+
+def _run(script, arguments, cwd, environment, printed):
+    os.chdir(cwd)
+    os.environ.update(environment)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        file = open(Path(printed) / name, "w", encoding="utf-8", buffering=1)
+        os.dup2(file.fileno(), number)
+        setattr(sys, name, file)
+    # Each trial looks for garbage: what was imported is none.
+    gc.freeze()
+    warnings.filterwarnings("error", module=r"(keras_tricks|__main__)(\.|$)")
+    sys.argv = [script, *arguments]
+    sys.path.insert(0, str(Path(script).parent))
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)
