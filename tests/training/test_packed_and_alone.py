@@ -31,7 +31,10 @@ def train_digits(settings, build, **kwargs):
         "seeds": range(len(settings)),
         **kwargs,
     }
-    return train(settings, build, *training, **arguments)
+    results = train(settings, build, *training, **arguments)
+    # What `fit` has trained would be compared with itself.
+    assert [each.reason for each in results] == [None] * len(settings)
+    return results
 
 
 def assert_same(some, others, tolerance=TOLERANCE):

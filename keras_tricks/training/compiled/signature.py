@@ -78,7 +78,7 @@ _UNREAD = frozenset(
     _compiled_trainable_state _distribution_strategy _distribute_strategy
     output_names input_names _nodes _nodes_by_depth _operations_by_depth _inputs
     _outputs _learning_rate _build_input_shape _variables _given_limit
-    _trainable_variables_indices history
+    _trainable_variables_indices history _exclude_from_weight_decay_cache
     """.split()
 )
 # Attributes of a model that come from `compile`, and what is taken up of it instead.
