@@ -76,7 +76,8 @@ class ClassificationLoss(keras.losses.Loss):
         target = target * (1 - smoothing) + smoothing / num_classes
         # 0 of a class that cannot be, whose logit is -inf, is 0.
         log_p = ops.log_softmax(logits, axis=-1)
-        counted = ops.where(ops.equal(target, 0), ops.zeros_like(log_p), log_p)
+        is_nothing = ops.isinf(log_p) & ops.equal(target, 0)
+        counted = ops.where(is_nothing, ops.zeros_like(log_p), log_p)
         if self.focal_gamma:
             # By logits: 1 - p loses its digits where p is near 1.
             target = target * ops.exp(self.focal_gamma * _log_of_others(log_p))
