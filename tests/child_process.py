@@ -30,6 +30,18 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
+def script_in(folder: Path, code_or_script: str | Path, name: str) -> Path:
+    """Returns a script, which is written if only its code is given.
+
+    In a file, because tf.function needs the source of what it traces.
+    """
+    if isinstance(code_or_script, Path):
+        return code_or_script
+    script = folder / name
+    script.write_text(textwrap.dedent(code_or_script), encoding="utf-8")
+    return script
+
+
 def run_script(
     script: Path,
     *arguments: str,
@@ -77,11 +89,7 @@ def run_python(
     timeout_seconds: float = 300.0,
 ) -> str:
     """Runs a script (a Path) or code (a str) in a child and returns its stdout."""
-    script = code_or_script
-    if isinstance(script, str):
-        # In a file, because tf.function needs the source of what it traces.
-        script = cwd / "child.py"
-        script.write_text(textwrap.dedent(code_or_script), encoding="utf-8")
+    script = script_in(cwd, code_or_script, "child.py")
     finished = run_script(
         script, *arguments, cwd=cwd, env=env, timeout_seconds=timeout_seconds
     )

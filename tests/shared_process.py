@@ -12,13 +12,12 @@ import os
 import subprocess
 import sys
 import tempfile
-import textwrap
 import threading
 from pathlib import Path
 
 import pytest
 
-from tests.child_process import ROOT
+from tests import child_process
 
 TIMEOUT_SECONDS = 300.0
 
@@ -62,7 +61,7 @@ class SharedProcess:
 
     def __init__(self, backend: str):
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")
-        search_path = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+        search_path = [str(child_process.ROOT), os.environ.get("PYTHONPATH", "")]
         self._process = subprocess.Popen(
             [sys.executable, "-c", _SERVER],
             env={
@@ -113,9 +112,5 @@ def run(
     backend: str = "tensorflow",
 ) -> str:
     """Runs a script (a Path) or code (a str) and returns its stdout."""
-    script = code_or_script
-    if isinstance(script, str):
-        # In a file, because tf.function needs the source of what it traces.
-        script = cwd / "shared.py"
-        script.write_text(textwrap.dedent(code_or_script), encoding="utf-8")
+    script = child_process.script_in(cwd, code_or_script, "shared.py")
     return _process_of(backend).run(script, *arguments, cwd=cwd)

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras_tuner
 
+from keras_tricks.tuners.compat.keras_tuner_hooks import ENDED
 from keras_tricks.tuners.results import records
 from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.search_space import ranges
@@ -17,8 +18,6 @@ from keras_tricks.tuners.storage import files
 from keras_tricks.tuners.storage import identity
 from keras_tricks.tuners.storage import project_lock
 from keras_tricks.tuners.storage.identity import Identity
-
-_ENDED = ("COMPLETED", "FAILED")
 
 
 class Project:
@@ -174,7 +173,7 @@ class Project:
         trials = getattr(oracle, "trials", None)
         if trials is None:
             return list(on_disk.values())
-        ended = [trial for trial in trials.values() if trial.status in _ENDED]
+        ended = [trial for trial in trials.values() if trial.status in ENDED]
         self._warn_of_lost_records([trial.trial_id for trial in ended])
         return [
             # A project of KerasTuner's own tuners, or a lost file, has no record.

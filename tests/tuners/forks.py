@@ -12,7 +12,6 @@ import os
 import runpy
 import sys
 import tempfile
-import textwrap
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests import child_process
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 # Not this package, which may be another one until the path is set.
@@ -35,11 +36,7 @@ def started(
     env: Mapping[str, str] | None = None,
 ) -> Iterator[Any]:
     """Starts a script (a Path) or code (a str) as `__main__`, and kills it at last."""
-    script = code_or_script
-    if isinstance(script, str):
-        # In a file, because tf.function needs the source of what it traces.
-        script = cwd / "child.py"
-        script.write_text(textwrap.dedent(code_or_script), encoding="utf-8")
+    script = child_process.script_in(cwd, code_or_script, "child.py")
     # Elsewhere than the process works, which may look at its open files.
     with tempfile.TemporaryDirectory() as printed:
         process = _CONTEXT.Process(

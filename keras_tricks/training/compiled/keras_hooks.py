@@ -309,7 +309,7 @@ def names_begin_anew() -> Iterator[None]:
     Where metrics, outputs and weights have names that Keras made up, these are the
     same in every trial, without `clear_session`, which empties much else.
     """
-    with _keras_state.LOCK, _names(collections.defaultdict(int)):
+    with _names(collections.defaultdict(int)):
         yield
 
 
@@ -323,12 +323,13 @@ def names_put_back() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _names(counters: Any) -> Iterator[None]:
-    original = global_state.get_global_attribute(_NAMES)
-    global_state.set_global_attribute(_NAMES, counters)
-    try:
-        yield
-    finally:
-        global_state.set_global_attribute(_NAMES, original)
+    with _keras_state.LOCK:
+        original = global_state.get_global_attribute(_NAMES)
+        global_state.set_global_attribute(_NAMES, counters)
+        try:
+            yield
+        finally:
+            global_state.set_global_attribute(_NAMES, original)
 
 
 def is_stateful(op: str) -> bool:

@@ -68,6 +68,8 @@ from keras_tricks.tuners.search_space import points
 from keras_tricks.tuners.storage import checkpoints
 from keras_tricks.tuners.storage import files
 
+# The statuses of KerasTuner's trials that are over.
+ENDED = ("COMPLETED", "FAILED")
 # What a mixin inherits from, that stands before a class of KerasTuner's: to a type
 # checker a class that may have any attribute, since that one's has them.
 BeforeKerasTuner: Any = object
@@ -555,7 +557,7 @@ class OracleHooks(BeforeKerasTuner):
         for trial in trials:
             if trial.trial_id not in self.start_order:
                 self.start_order.append(trial.trial_id)
-            if trial.status in ("COMPLETED", "FAILED"):
+            if trial.status in ENDED:
                 if trial.trial_id not in self.end_order:
                     self.end_order.append(trial.trial_id)
                 self._run_times[trial.trial_id] = (

@@ -180,7 +180,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         for trial in self.trials.values():
             if trial.trial_id in best or trial.trial_id in self._dropped:
                 continue
-            if trial.status in ("COMPLETED", "FAILED"):
+            if trial.status in keras_tuner_hooks.ENDED:
                 self._dropped.add(trial.trial_id)
                 path = self.folder / f"trial_{trial.trial_id}" / CHECKPOINT
                 path.unlink(missing_ok=True)
@@ -216,7 +216,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
 
         An error may have kept a trial that failed from asking for more.
         """
-        if trial.status not in ("COMPLETED", "FAILED"):
+        if trial.status not in keras_tuner_hooks.ENDED:
             return self._asked_for.get(trial.trial_id)
         if trial.trial_id not in self._asked_in_all:
             record = self._record_of(trial.trial_id)
@@ -309,7 +309,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         """Whether the project's folder holds a trial that has ended."""
         trials = self._read_trials({}, [])
         self._lost.clear()
-        return any(t.status in ("COMPLETED", "FAILED") for t in trials.values())
+        return any(t.status in keras_tuner_hooks.ENDED for t in trials.values())
 
     def _read_trials(
         self, state: dict[str, Any], problems: list[str]

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras_tuner
 
+from keras_tricks.tuners.compat import keras_tuner_hooks
 from keras_tricks.tuners.oracles.base import OracleMixin
 from keras_tricks.tuners.search_space import points
 from keras_tricks.tuners.search_space.asked_for import Covered
@@ -30,7 +31,7 @@ class _FirstUntried(keras_tuner.oracles.GridSearchOracle):
             own = {name: values[name] for name in names & values.keys()}
             if not own and names:
                 continue  # Its files were lost: it is going to have a point again.
-            is_ended = trial.status in ("COMPLETED", "FAILED")
+            is_ended = trial.status in keras_tuner_hooks.ENDED
             (ended if is_ended else running).add(own, self.asked_for(trial))
         for settings in points.walk(space, points.grid_choices, left_out=ended):
             # One that runs may ask for more before it ends.

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras_tuner
 
+from keras_tricks.tuners.compat import keras_tuner_hooks
 from keras_tricks.tuners.oracles.base import OracleMixin
 from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.search_space import points
@@ -92,7 +93,10 @@ class _Brackets(keras_tuner.oracles.HyperbandOracle):
                 response = self._next_of(rung, iteration, there, below)
                 if response is not None:
                     return response
-                if not {trial.status for trial in there.values()} <= _ENDED:
+                if any(
+                    trial.status not in keras_tuner_hooks.ENDED
+                    for trial in there.values()
+                ):
                     is_waiting = True
                     break
                 if not there and below is None:
@@ -170,9 +174,6 @@ class _Brackets(keras_tuner.oracles.HyperbandOracle):
             "tuner/trial_id": past.trial_id,
         }
         return {"status": "RUNNING", "values": values}
-
-
-_ENDED = {"COMPLETED", "FAILED"}
 
 
 # What a trial's place in the schedule is called among its values.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -184,14 +186,8 @@ class CallbackFollower(Follower):
         self._tell(view, self._callbacks.on_train_begin)
 
     def on_epoch_begin(self, epoch: int, view: TrialView) -> None:
-        before = python_state.before_a_build(self._schedules)
-        self._tell(view, self._begin_epoch, epoch)
-        if self._schedules and (changed := before.put_back()) is not None:
-            # Of which `fit` traces the first step.
-            raise UnsupportedModelError(
-                f"the function of a LearningRateScheduler changes {changed}"
-            )
-        self._schedules = []
+        with self._schedules_checked():
+            self._tell(view, self._begin_epoch, epoch)
         if self._model.stop_training:
             raise UnsupportedModelError(
                 "a callback ends the training as an epoch begins"
@@ -199,6 +195,21 @@ class CallbackFollower(Follower):
         if self._is_early and self._live is not None:
             self._live.check()
             self._is_early = False  # From then on `fit` traces nothing anew, either.
+
+    @contextlib.contextmanager
+    def _schedules_checked(self) -> Iterator[None]:
+        """Raises if a rate's function changes what `fit` traces the first step of."""
+        schedules, self._schedules = self._schedules, []
+        if not schedules:
+            yield
+            return
+        before = python_state.before_a_build(schedules)
+        yield
+        changed = before.put_back()
+        if changed is not None:
+            raise UnsupportedModelError(
+                f"the function of a LearningRateScheduler changes {changed}"
+            )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any], view: TrialView) -> bool:
         self._tell(view, self._callbacks.on_epoch_end, epoch, logs)

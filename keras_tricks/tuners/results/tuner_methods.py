@@ -77,16 +77,15 @@ class Results(keras_tuner_hooks.TunerHooks):
             ValueError: If its weights were not kept.
         """
         kept = self.options.keep_checkpoints
-        is_kept = kept is None or trial.trial_id in {
-            each.trial_id for each in self.oracle.get_best_trials(kept)
-        }
-        if not is_kept and not self._checkpoint_file(trial.trial_id).exists():
-            raise ValueError(
-                f"The weights of trial {trial.trial_id} were not kept: only those of "
-                "the best trials are. Received: keep_checkpoints="
-                f"{kept} (None keeps all), and no file "
-                f"{self._checkpoint_file(trial.trial_id)}"
-            )
+        path = self._checkpoint_file(trial.trial_id)
+        if kept is not None and not path.exists():
+            best = self.oracle.get_best_trials(kept)
+            if all(each.trial_id != trial.trial_id for each in best):
+                raise ValueError(
+                    f"The weights of trial {trial.trial_id} were not kept: only those "
+                    f"of the best trials are. Received: keep_checkpoints={kept} (None "
+                    f"keeps all), and no file {path}"
+                )
         return self._loaded_model(trial)
 
     def get_best_models(self, num_models: int = 1) -> list[keras.Model]:

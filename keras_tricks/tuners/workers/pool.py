@@ -44,6 +44,7 @@ import keras_tuner
 from keras_tricks.parameters.abstract_build import unallocated
 from keras_tricks.tuners import _processes
 from keras_tricks.tuners.compat.keras_settings import KerasSettings
+from keras_tricks.tuners.compat.keras_tuner_hooks import ENDED
 from keras_tricks.tuners.results import leaderboard
 from keras_tricks.tuners.results import records
 from keras_tricks.tuners.search_space.asked_for import AskedFor
@@ -149,7 +150,7 @@ class _Pool:
         self.has_completed = False
         self.leases = 0
         # What only `fit` asks for is known after a trial.
-        ended = any(t.status in _ENDED for t in self.oracle.trials.values())
+        ended = any(t.status in ENDED for t in self.oracle.trials.values())
         self.must_learn_space = not ended and not tuner._logs_are_known()
 
     def run(self) -> None:
@@ -325,7 +326,7 @@ class _Pool:
         self.crashes_without_progress = 0
         self.is_exhausted = False
         status = self.oracle.trials[trial.trial_id].status
-        if status not in _ENDED:
+        if status not in ENDED:
             return
         self.must_learn_space = False
         record = records.TrialRecord.read(self.folder / f"trial_{trial.trial_id}")
@@ -402,9 +403,6 @@ class _Pool:
         for worker in self.workers:
             _end(worker.process, max(0.0, deadline - time.monotonic()))
         self.workers = []
-
-
-_ENDED = ("COMPLETED", "FAILED")
 
 
 def _end_of(code: int) -> str:
