@@ -58,7 +58,7 @@ IN_A_STEP = {
             lambda join=join: WarmupPolynomialDecay(RATE, RUN, WARMUP, join=join),
             (POLYNOMIAL, COSINE_WARMUP),
         )
-        for join in ("overlap", "shift", "lower")
+        for join in ("overlap", "shift", "lower", "multiply")
     },
     "Warmup(CosineDecay)": (
         lambda: Warmup(keras_schedules.CosineDecay(RATE, RUN - WARMUP), WARMUP),

@@ -26,14 +26,15 @@ keras_schedules = keras.optimizers.schedules
 
 
 def joins():
-    """The three ways of joining warmup and decay, and the decay by itself."""
+    """The four ways of joining warmup and decay, and the decay by itself."""
     figure, all_axes = plt.subplots(
-        1, 3, figsize=(12, 3.6), sharey=True, layout="constrained"
+        1, 4, figsize=(15, 3.6), sharey=True, layout="constrained"
     )
     titles = {
         "overlap": 'join="overlap": BERT, tf-models nlp',
         "shift": 'join="shift": Hugging Face',
         "lower": 'join="lower": tf-models LinearWarmup',
+        "multiply": 'join="multiply": ELECTRA',
     }
     for ax, (join, title) in zip(all_axes, titles.items(), strict=True):
         schedules = {

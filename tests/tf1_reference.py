@@ -50,6 +50,24 @@ def bert_rates(
             )
 
 
+def multiplied_warmup_rates(
+    steps, *, init_lr, num_train_steps, num_warmup_steps, grappler=False
+):
+    """The rates of ELECTRA's form: a decay times a warmup that is cut off at 1."""
+    with tf.Graph().as_default():
+        global_step = v1.placeholder(tf.int64, ())
+        rate = v1.train.polynomial_decay(
+            init_lr, global_step, num_train_steps, end_learning_rate=0.0
+        )
+        done = tf.cast(global_step, tf.float32) / tf.cast(num_warmup_steps, tf.float32)
+        rate *= tf.minimum(1.0, done)
+        with v1.Session(config=session_config(grappler=grappler)) as session:
+            return np.array(
+                [session.run(rate, {global_step: step}) for step in steps],
+                np.float32,
+            )
+
+
 def polynomial_decay(steps, decay_steps, power):
     """TF1's decay from 1 to 0 at a vector of steps, in its default graph."""
     with tf.Graph().as_default():
@@ -82,11 +100,22 @@ def clipped_gradient_descent(
 class BertRun:
     """BERT's training loop in a v1 graph: `create_optimizer` as the original has it.
 
-    The original increments `global_step` and reads it for the rate in no fixed order.
-    Here the increment waits for the update, so that update t has the rate of step t.
+    The original increments `global_step` and reads it for the rate in no fixed order
+    (`increment=None`). With "after" the increment waits for the update, so that update
+    t has the rate of step t; with "before" it has that of step t + 1.
     """
 
-    def __init__(self, initial, loss, *, init_lr, num_train_steps, num_warmup_steps):
+    def __init__(
+        self,
+        initial,
+        loss,
+        *,
+        init_lr,
+        num_train_steps,
+        num_warmup_steps,
+        increment="after",
+        grappler=True,
+    ):
         self.graph = tf.Graph()
         with self.graph.as_default():
             v1.set_random_seed(0)
@@ -97,7 +126,10 @@ class BertRun:
             self.tokens = v1.placeholder(tf.int32, (None, None))
             self.labels = v1.placeholder(tf.int32, (None,))
             step = v1.train.get_or_create_global_step()
-            rate = self._rate(step, init_lr, num_train_steps, num_warmup_steps)
+            before = [step.assign_add(1)] if increment == "before" else []
+            with tf.control_dependencies(before):
+                now = step.read_value()
+            rate = self._rate(now, init_lr, num_train_steps, num_warmup_steps)
             variables = list(self.variables.values())
             gradients = tf.gradients(
                 loss(self.variables, self.tokens, self.labels), variables
@@ -106,10 +138,15 @@ class BertRun:
             updates = []
             for gradient, variable in zip(clipped, variables, strict=True):
                 updates += self._adam(gradient, variable, rate)
-            with tf.control_dependencies(updates):
-                self.train = tf.group(step.assign(step + 1))
+            if increment == "after":
+                with tf.control_dependencies(updates):
+                    self.train = tf.group(step.assign_add(1))
+            elif increment == "before":
+                self.train = tf.group(updates)
+            else:
+                self.train = tf.group(updates, step.assign(step + 1))
             self.saver = v1.train.Saver()
-            self.session = v1.Session(config=session_config(grappler=True))
+            self.session = v1.Session(config=session_config(grappler=grappler))
             self.session.run(v1.global_variables_initializer())
 
     @staticmethod

@@ -56,6 +56,8 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
     and torch. `"LayerNorm"` and `"layer_norm"` also stand for the weights of every
     normalization of Keras's, whatever the layer is called: a last part of `gamma`,
     `beta` or `scale` (but in a layer called `attention` or `additive_attention`).
+    A pattern of `include_in_weight_decay` goes before them: a weight that has one of
+    those decays, whatever else is found in its path.
 
     Args:
         learning_rate: A number or a `LearningRateSchedule`.
@@ -65,6 +67,8 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
         epsilon: Added to the root of the second moment, > 0.
         exclude_from_weight_decay: Regular expressions for paths of weights that do
             not decay; `None` is none, as in BERT.
+        include_in_weight_decay: Regular expressions for paths of weights that decay in
+            any case, as in the classes of XLNet, Hugging Face and tf-models.
         bias_correction: Whether to correct the moments as Adam does.
         learning_rate_multipliers: Regular expression for paths -> factor of the rate,
             for rates that differ by layer; of several that are found the first
@@ -105,6 +109,8 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
         bias_correction: bool = False,
         learning_rate_multipliers: dict[str, float] | None = None,
         name: str = "adam_weight_decay",
+        *,
+        include_in_weight_decay: Sequence[str] | None = None,
         **kwargs: Any,
     ):
         _validation.check_text("name", name)
@@ -119,6 +125,9 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
         )
         self.excluded_patterns = _patterns(
             "exclude_from_weight_decay", exclude_from_weight_decay
+        )
+        self.included_patterns = _patterns(
+            "include_in_weight_decay", include_in_weight_decay
         )
         multipliers = _dictionary(
             "learning_rate_multipliers", learning_rate_multipliers
@@ -210,6 +219,8 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
         pass
 
     def _is_decayed(self, path: str) -> bool:
+        if any(re.search(pattern, path) for pattern in self.included_patterns):
+            return True
         patterns = self.excluded_patterns
         if _LAYER_NORM.intersection(patterns):
             patterns += _KERAS_LAYER_NORM
@@ -225,6 +236,7 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
         given = {
             "learning_rate": keras_hooks.given_rate(self),
             "exclude_from_weight_decay": list(self.excluded_patterns),
+            "include_in_weight_decay": list(self.included_patterns),
         }
         own = [
             n for n in inspect.signature(AdamWeightDecay).parameters if hasattr(self, n)
@@ -251,6 +263,7 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
             "beta_2": self.beta_2,
             "epsilon": self.epsilon,
             "exclude_from_weight_decay": list(self.excluded_patterns),
+            "include_in_weight_decay": list(self.included_patterns),
             "bias_correction": self.bias_correction,
             "learning_rate_multipliers": dict(self.learning_rate_multipliers),
         }

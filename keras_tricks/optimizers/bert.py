@@ -1,14 +1,69 @@
 """BERT's recipe: the schedule, the clipping and the optimizer in one call."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from typing import Literal
+from typing import TypedDict
+from typing import get_args
+from typing import overload
+
+from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_tricks import _validation
 from keras_tricks.optimizers import limits
 from keras_tricks.optimizers.adam_weight_decay import AdamWeightDecay
 from keras_tricks.optimizers.clipped import ClippedOptimizer
+from keras_tricks.schedules import Shifted
 from keras_tricks.schedules import WarmupPolynomialDecay
 from keras_tricks.schedules.warmup import JOINS
 from keras_tricks.schedules.warmup import Join
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+RateOf = Literal["this", "next"]
+
+
+class _Options(TypedDict, total=False):
+    """The keyword arguments of `create_optimizer` but `return_schedule`."""
+
+    weight_decay_rate: float
+    power: float
+    min_lr_ratio: float
+    adam_beta1: float
+    adam_beta2: float
+    adam_epsilon: float
+    adam_clipnorm: float | None
+    adam_global_clipnorm: float | None
+    exclude_from_weight_decay: Sequence[str] | None
+    include_in_weight_decay: Sequence[str] | None
+    join: Join
+    rate_of: RateOf
+    layer_decay: float | None
+    num_layers: int | None
+    bias_correction: bool
+
+
+@overload
+def create_optimizer(
+    init_lr: float,
+    num_train_steps: int,
+    num_warmup_steps: int | None = 0,
+    *,
+    return_schedule: Literal[False] = False,
+    **options: "Unpack[_Options]",
+) -> ClippedOptimizer: ...
+
+
+@overload
+def create_optimizer(
+    init_lr: float,
+    num_train_steps: int,
+    num_warmup_steps: int | None = 0,
+    *,
+    return_schedule: Literal[True],
+    **options: "Unpack[_Options]",
+) -> tuple[ClippedOptimizer, LearningRateSchedule]: ...
 
 
 def create_optimizer(
@@ -22,24 +77,35 @@ def create_optimizer(
     adam_beta1: float = 0.9,
     adam_beta2: float = 0.999,
     adam_epsilon: float = 1e-6,
+    adam_clipnorm: float | None = None,
     adam_global_clipnorm: float | None = 1.0,
     exclude_from_weight_decay: Sequence[str] | None = (
         "LayerNorm",
         "layer_norm",
         "bias",
     ),
+    include_in_weight_decay: Sequence[str] | None = None,
     join: Join = "overlap",
+    rate_of: RateOf = "this",
     layer_decay: float | None = None,
     num_layers: int | None = None,
     bias_correction: bool = False,
-) -> ClippedOptimizer:
+    return_schedule: bool = False,
+) -> ClippedOptimizer | tuple[ClippedOptimizer, LearningRateSchedule]:
     """Returns the optimizer that BERT was trained and fine-tuned with.
 
     `AdamWeightDecay` on a `WarmupPolynomialDecay`, its gradients clipped to a global
     norm of 1. Argument names are BERT's and, for what BERT fixes, Hugging Face's; the
     values are BERT's. Hugging Face's `create_optimizer` differs in
     `weight_decay_rate=0.0`, `adam_epsilon=1e-8`, `adam_global_clipnorm=None`,
-    `join="shift"` and `bias_correction=True`.
+    `join="shift"`, `bias_correction=True` and `return_schedule=True`.
+
+    A warmup may be as long as the run, as in BERT: the rate then climbs throughout, to
+    `init_lr * (num_train_steps - 1) / num_train_steps` in the last update.
+
+    The original increments its step while it reads it for the rate. Update `t`, counted
+    from 0, has the rate of step `t` or of step `t + 1`, depending on the kind of its
+    variables and on graph rewriting; `rate_of` says which is wanted.
 
     Args:
         init_lr: The rate before decay.
@@ -51,19 +117,30 @@ def create_optimizer(
         adam_beta1: Decay of the first moment.
         adam_beta2: Decay of the second moment.
         adam_epsilon: Added to the root of the second moment.
+        adam_clipnorm: The limit of each gradient's own norm, or `None`; it needs
+            `adam_global_clipnorm=None`.
         adam_global_clipnorm: The limit of the gradients' global norm, or `None`.
         exclude_from_weight_decay: Regular expressions for weights without decay;
             `None` is none, as in BERT.
+        include_in_weight_decay: Regular expressions for weights that decay whatever
+            `exclude_from_weight_decay` says.
         join: How warmup and decay are joined; see `WarmupPolynomialDecay`.
+        rate_of: `"this"`: the first update has the rate of step 0, which is 0 in a
+            warmup. `"next"`: it has the rate of step 1.
         layer_decay: Factor of the rate from each layer to the one below, in (0, 1];
             needs `num_layers`. See `layer_wise_multipliers`.
         num_layers: Layers of the encoder.
         bias_correction: Whether Adam's bias correction is made.
+        return_schedule: Whether the schedule is returned, too.
+
+    Returns:
+        A `ClippedOptimizer` around an `AdamWeightDecay`; with `return_schedule=True` a
+        pair of it and its schedule, as Hugging Face's function returns.
 
     Raises:
         TypeError: If a number is not a number.
-        ValueError: If a number is out of its range, or only one of `layer_decay` and
-            `num_layers` is given.
+        ValueError: If a number is out of its range, only one of `layer_decay` and
+            `num_layers` is given, or both limits are.
 
     Example:
 
@@ -96,10 +173,11 @@ def create_optimizer(
     for name, beta in (("adam_beta1", adam_beta1), ("adam_beta2", adam_beta2)):
         _validation.check_float(name, beta, below=1)
     adam_epsilon = _validation.check_float("adam_epsilon", adam_epsilon, exclusive=True)
-    if adam_global_clipnorm is not None:
-        adam_global_clipnorm = limits.check_limit(
-            "adam_global_clipnorm", adam_global_clipnorm
-        )
+    rate_of = _validation.check_choice("rate_of", rate_of, get_args(RateOf))  # type: ignore[assignment]
+    return_schedule = _validation.check_flag("return_schedule", return_schedule)
+    adam_clipnorm, adam_global_clipnorm = _one_limit(
+        adam_clipnorm=adam_clipnorm, adam_global_clipnorm=adam_global_clipnorm
+    )
     if (layer_decay is None) != (num_layers is None):
         raise ValueError(
             "`layer_decay` and `num_layers` must be given together. Received: "
@@ -108,7 +186,7 @@ def create_optimizer(
     multipliers = None
     if layer_decay is not None and num_layers is not None:
         multipliers = layer_wise_multipliers(num_layers, layer_decay)
-    schedule = WarmupPolynomialDecay(
+    schedule: LearningRateSchedule = WarmupPolynomialDecay(
         init_lr,
         steps,
         warmup_steps,
@@ -116,17 +194,39 @@ def create_optimizer(
         power=power,
         join=join,
     )
-    optimizer = AdamWeightDecay(
+    if rate_of == "next":
+        schedule = Shifted(schedule, 1)
+    adam = AdamWeightDecay(
         schedule,
         weight_decay=weight_decay_rate,
         beta_1=adam_beta1,
         beta_2=adam_beta2,
         epsilon=adam_epsilon,
         exclude_from_weight_decay=exclude_from_weight_decay,
+        include_in_weight_decay=include_in_weight_decay,
         bias_correction=bias_correction,
         learning_rate_multipliers=multipliers,
     )
-    return ClippedOptimizer(optimizer, global_clipnorm=adam_global_clipnorm)
+    optimizer = ClippedOptimizer(
+        adam, clipnorm=adam_clipnorm, global_clipnorm=adam_global_clipnorm
+    )
+    return (optimizer, schedule) if return_schedule else optimizer
+
+
+def _one_limit(**given: float | None) -> list[float | None]:
+    """Returns the limits, of which one at most is not `None`, checked."""
+    checked = [
+        None if limit is None else limits.check_limit(name, limit)
+        for name, limit in given.items()
+    ]
+    if None not in checked:
+        raise ValueError(
+            "`adam_global_clipnorm` must be None where `adam_clipnorm` is given: "
+            "gradients are clipped once. "
+            + _validation.received("adam_clipnorm", given["adam_clipnorm"])
+            + f", adam_global_clipnorm={given['adam_global_clipnorm']!r}"
+        )
+    return checked
 
 
 def layer_wise_multipliers(num_layers: int, layer_decay: float) -> dict[str, float]:

@@ -11,6 +11,7 @@ from keras_tricks.schedules.inverse_square_root import InverseSquareRoot
 from keras_tricks.schedules.noam import CustomSchedule
 from keras_tricks.schedules.noam import NoamSchedule
 from keras_tricks.schedules.polynomial import WarmupPolynomialDecay
+from keras_tricks.schedules.power import PowerDecay
 from keras_tricks.schedules.scaled import Scaled
 from keras_tricks.schedules.warmup import Warmup
 from keras_tricks.schedules.warmup_stable_decay import WarmupStableDecay
@@ -23,6 +24,7 @@ __all__ = [
     "NoamSchedule",
     "OneCycle",
     "PerUpdate",
+    "PowerDecay",
     "Scaled",
     "Shifted",
     "Warmup",

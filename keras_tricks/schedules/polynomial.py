@@ -30,7 +30,8 @@ class WarmupPolynomialDecay(Schedule):
     - `"shift"` (Hugging Face): the decay starts when the warmup ends and takes the
       `decay_steps - warmup_steps` updates that are left;
     - `"lower"` (tf-models' `LinearWarmup`): as `"overlap"`, but the warmup climbs to
-      `decay(warmup_steps)` only, without a drop.
+      `decay(warmup_steps)` only, without a drop;
+    - `"multiply"` (ELECTRA): `decay(step) * step / warmup_steps`, without a drop.
 
     With `"overlap"` the rates are those of BERT's TF1 graph
     (`tf.compat.v1.train.polynomial_decay` under the warmup mask), bit for bit, in
@@ -48,7 +49,7 @@ class WarmupPolynomialDecay(Schedule):
         end_learning_rate: The rate at the end of the decay, >= 0.
         power: Exponent of the decay, > 0; 1 is linear.
         cycle: Whether to start again, from a lower rate, after each `decay_steps`.
-        join: `"overlap"`, `"shift"` or `"lower"`.
+        join: `"overlap"`, `"shift"`, `"lower"` or `"multiply"`.
 
     Call arguments:
         step: Optimizer updates made so far, counted from 0; a scalar or an array of

@@ -1,4 +1,4 @@
-"""A warmup in front of any schedule, joined to it in one of three ways."""
+"""A warmup in front of any schedule, joined to it in one of four ways."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ from keras_tricks.schedules import shown
 from keras_tricks.schedules import steps
 from keras_tricks.schedules.base import Schedule
 
-Join = Literal["overlap", "shift", "lower"]
+Join = Literal["overlap", "shift", "lower", "multiply"]
 JOINS = get_args(Join)
 
 
@@ -32,13 +32,17 @@ class Warmup(Schedule):
     | `"shift"` (Hugging Face) | `schedule(0)` | `schedule(step - warmup_steps)` |
     | `"overlap"` (BERT, tf-models nlp) | `schedule(0)` | `schedule(step)` |
     | `"lower"` (tf-models) | `schedule(warmup_steps)` | `schedule(step)` |
+    | `"multiply"` (ELECTRA) | `schedule(step)` | `schedule(step)` |
+
+    With `"multiply"` and `start=0` the rate is therefore
+    `schedule(step) * min(step / warmup_steps, 1)**power`.
 
     Args:
         schedule: A `LearningRateSchedule`, or a number for a constant rate.
         warmup_steps: Optimizer updates of the warmup, >= 0; 0 is none.
         start: The rate of step 0, >= 0.
         power: Exponent of the climb, > 0; 1 is linear.
-        join: `"shift"`, `"overlap"` or `"lower"`.
+        join: `"shift"`, `"overlap"`, `"lower"` or `"multiply"`.
 
     Call arguments:
         step: Optimizer updates made so far, counted from 0; a scalar, or an array of
@@ -54,7 +58,8 @@ class Warmup(Schedule):
         ValueError: If a number is out of its range or `join` unknown; or, unless
             `start` is above 0 or `schedule` the number 0, if the warmup would climb to
             a rate of 0 (that of a schedule with a warmup of its own, with `"shift"`
-            and `"overlap"`), or `"overlap"` leaves a schedule that has come down to 0.
+            and `"overlap"`), or `"overlap"` or `"multiply"` leaves a schedule that has
+            come down to 0.
 
     Example:
 
@@ -92,15 +97,17 @@ class Warmup(Schedule):
         if self.schedule == 0 or self.start:
             return  # The rate of 0 was asked for, or there is another one.
         end = self.warmup_steps
-        if self.join != "lower" and nested.known_rate(self.schedule, 0) == 0:
+        climbs_to_first = self.join in ("shift", "overlap")
+        if climbs_to_first and nested.known_rate(self.schedule, 0) == 0:
             raise ValueError(
                 "`schedule` must have a rate > 0 at its step 0, to which the warmup "
                 f'climbs with join="{self.join}". One that warms up by itself needs no '
                 "other warmup; `Shifted(schedule, 1)` begins at its step 1. Received: "
                 f"a rate of 0 there of schedule={shown.value_of(self.schedule)}"
             )
-        # With "overlap" two steps in a row, since a cyclic decay is at 0 for one.
-        after = {"shift": (), "lower": (end,), "overlap": (end - 1, end)}[self.join]
+        # Two steps in a row where the decay runs underneath, since a cyclic one is at
+        # 0 for one step.
+        after = {"shift": (), "lower": (end,)}.get(self.join, (end - 1, end))
         rates = [nested.known_rate(self.schedule, step) for step in after]
         if rates and all(rate == 0 for rate in rates):
             raise ValueError(
@@ -144,7 +151,10 @@ def join_warmup(
     """
     if warmup_steps == 0:
         return decay(step)
-    if join == "lower":
+    after = decay(step) if join != "shift" else None
+    if join == "multiply":
+        top = after
+    elif join == "lower":
         top = decay(steps.as_step(warmup_steps))
     else:
         top = decay(steps.as_step(0)) if peak is None else np.float32(peak)
@@ -159,6 +169,4 @@ def join_warmup(
     boundary = steps.count(warmup_steps)
     if join == "shift":
         after = decay(ops.maximum(step - boundary, 0))
-    else:
-        after = decay(step)
     return ops.where(step < boundary, warmup, after)

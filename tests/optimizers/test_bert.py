@@ -80,6 +80,23 @@ def test_1000_steps_of_a_transformer_end_where_the_original_ends(tf1_run):
     assert model.distance(expected) <= 1e-5 * distance_moved(expected)
 
 
+@pytest.mark.parametrize("rate_of", ["this", "next"])
+def test_either_side_of_the_race_on_the_step(rate_of, tf1_run):
+    """100 steps with the increment before the update, against both settings."""
+    batches = tf1_run[0][:100]
+    initial = transformer.initial_weights()
+    run = tf1_reference.BertRun(initial, transformer.loss, **RUN, increment="before")
+    run.run(batches)
+    expected = run.weights()
+    model = Classifier(initial)
+    model.train(create_optimizer(**RUN, rate_of=rate_of), batches)
+    apart = model.distance(expected) / distance_moved(expected)
+    if rate_of == "next":
+        assert apart <= 1e-5
+    else:
+        assert apart > 1e-3
+
+
 def test_keras_adamw_with_the_same_settings_ends_elsewhere(tf1_run):
     """Its bias correction makes the difference that users meet."""
     batches, _, expected, _ = tf1_run
@@ -131,6 +148,58 @@ def test_hugging_faces_arguments_have_their_meaning():
     # Half of the 90 steps after the warmup: 0.9 * 0.5**2 + 0.1.
     assert float(optimizer.learning_rate) == pytest.approx(0.9 * 0.25 + 0.1)
     assert optimizer.inner_optimizer.beta_1 == 0.8
+
+
+def test_a_pair_of_optimizer_and_schedule_as_hugging_face_returns_it():
+    optimizer, schedule = create_optimizer(
+        1.0, 100, 10, join="shift", adam_global_clipnorm=None, return_schedule=True
+    )
+    assert optimizer.inner_optimizer._learning_rate is schedule
+    assert float(schedule(5)) == pytest.approx(0.5)
+
+
+def test_the_rate_of_the_next_step():
+    optimizer, schedule = create_optimizer(
+        1.0, 100, 10, rate_of="next", return_schedule=True
+    )
+    assert float(optimizer.learning_rate) == pytest.approx(0.1)
+    np.testing.assert_array_equal(
+        schedule(np.arange(100)), WarmupPolynomialDecay(1.0, 100, 10)(np.arange(1, 101))
+    )
+
+
+def test_each_gradient_is_clipped_by_its_own_norm():
+    optimizer = create_optimizer(
+        1e-3, 100, adam_clipnorm=0.5, adam_global_clipnorm=None
+    )
+    assert (optimizer.clipnorm, optimizer.global_clipnorm) == (0.5, None)
+
+
+def test_two_limits_are_refused_in_the_callers_words():
+    with pytest.raises(
+        ValueError, match=r"`adam_global_clipnorm` must be None .*=0\.5"
+    ):
+        create_optimizer(1e-3, 100, adam_clipnorm=0.5)
+
+
+def test_what_is_included_decays_whatever_is_excluded():
+    """As in Hugging Face's, tf-models' and XLNet's classes."""
+    optimizer = create_optimizer(
+        1e-3, 100, include_in_weight_decay=["layer_1/.*bias"]
+    ).inner_optimizer
+    paths = ["layer_0/dense/bias", "layer_1/dense/bias", "layer_1/layer_norm/gamma"]
+    variables = [keras.Variable([1.0], name=path.replace("/", "_")) for path in paths]
+    for variable, path in zip(variables, paths, strict=True):
+        variable._path = path
+    optimizer.build(variables)
+    assert list(optimizer.weight_decay_report().values()) == [False, True, False]
+    restored = AdamWeightDecay.from_config(optimizer.get_config())
+    assert restored.included_patterns == ("layer_1/.*bias",)
+
+
+def test_a_warmup_as_long_as_the_run_climbs_throughout():
+    _, schedule = create_optimizer(1.0, 10, 10, return_schedule=True)
+    np.testing.assert_allclose(schedule(np.arange(10)), np.arange(10) / 10, rtol=1e-6)
 
 
 def test_rates_shrink_layer_by_layer_towards_the_embeddings():

@@ -9,6 +9,7 @@ from keras_tricks.schedules import Joined
 from keras_tricks.schedules import NoamSchedule
 from keras_tricks.schedules import OneCycle
 from keras_tricks.schedules import PerUpdate
+from keras_tricks.schedules import PowerDecay
 from keras_tricks.schedules import Scaled
 from keras_tricks.schedules import Shifted
 from keras_tricks.schedules import Warmup
@@ -27,6 +28,7 @@ SCHEDULES = {
         lambda: WarmupPolynomialDecay(0.1, RUN_STEPS, WARMUP_STEPS),
         lambda: WarmupPolynomialDecay(0.1, RUN_STEPS, WARMUP_STEPS, join="shift"),
         lambda: WarmupPolynomialDecay(0.1, RUN_STEPS, WARMUP_STEPS, join="lower"),
+        lambda: WarmupPolynomialDecay(0.1, RUN_STEPS, WARMUP_STEPS, join="multiply"),
         lambda: WarmupPolynomialDecay(
             0.1, 7, WARMUP_STEPS, end_learning_rate=0.01, power=0.5, cycle=True
         ),
@@ -43,6 +45,10 @@ SCHEDULES = {
             WARMUP_STEPS,
             join="lower",
         ),
+    ],
+    "PowerDecay": [
+        lambda: PowerDecay(0.1),
+        lambda: PowerDecay(0.1, -1.5, offset=3, pre_offset_learning_rate=0.05),
     ],
     "Scaled": [
         lambda: Scaled(WarmupPolynomialDecay(0.1, RUN_STEPS, WARMUP_STEPS), 0.5),

@@ -163,10 +163,12 @@ OLD = {
         ),
         "CosineDecayWithOffset(offset, initial_learning_rate=init_lr, "
         "decay_steps=decay_steps)": cosine(STEPS - 150),
-        "DirectPowerDecay(init_lr, power=-0.5)": LR * np.maximum(STEPS, 1) ** -0.5,
-        "PowerDecayWithOffset(init_lr, -0.5, offset, "
-        "pre_offset_learning_rate=init_lr)": np.where(
-            STEPS > 150, LR * np.maximum(STEPS - 150, 1) ** -0.5, LR
+        "DirectPowerDecay(init_lr, power=-power)": (
+            LR * np.maximum(STEPS, 1) ** -POWER
+        ),
+        "PowerDecayWithOffset(init_lr, -power, offset, "
+        "pre_offset_learning_rate=end_lr)": np.where(
+            STEPS > 150, np.minimum(LR * np.maximum(STEPS - 150, 1) ** -POWER, END), END
         ),
         "StepCosineDecayWithOffset([0, decay_steps], [init_lr, end_lr])": (
             LR - (LR - END) * (1 - np.cos(np.pi * STEPS / DECAY)) / 2

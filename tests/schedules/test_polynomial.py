@@ -96,6 +96,20 @@ def test_lower_is_the_join_of_tf_models_linear_warmup():
         assert float(schedule(step)) == pytest.approx(rate, rel=1e-6)
 
 
+@pytest.mark.parametrize("grappler", [False, True])
+def test_multiply_is_electras_join_bit_for_bit(grappler):
+    """`rate *= tf.minimum(1.0, step / warmup)`; 0.45 of the peak at step 10 of 20."""
+    schedule = WarmupPolynomialDecay(2e-4, 100, 20, join="multiply")
+    steps = np.arange(110)
+    compiled = tf.function(schedule) if grappler else schedule
+    rates = [compiled(tf.constant(step, tf.int64)).numpy() for step in steps]
+    expected = tf1_reference.multiplied_warmup_rates(
+        steps, init_lr=2e-4, num_train_steps=100, num_warmup_steps=20, grappler=grappler
+    )
+    np.testing.assert_array_equal(rates, expected)
+    assert rates[10] == pytest.approx(0.45 * 2e-4)
+
+
 @pytest.mark.parametrize("power", [0.5, 1.0, 1.5])
 @pytest.mark.parametrize("decay_steps", [10, 300, 500, 1000, 2000, 12345])
 def test_the_end_is_exact_under_xla(power, decay_steps):

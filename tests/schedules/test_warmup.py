@@ -20,7 +20,10 @@ def exponential(step):
 
 
 def formula(steps, warmup_steps, *, start=0.0, power=1.0, join="shift"):
-    peak = exponential(warmup_steps if join == "lower" else 0)
+    if join == "multiply":
+        peak = exponential(steps)
+    else:
+        peak = exponential(warmup_steps if join == "lower" else 0)
     warmup = start + (peak - start) * (steps / warmup_steps) ** power
     after = exponential(np.maximum(steps - warmup_steps, 0))
     if join != "shift":
@@ -28,7 +31,7 @@ def formula(steps, warmup_steps, *, start=0.0, power=1.0, join="shift"):
     return np.where(steps < warmup_steps, warmup, after)
 
 
-@pytest.mark.parametrize("join", ["shift", "overlap", "lower"])
+@pytest.mark.parametrize("join", ["shift", "overlap", "lower", "multiply"])
 @pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize("start", [0.0, 0.01])
 def test_the_joins_are_those_of_the_formula(join, power, start):
@@ -38,7 +41,7 @@ def test_the_joins_are_those_of_the_formula(join, power, start):
     np.testing.assert_allclose(schedule(STEPS), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("join", ["overlap", "lower"])
+@pytest.mark.parametrize("join", ["overlap", "lower", "multiply"])
 @pytest.mark.parametrize("power", [0.5, 1.0])
 def test_over_a_decay_of_ours_it_is_warmup_polynomial_decay(join, power):
     apart = Warmup(WarmupPolynomialDecay(0.1, 100, power=power), 30, join=join)
@@ -128,6 +131,7 @@ def _named(value):
         (Shifted(WarmupPolynomialDecay(0.1, 10), 10), 5, "shift"),
         (WarmupPolynomialDecay(0.1, 100, 10), 10, "shift"),
         (WarmupPolynomialDecay(0.1, 100, 10), 50, "overlap"),
+        (ended, 11, "multiply"),
         (decays.CosineDecay(0.0, 30, warmup_target=0.1, warmup_steps=5), 9, "shift"),
     ],
     ids=_named,
@@ -149,13 +153,16 @@ def test_warmups_to_or_into_a_rate_of_0_are_refused(schedule, warmup_steps, join
         (Shifted(NoamSchedule(512), 1), 100, "shift"),
         (decays.CosineDecay(0.0, 30, warmup_target=0.1, warmup_steps=5), 9, "lower"),
         (decays.PiecewiseConstantDecay([5], [0.1, 0.01]), 30, "overlap"),
+        (ended, 10, "multiply"),
+        (WarmupPolynomialDecay(0.1, 100, 10), 50, "multiply"),
     ],
     ids=_named,
 )
 def test_warmups_that_reach_a_rate_are_taken(schedule, warmup_steps, join):
     """As its last step has a rate, so has the warmup."""
     rate = float(Warmup(schedule, warmup_steps, join=join)(warmup_steps - 1))
-    peak = schedule(warmup_steps if join == "lower" else 0)
+    tops = {"lower": warmup_steps, "multiply": warmup_steps - 1}
+    peak = schedule(tops.get(join, 0))
     expected = float(peak) * (warmup_steps - 1) / warmup_steps
     assert rate == pytest.approx(expected, rel=1e-5)
 
