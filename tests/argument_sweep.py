@@ -168,6 +168,11 @@ def _is_empty_map(value: Any) -> bool:
     return isinstance(value, dict | list) and not value
 
 
+def whole_numbers(value: Any) -> bool:
+    """Lists of integers, also those without any."""
+    return isinstance(value, list | tuple) and all(map(integer(), value))
+
+
 def _is_empty(value: Any) -> bool:
     return isinstance(value, list) and not value
 
@@ -701,6 +706,45 @@ CASES: dict[str, Case] = {
             "ax": none,
         },
         {"schedules": 0.1, "steps": 3},
+        tries_accepted=False,
+    ),
+    "tf1.Rename": Case(
+        tf1.Rename,
+        {"pattern": instance(str), "replacement": instance(str)},
+        {"pattern": "a", "replacement": "b"},
+    ),
+    "tf1.Reshape": Case(
+        tf1.Reshape,
+        {"pattern": instance(str), "shape": optional(whole_numbers)},
+        {"pattern": "a", "shape": [2, 3]},
+    ),
+    "tf1.Split": Case(
+        tf1.Split,
+        {
+            "pattern": instance(str),
+            "into": lambda value: (
+                isinstance(value, list)
+                and bool(value)
+                and all(isinstance(v, str) for v in value)
+            ),
+            "axis": count(-(2**31)),
+        },
+        {"pattern": "a", "into": ["b", "c"], "axis": 0},
+    ),
+    "tf1.Transpose": Case(
+        tf1.Transpose,
+        {"pattern": instance(str), "axes": optional(whole_numbers)},
+        {"pattern": "a", "axes": [1, 0]},
+    ),
+    "tf1.restore_weights": Case(
+        tf1.restore_weights,
+        {
+            "model": instance(keras.Model),
+            # A string that is no checkpoint is a `FileNotFoundError`.
+            "checkpoint": instance(str),
+            "variable_map": either(none, callable, _is_empty_map),
+            "strict": flag,
+        },
         tries_accepted=False,
     ),
     "tf1.restore_optimizer": Case(

@@ -38,9 +38,10 @@ def fault_of(call, argument, accepts):
 def faults_of(name, argument, folder):
     case = CASES[name]
     valid = dict(case.valid)
-    if name == "tf1.restore_optimizer":
+    if name in ("tf1.restore_optimizer", "tf1.restore_weights"):
         names = ("model", "optimizer", "checkpoint")
         valid = dict(zip(names, argument_sweep.checkpoint(), strict=True))
+        valid = {name: valid[name] for name in valid if name in case.kinds}
     is_tuner = "max_trials" in case.kinds or name == "tuners.CoarseToFine"
     if is_tuner:
         valid["directory"] = folder / "search"

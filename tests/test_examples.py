@@ -18,6 +18,10 @@ from tests.child_process import stdout_of
 
 # Each script with the arguments that make it short and the files it has to write.
 EXAMPLES = {
+    "bert_from_checkpoint.py": (
+        ["--examples", "640", "--epochs", "1", "--output", "out"],
+        ["out/classifier.keras"],
+    ),
     "bert_style_finetune.py": (
         ["--pretraining-epochs", "1", "--epochs", "1", "--output", "out"],
         ["out/rate_and_norm.png"],

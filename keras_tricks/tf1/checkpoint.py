@@ -1,17 +1,20 @@
-"""Going on in Keras where a TF1 run was stopped."""
+"""Restoring: weights to fine-tune, or a whole TF1 run to go on with."""
 
 import os
+import warnings
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_tricks import _validation
+from keras_tricks.optimizers import keras_hooks
 from keras_tricks.tf1 import name_maps
+from keras_tricks.tf1 import report
 from keras_tricks.tf1 import slots
+from keras_tricks.tf1 import torn
 from keras_tricks.tf1.matching import Matching
 from keras_tricks.tf1.reader import CheckpointReader
-from keras_tricks.tf1.report import RestoreReport
 
 _BETAS = {"beta1_power": "beta_1", "beta2_power": "beta_2"}
 
@@ -23,7 +26,7 @@ def restore_optimizer(
     variable_map: name_maps.VariableMap = None,
     *,
     strict: bool = True,
-) -> RestoreReport:
+) -> report.RestoreReport:
     """Restores a model and its optimizer from a TF1 checkpoint, to train on from it.
 
     The weights, the optimizer's slots and `global_step` are read from what
@@ -65,8 +68,11 @@ def restore_optimizer(
     `layer_normalization`, a last part `embeddings`, and "_" for "/". So BERT's
     `bert/encoder/layer_0/attention/self/query/kernel` is found in a layer `query` in a
     layer `self` in a layer `attention` and so on, or in one layer
-    `bert_encoder_layer_0_attention_self_query`. Slots follow their weights. Anything
-    else is for `variable_map`.
+    `bert_encoder_layer_0_attention_self_query`. `restore_weights` says how the layers
+    of Keras and KerasHub stand for BERT's, and how layouts are converted. Slots follow
+    their weights. Anything else is for `variable_map`.
+
+    A warning is issued where the schedule is at its end, so that the rate stays 0.
 
     Args:
         model: A built model.
@@ -77,7 +83,8 @@ def restore_optimizer(
             that are not matched by themselves or wrongly; or a function from a TF1 name
             to a path or variable, which is then asked for every name but those of
             slots, `global_step` and Adam's powers. A path may also be another TF1 name
-            that would be matched. `None` leaves a variable out, with its slots.
+            that would be matched. `None` leaves a variable out, with its slots. Or a
+            rule, `Rename`, `Transpose`, `Reshape` or `Split`; or a list of all these.
         strict: Whether anything unmatched on either side is an error. If not, it stays
             as it is and is listed in the report. What is left out on purpose counts as
             matched in the checkpoint, but not in Keras.
@@ -127,7 +134,7 @@ def restore_optimizer(
     strict = _validation.check_flag("strict", strict)
     state = slots.OptimizerState(model, optimizer)
     reader = CheckpointReader(checkpoint)
-    matching = Matching(model, state, list(reader.shapes), variable_map)
+    matching = Matching(model, state, reader.shapes, variable_map)
     _check_shapes(matching, reader)
 
     update = state.updates
@@ -135,30 +142,117 @@ def restore_optimizer(
     if step_name is not None:
         update = _whole_step(step_name, reader, state)
     notes = _notes(matching, state, reader, update, strict=strict)
-    report = RestoreReport(
-        checkpoint=reader.path,
-        global_step=None if step_name is None else update,
-        restored={name: v.path for name, v in matching.matched.items()},
-        left_out=tuple(matching.left_out),
-        unmatched_checkpoint={name: reader.shapes[name] for name in matching.unmatched},
-        unmatched_keras={v.path: tuple(v.shape) for v in matching.without_name()},
-        notes=tuple(notes),
-    )
-    if strict and report.unmatched_lines():
+    made = report.of(matching, reader, None if step_name is None else update, notes)
+    if strict and made.unmatched_lines():
         raise ValueError(
             "With strict=True every variable must have its match. Match these by "
             "`variable_map`, or give strict=False to leave them as they are.\n"
-            + "\n".join(report.unmatched_lines())
+            + "\n".join(made.unmatched_lines())
         )
-    # All is read before the first variable changes.
-    values = [
-        (variable, _value(name, variable, state, reader, update))
-        for name, variable in matching.matched.items()
-    ]
-    values += [(v, np.zeros(v.shape, _numpy_dtype(v))) for v in state.cleared()]
-    for variable, value in values:
-        variable.assign(value)
-    return report
+    values = _values(matching, reader)
+    for number, (variable, value) in enumerate(values):
+        values[number] = variable, state.converted(variable, value, update)
+    values += [(v, np.zeros(v.shape)) for v in state.cleared()]
+    _assign(values)
+    if step_name is not None:
+        _warn_of_an_ended_schedule(state, update)
+    return made
+
+
+def restore_weights(
+    model: keras.Model,
+    checkpoint: str | os.PathLike,
+    variable_map: name_maps.VariableMap = None,
+    *,
+    strict: bool = True,
+) -> report.RestoreReport:
+    """Restores a model's weights from a TF1 checkpoint, to fine-tune it.
+
+    What `init_checkpoint` does in BERT's `run_classifier.py`: weights alone are read,
+    and what the checkpoint does not hold, such as a new classifier, stays as it is. The
+    optimizer is not touched; slots and `global_step` are passed over. Either all that
+    matches is restored, or an error is raised and nothing is changed.
+
+    Names are matched as by `restore_optimizer`. The variables of BERT, ALBERT and
+    ELECTRA are found in these models without a map:
+
+    | the Keras model | such as |
+    |---|---|
+    | layers that are named by the scopes of TF1 | `bert/encoder/layer_0/attention/self/query/kernel`, or a layer `bert_encoder_layer_0_attention_self_query` |
+    | `keras.layers.MultiHeadAttention`, named by the scope of `self` or of `attention` | a layer `bert_encoder_layer_0_attention_self`, whose output layer stands for TF1's `attention/output/dense` |
+    | the same without `bert`, `albert` or `electra` in front | a layer `encoder_layer_0_attention` |
+    | KerasHub's `BertBackbone`, `AlbertBackbone`, `ElectraBackbone` | `transformer_layer_0/self_attention_layer/query/kernel` |
+    | a classifier `Dense`, called `classifier` or `output` | for `output_weights` and `output_bias` |
+
+    The kernels of attention, (H, H), become (H, heads, d) or, for its output,
+    (heads, d, H); `output_weights`, (classes, H), becomes a `Dense` kernel,
+    (H, classes). For other names and layouts give rules: `Rename`, `Transpose`,
+    `Reshape` and `Split`, also in a list.
+
+    Args:
+        model: A built model.
+        checkpoint: The prefix of the checkpoint's files, such as `"bert_model.ckpt"`,
+            or a directory, whose latest checkpoint is taken.
+        variable_map: As for `restore_optimizer`: names, a function, rules, or a list of
+            these.
+        strict: Whether it is an error if nothing is restored, or if a layer is restored
+            in part: one of the model's, or a numbered one of the checkpoint's, such as
+            `bert/encoder/layer_3`. If not, it is a note in the report.
+
+    Returns:
+        A `RestoreReport`: `restored`, `fresh` (what only the model has),
+        `left_over` (what only the checkpoint has), `conversions`, `left_out` and
+        `notes`; it prints as a short table.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        OSError: If it is cut off or damaged.
+        TypeError: If an argument is of the wrong type.
+        ValueError: If the model is not built, shapes or kinds of number differ, a rule
+            fits nothing, `variable_map` names what does not exist, a name stands for
+            several variables or several names for one, or, with `strict=True`, if
+            layers are restored in part or nothing is.
+
+    Example:
+
+    >>> import tempfile
+    >>> import keras
+    >>> import tensorflow as tf
+    >>> from keras_tricks.tf1 import restore_weights
+    >>> prefix = tempfile.mkdtemp() + "/model.ckpt"
+    >>> with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    ...     for name, shape in {
+    ...         "bert/pooler/dense/kernel": (8, 8),
+    ...         "bert/pooler/dense/bias": (8,),
+    ...         "cls/seq_relationship/output_bias": (2,),
+    ...     }.items():
+    ...         _ = tf.compat.v1.get_variable(name, shape)
+    ...     session.run(tf.compat.v1.global_variables_initializer())
+    ...     _ = tf.compat.v1.train.Saver().save(session, prefix)
+    >>> pooler = keras.layers.Dense(8, activation="tanh", name="pooler")
+    >>> layers = [keras.Input((8,)), pooler, keras.layers.Dense(3, name="classifier")]
+    >>> report = restore_weights(keras.Sequential(layers), prefix)
+    >>> sorted(report.restored), len(report.fresh), len(report.left_over)
+    (['bert/pooler/dense/bias', 'bert/pooler/dense/kernel'], 2, 1)
+
+    Reference:
+        `run_classifier.py` and `modeling.py` of google-research/bert.
+    """  # noqa: E501
+    _check_model(model)
+    strict = _validation.check_flag("strict", strict)
+    reader = CheckpointReader(checkpoint)
+    matching = Matching(model, None, reader.shapes, variable_map)
+    _check_shapes(matching, reader)
+    faults = torn.faults(matching, reader.shapes)
+    if strict and faults:
+        raise ValueError(
+            "With strict=True a layer must be restored whole or not at all, and at "
+            "least one. Match these by `variable_map`, or give strict=False to leave "
+            "them as they are.\n" + "\n".join(faults)
+        )
+    made = report.of(matching, reader, None, faults)
+    _assign(_values(matching, reader))
+    return made
 
 
 def _check_model(model: Any) -> None:
@@ -177,11 +271,19 @@ def _check_model(model: Any) -> None:
 def _check_shapes(matching: Matching, reader: CheckpointReader) -> None:
     faults = []
     for name, variable in matching.matched.items():
-        dtype, wanted = reader.dtype(name), _numpy_dtype(variable)
-        if reader.shapes[name] != tuple(variable.shape):
+        source = matching.sources[name]
+        dtype, wanted = reader.dtype(source), _numpy_dtype(variable)
+        shape, needed = reader.shapes[source], tuple(variable.shape)
+        try:
+            converted = matching.conversions[name].shape(shape, needed)
+        except ValueError as error:
+            faults.append(f"{name!r}, for {variable.path!r}: {error}")
+            continue
+        if converted != needed:
+            became = "" if converted == shape else f", which becomes {converted}"
             faults.append(
-                f"{name!r} has the shape {reader.shapes[name]}, {variable.path!r} the "
-                f"shape {tuple(variable.shape)}"
+                f"{name!r} has the shape {shape}{became}, {variable.path!r} the "
+                f"shape {needed}"
             )
         elif _kind(dtype) != _kind(wanted):
             faults.append(
@@ -190,8 +292,9 @@ def _check_shapes(matching: Matching, reader: CheckpointReader) -> None:
             )
     if faults:
         raise ValueError(
-            "Matched variables must have the same shape and kind of number:\n  "
-            + "\n  ".join(faults)
+            "Matched variables must have the same shape and kind of number; rules such "
+            "as Transpose and Reshape in `variable_map` convert a shape, and None "
+            "leaves a name out:\n  " + "\n  ".join(faults)
         )
 
 
@@ -252,12 +355,35 @@ def _notes(
     return notes
 
 
-def _value(
-    name: str,
-    variable: keras.Variable,
-    state: slots.OptimizerState,
-    reader: CheckpointReader,
-    update: int,
-) -> np.ndarray:
-    value = state.converted(variable, reader.read(name), update)
-    return np.asarray(value).astype(_numpy_dtype(variable))
+def _warn_of_an_ended_schedule(state: slots.OptimizerState, update: int) -> None:
+    if keras_hooks.schedule_of(state.optimizer) is None:
+        return
+    # A rate of 0 may be a warmup's first, or between two cycles.
+    if not any(state.rate(update + further) for further in (0, 1, 2, 1_000, 100_000)):
+        warnings.warn(
+            f"The learning rate is 0.0 from update {update} on, the restored "
+            "`global_step`: the optimizer's schedule is at its end, and nothing will "
+            "train. Give it the steps of the whole run, those made and those to come; "
+            "or restore the weights alone, by `restore_weights`, to begin a new run.",
+            stacklevel=3,
+        )
+
+
+def _values(
+    matching: Matching, reader: CheckpointReader
+) -> list[tuple[keras.Variable, np.ndarray]]:
+    """Returns the variables with their values, all of which are read."""
+    return [
+        (
+            variable,
+            matching.conversions[name].converted(
+                reader.read(matching.sources[name]), tuple(variable.shape)
+            ),
+        )
+        for name, variable in matching.matched.items()
+    ]
+
+
+def _assign(values: list[tuple[keras.Variable, np.ndarray]]) -> None:
+    for variable, value in values:
+        variable.assign(np.asarray(value).astype(_numpy_dtype(variable)))

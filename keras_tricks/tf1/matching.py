@@ -1,12 +1,13 @@
 """Matching the names of a checkpoint with the variables of a model and an optimizer."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 
-from keras_tricks import _validation
+from keras_tricks.tf1 import known_names
 from keras_tricks.tf1 import name_maps
+from keras_tricks.tf1.conversions import Conversion
+from keras_tricks.tf1.conversions import known_conversion
 from keras_tricks.tf1.slots import SLOT_NAMES
 from keras_tricks.tf1.slots import OptimizerState
 
@@ -17,16 +18,24 @@ _POWERS = ("beta1_power", "beta2_power")
 class Matching:
     """Which variable each name of a checkpoint stands for.
 
+    Where a `Split` makes several variables of one, the name of each part ends in its
+    number, as in `qkv/kernel[0]`.
+
     Args:
         model: The model.
-        state: The variables of its optimizer.
-        names: The names in the checkpoint.
-        variable_map: The user's map or function.
+        state: The variables of its optimizer; `None` if weights alone are restored.
+        shapes: The names in the checkpoint -> their shapes.
+        variable_map: The user's map, function and rules.
 
     Attributes:
+        model_name: The model's name.
+        weights_only: Whether there is no optimizer.
         matched: Name -> variable of the model or the optimizer.
+        sources: Name -> the name in the checkpoint, without the number of a part.
+        conversions: Name -> what is done with the value.
         left_out: Names that the user's map leaves out.
         powers: Names of the powers of Adam's betas, if the optimizer is an Adam.
+        of_optimizer: Names of slots, powers and the step where there is no optimizer.
         unmatched: The other names.
 
     Raises:
@@ -38,25 +47,32 @@ class Matching:
     def __init__(
         self,
         model: keras.Model,
-        state: OptimizerState,
-        names: list[str],
+        state: OptimizerState | None,
+        shapes: dict[str, tuple[int, ...]],
         variable_map: name_maps.VariableMap,
     ):
         self._state = state
-        self._weights = list(model.weights)
-        self._index = name_maps.NameIndex(self._weights, model.name)
-        self._variables = [*self._weights, state.counter, *state.slots]
-        self._names = dict.fromkeys(names)
-        self._map, self._function = _dictionary_and_function(variable_map, self._names)
+        self.model_name = model.name
+        self.weights_only = state is None
+        self._shapes = shapes
+        self._index = name_maps.NameIndex(model.weights, model.name)
+        self._variables = list(model.weights)
+        if state is not None:
+            self._variables += [state.counter, *state.slots]
+        self._user_map = name_maps.UserMap(variable_map, shapes)
         self._faults: list[str] = []
         self.matched: dict[str, keras.Variable] = {}
+        self.sources: dict[str, str] = {}
+        self.conversions: dict[str, Conversion] = {}
         self.left_out: list[str] = []
         self.powers: list[str] = []
+        self.of_optimizer: list[str] = []
         self.unmatched: list[str] = []
-        heads = {name: _head(name, self._names) for name in names}
+        heads = {name: _head(name, shapes) for name in shapes}
         for name, head in heads.items():
             if head is None:
                 self._match(name)
+        self._match_by_known_names()
         for name, head in heads.items():
             if head is not None:
                 self._match_slot(name, head)
@@ -80,43 +96,104 @@ class Matching:
         return [v for v in self._variables if id(v) not in named]
 
     def _match(self, name: str) -> None:
-        if name in self._map:
-            self._use(name, self._map[name])
+        user_map = self._user_map
+        parts = user_map.parts(name)
+        if name in user_map.named:
+            self._use(name, user_map.named[name])
         elif name == _GLOBAL_STEP:
-            self.matched[name] = self._state.counter
-        elif name in _POWERS and self._state.is_adam:
-            self.powers.append(name)
-        elif self._function is not None:
-            self._use(name, self._function(name))
+            self._match_state(name, "counter")
+        elif name in _POWERS and (self._state is None or self._state.is_adam):
+            self._match_state(name, "power")
+        elif parts is not None:
+            for number, target in enumerate(parts):
+                part = f"{name}[{number}]"
+                conversion = user_map.conversion(name, number)
+                self._use(part, target, name, conversion)
+        elif user_map.function is not None:
+            self._use(name, user_map.function(name))
         else:
             try:
-                self.matched[name] = self._index.find(name)
+                self._take(name, self._index.find(user_map.renamed(name)))
             except name_maps.UnknownNameError:
                 self.unmatched.append(name)
             except name_maps.AmbiguousNameError as error:
                 self._faults.append(f"{error}. Name one in `variable_map`.")
 
-    def _match_slot(self, name: str, head: str) -> None:
-        if name in self._map:
-            self._use(name, self._map[name])
-            return
-        slot = None
-        if head in self.matched:
-            slot = self._state.slot(self.matched[head], name.rpartition("/")[2])
-        if slot is not None:
-            self.matched[name] = slot
-        elif head in self.left_out:
-            self.left_out.append(name)
+    def _match_state(self, name: str, kind: str) -> None:
+        if self._state is None:
+            self.of_optimizer.append(name)
+        elif kind == "power":
+            self.powers.append(name)
         else:
-            self.unmatched.append(name)
+            self._take(name, self._state.counter, conversion=Conversion())
 
-    def _use(self, name: str, target: Any) -> None:
+    def _match_by_known_names(self) -> None:
+        """Looks for what has no match yet under the spellings of known models."""
+        names, self.unmatched = self.unmatched, []
+        taken = {id(variable) for variable in self.matched.values()}
+        for name in names:
+            for spelling in known_names.spellings(self._user_map.renamed(name)):
+                try:
+                    variable = self._index.find(spelling)
+                except LookupError:
+                    continue
+                if id(variable) not in taken:
+                    self._take(name, variable)
+                    break
+            else:
+                self.unmatched.append(name)
+
+    def _take(
+        self,
+        name: str,
+        variable: keras.Variable,
+        source: str | None = None,
+        conversion: Conversion | None = None,
+    ) -> None:
+        source = name if source is None else source
+        if conversion is None:
+            conversion = self._user_map.conversion(source)
+        if conversion is None:
+            conversion = known_conversion(
+                source, self._shapes[source], variable.path, tuple(variable.shape)
+            )
+        self.matched[name] = variable
+        self.sources[name] = source
+        self.conversions[name] = conversion
+
+    def _match_slot(self, name: str, head: str) -> None:
+        if name in self._user_map.named:
+            self._use(name, self._user_map.named[name])
+            return
+        if self._state is None:
+            self.of_optimizer.append(name)
+            return
+        slot_name = name.rpartition("/")[2]
+        matched = False
+        for part, source in list(self.sources.items()):
+            if source != head:
+                continue
+            slot = self._state.slot(self.matched[part], slot_name)
+            if slot is not None:
+                number = part.removeprefix(head)
+                self._take(name + number, slot, name, self.conversions[part])
+                matched = True
+        if not matched:
+            (self.left_out if head in self.left_out else self.unmatched).append(name)
+
+    def _use(
+        self,
+        name: str,
+        target: Any,
+        source: str | None = None,
+        conversion: Conversion | None = None,
+    ) -> None:
         """Takes what the user's map gives for `name`."""
         if target is None:
             self.left_out.append(name)
         elif isinstance(target, str):
             try:
-                self.matched[name] = self._find(target)
+                self._take(name, self._find(target), source, conversion)
             except LookupError as error:
                 self._faults.append(
                     f"`variable_map` gives {target!r} for {name!r}: {error}"
@@ -127,17 +204,21 @@ class Matching:
                 f"{target!r} for {name!r}"
             )
         elif any(target is variable for variable in self._variables):
-            self.matched[name] = target
+            self._take(name, target, source, conversion)
         else:
+            belongs = "does not belong to the model"
+            if self._state is not None:
+                belongs = "belongs neither to the model nor to the optimizer"
             self._faults.append(
                 f"`variable_map` gives the variable {target.path!r} for {name!r}, "
-                "which belongs neither to the model nor to the optimizer"
+                f"which {belongs}"
             )
 
     def _find(self, path: str) -> keras.Variable:
-        for variable in (self._state.counter, *self._state.slots):
-            if variable.path == path:
-                return variable
+        if self._state is not None:
+            for variable in (self._state.counter, *self._state.slots):
+                if variable.path == path:
+                    return variable
         return self._index.find(path)
 
     def _check_one_to_one(self) -> None:
@@ -156,30 +237,3 @@ def _head(name: str, names: dict) -> str | None:
     """Returns the name of the variable whose slot `name` is, if it is a slot."""
     head, _, last = name.rpartition("/")
     return head if last in SLOT_NAMES and head in names else None
-
-
-def _dictionary_and_function(
-    variable_map: name_maps.VariableMap, names: dict
-) -> tuple[dict[str, Any], Callable[[str], Any] | None]:
-    if variable_map is None:
-        return {}, None
-    if callable(variable_map):
-        return {}, variable_map
-    try:
-        if isinstance(variable_map, str):  # One that is empty would be a dictionary.
-            raise TypeError("a string")
-        given = dict(variable_map)
-    except (TypeError, ValueError):
-        raise TypeError(
-            "`variable_map` must be a dictionary from TF1 names to Keras paths, or a "
-            f"function. {_validation.received('variable_map', variable_map)}"
-        ) from None
-    named = {name_maps.without_output(name): target for name, target in given.items()}
-    unknown = [name for name in named if name not in names]
-    if unknown:
-        raise ValueError(
-            "`variable_map` must map names that are in the checkpoint. Received: "
-            f"{', '.join(map(repr, unknown))}, which it does not hold. It holds: "
-            f"{', '.join(map(repr, names))}"
-        )
-    return named, None

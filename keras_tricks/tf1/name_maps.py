@@ -4,9 +4,14 @@ import re
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
-VariableMap = Mapping[str, Any] | Callable[[str], Any] | None
+from keras_tricks import _validation
+from keras_tricks.tf1 import conversions
+
+NameMap = Mapping[str, Any] | Callable[[str], Any] | conversions.Rule
+VariableMap = NameMap | Sequence[NameMap] | None
 
 # Whole words, between "/" and "_".
 _LAYER_NORM = re.compile(r"(?<![^/_])(?:LayerNorm|layer_normalization)(?![^/_])")
@@ -93,3 +98,96 @@ class NameIndex:
             if found:
                 return found[0]
         raise UnknownNameError(f"no variable has the name {name!r}")
+
+
+class UserMap:
+    """What `variable_map` says: names, a function, and rules.
+
+    Args:
+        variable_map: What the user gave: one of them or a list.
+        names: The names in the checkpoint.
+
+    Attributes:
+        named: TF1 name -> path, variable or `None`.
+        function: The function from a TF1 name to one of these, or `None`.
+        rules: The rules in their order.
+
+    Raises:
+        TypeError: If it is of the wrong type.
+        ValueError: If it names what the checkpoint does not hold, or a rule applies
+            to none of the names.
+    """
+
+    def __init__(self, variable_map: VariableMap, names: Iterable[str]):
+        self.named: dict[str, Any] = {}
+        self.function: Callable[[str], Any] | None = None
+        self.rules: list[conversions.Rule] = []
+        names = list(names)
+        if variable_map is None:
+            return
+        parts = (
+            variable_map if isinstance(variable_map, list | tuple) else [variable_map]
+        )
+        for part in parts:
+            if isinstance(part, conversions.Rule):
+                self.rules.append(part)
+            elif callable(part) and self.function is None:
+                self.function = part
+            else:
+                self.named |= _named(part, variable_map)
+        self._check(names)
+
+    def _check(self, names: list[str]) -> None:
+        unknown = [name for name in self.named if name not in names]
+        if unknown:
+            raise ValueError(
+                "`variable_map` must map names that are in the checkpoint. Received: "
+                f"{', '.join(map(repr, unknown))}, which it does not hold. It holds: "
+                f"{', '.join(map(repr, names))}"
+            )
+        for rule in self.rules:
+            if not any(rule.applies_to(name) for name in names):
+                raise ValueError(
+                    "`variable_map` must hold rules for names that are in the "
+                    f"checkpoint. Received: {rule}, whose pattern is found in none of "
+                    f"its {len(names)} names, such as {', '.join(map(repr, names[:3]))}"
+                )
+
+    def renamed(self, name: str) -> str:
+        """Returns the name under which the Keras variable is to be looked for."""
+        original = name
+        for rule in self.rules:
+            if isinstance(rule, conversions.Rename) and rule.applies_to(original):
+                name = rule.renamed(name)
+        return name
+
+    def parts(self, name: str) -> list[str] | None:
+        """Returns the names of the parts into which a variable is split, or `None`."""
+        for rule in self.rules:
+            if isinstance(rule, conversions.Split) and rule.applies_to(name):
+                return rule.names(name)
+        return None
+
+    def conversion(self, name: str, part: int = 0) -> conversions.Conversion | None:
+        """Returns the conversion that the rules make of a name; `None` without one."""
+        layouts = tuple(
+            rule
+            for rule in self.rules
+            if isinstance(rule, conversions.Layout | conversions.Split)
+            and rule.applies_to(name)
+        )
+        return conversions.Conversion(layouts, part) if layouts else None
+
+
+def _named(part: Any, variable_map: Any) -> dict[str, Any]:
+    try:
+        if isinstance(part, str):  # One that is empty would be a dictionary.
+            raise TypeError("a string")
+        given = dict(part)
+    except (TypeError, ValueError):
+        raise TypeError(
+            "`variable_map` must be a dictionary from TF1 names to Keras paths, a "
+            "function, a rule such as Rename or Transpose, or a list of these. "
+            f"{_validation.received('variable_map', variable_map)}"
+        ) from None
+    return {without_output(name): target for name, target in given.items()}

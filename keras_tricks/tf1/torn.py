@@ -1,0 +1,75 @@
+"""Layers of which a checkpoint restores a part only."""
+
+import re
+from collections.abc import Callable
+from collections.abc import Iterable
+
+from keras_tricks.tf1.matching import Matching
+
+_NUMBERED = re.compile(r"^(?:.*?[/_])?(?:layer|group|inner_group|block)_\d+(?=[/_])")
+
+
+def faults(matching: Matching, shapes: dict[str, tuple[int, ...]]) -> list[str]:
+    """Returns a sentence for each layer that is restored in part, or about nothing.
+
+    Args:
+        matching: What is matched, of the weights alone.
+        shapes: Name -> shape of what the checkpoint holds.
+    """
+    if not matching.matched:
+        return [
+            "None of the model's weights is in the checkpoint, which holds "
+            f"{_some(shapes)}; the model has "
+            f"{_some(v.path for v in matching.without_name())}."
+        ]
+    of_checkpoint = _torn(
+        set(matching.sources.values()), matching.unmatched, _numbered_layer
+    )
+    fresh = [variable.path for variable in matching.without_name()]
+    restored = [variable.path for variable in matching.matched.values()]
+    of_model = _torn(restored, fresh, _numbered_layer)
+    for layer, paths in _torn(restored, fresh, _layer).items():
+        # Weights of the model itself are no layer's.
+        if (
+            layer != matching.model_name
+            and _numbered_layer(f"{layer}/") not in of_model
+        ):
+            of_model[layer] = paths
+    return [
+        f"{layer!r} of the checkpoint is restored but for {_some(names)}."
+        for layer, names in of_checkpoint.items()
+    ] + [
+        f"{layer!r} of the model is restored but for {_some(paths)}."
+        for layer, paths in of_model.items()
+    ]
+
+
+def _torn(
+    restored: Iterable[str],
+    others: Iterable[str],
+    group: Callable[[str], str | None],
+) -> dict[str, list[str]]:
+    """Returns the groups that are in both, with what is in `others`."""
+    in_part = {group(name) for name in restored} - {None}
+    found: dict[str, list[str]] = {}
+    for name in others:
+        layer = group(name)
+        if layer is not None and layer in in_part:
+            found.setdefault(layer, []).append(name)
+    return found
+
+
+def _layer(path: str) -> str | None:
+    return path.rpartition("/")[0] or None
+
+
+def _numbered_layer(name: str) -> str | None:
+    """Returns the name's beginning up to the first numbered layer, if it has one."""
+    match = _NUMBERED.match(name)
+    return match.group() if match else None
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - 3} more" if len(names) > 4 else ""
+    return ", ".join(map(repr, names[: 3 if more else 4])) + more
