@@ -6,10 +6,30 @@ without, it first writes a tiny checkpoint of random numbers, so that it runs wi
 download. The task is made up: is a certain word in the second of two sentences?
 """
 
-import argparse
 import json
-import pathlib
 
+import command_line
+
+
+def check(options):
+    if (options.checkpoint is None) != (options.config is None):
+        raise ValueError("--checkpoint and --config must be given together")
+
+
+# Options are read before TensorFlow loads, so that a bad one is told at once.
+if __name__ == "__main__":
+    OPTIONS = command_line.parse(
+        __doc__,
+        checkpoint=None,
+        config=None,
+        examples=3200,
+        epochs=3,
+        seed=0,
+        output="runs/bert_from_checkpoint",
+        check=check,
+    )
+
+# ruff: noqa: E402
 import keras
 import numpy as np
 from keras import layers
@@ -31,22 +51,7 @@ LENGTH, BATCH = 16, 32
 PADDING, WORD = 0, 50
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--checkpoint", help="prefix of a published BERT's files")
-    parser.add_argument("--config", type=pathlib.Path, help="its bert_config.json")
-    parser.add_argument("--examples", type=int, default=3200)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--output", type=pathlib.Path, default=pathlib.Path("runs/bert")
-    )
-    options = parser.parse_args()
-    if (options.checkpoint is None) != (options.config is None):
-        parser.error("--checkpoint and --config must be given together")
-    if options.epochs < 1 or options.examples < 10 * BATCH:
-        parser.error(f"at least 1 epoch and {10 * BATCH} examples are needed")
-    options.output.mkdir(parents=True, exist_ok=True)
+def main(options) -> None:
     keras.utils.set_random_seed(options.seed)
 
     config, checkpoint = TINY, options.checkpoint
@@ -58,7 +63,7 @@ def main() -> None:
     model = build_classifier(config, num_classes=2)
     print(restore_weights(model, str(checkpoint)))
 
-    steps = options.epochs * (options.examples // BATCH)
+    steps = options.epochs * -(-options.examples // BATCH)
     model.compile(
         create_optimizer(1e-3 if config is TINY else 5e-5, steps, steps // 10),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -194,4 +199,4 @@ def write_tiny_checkpoint(prefix):
 
 
 if __name__ == "__main__":
-    main()
+    main(OPTIONS)

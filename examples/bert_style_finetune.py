@@ -6,13 +6,24 @@ linear decay, gradients clipped to a norm of 1, Adam with decay and without bias
 correction.
 """
 
-import argparse
 import ast
 import collections
 import pathlib
 import re
 import sysconfig
 import warnings
+
+import command_line
+
+# Options are read before TensorFlow loads, so that a bad one is told at once.
+if __name__ == "__main__":
+    OPTIONS = command_line.parse(
+        __doc__,
+        pretraining_epochs=10,
+        epochs=6,
+        seed=0,
+        output="runs/bert_style_finetune",
+    )
 
 import keras
 import matplotlib
@@ -35,18 +46,7 @@ PACKAGES = 8
 BATCH = 32
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pretraining-epochs", type=int, default=10)
-    parser.add_argument("--epochs", type=int, default=6, help="of fine-tuning")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--output", type=pathlib.Path, default=pathlib.Path("runs/bert_style_finetune")
-    )
-    options = parser.parse_args()
-    if min(options.pretraining_epochs, options.epochs) < 1:
-        parser.error("epochs must be at least 1")
-    options.output.mkdir(parents=True, exist_ok=True)
+def main(options) -> None:
     keras.utils.set_random_seed(options.seed)
 
     texts, packages = docstrings()
@@ -223,4 +223,4 @@ def plot(rates, norms, path):
 
 
 if __name__ == "__main__":
-    main()
+    main(OPTIONS)

@@ -7,9 +7,20 @@ these digits. What comes out depends on which images the few are: hence several 
 each with a backbone and images of its own.
 """
 
-import argparse
-import pathlib
 import statistics
+
+import command_line
+
+# Options are read before TensorFlow loads, so that a bad one is told at once.
+if __name__ == "__main__":
+    OPTIONS = command_line.parse(
+        __doc__,
+        examples=3,
+        pretraining_epochs=20,
+        epochs=20,
+        seeds=5,
+        output="runs/fine_tune",
+    )
 
 import keras
 import keras_tuner
@@ -29,26 +40,7 @@ WAYS = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--examples", type=int, default=3, help="of each new digit")
-    parser.add_argument("--pretraining-epochs", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=20, help="of fine-tuning")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument(
-        "--output", type=pathlib.Path, default=pathlib.Path("runs/fine_tune")
-    )
-    options = parser.parse_args()
-    counts = (
-        options.examples,
-        options.pretraining_epochs,
-        options.epochs,
-        options.seeds,
-    )
-    if min(counts) < 1:
-        parser.error("examples, epochs and seeds must be at least 1")
-    options.output.mkdir(parents=True, exist_ok=True)
-
+def main(options) -> None:
     images, labels = load_digits(return_X_y=True)
     images = (images / 16).astype("float32").reshape(-1, 8, 8, 1)
     known, new = labels < 5, labels >= 5
@@ -118,4 +110,4 @@ def fine_tuned(backbone, settings, train, epochs):
 
 
 if __name__ == "__main__":
-    main()
+    main(OPTIONS)

@@ -1,36 +1,35 @@
 """A search by several worker processes that survives when one of them is killed.
 
-    python examples/search_with_workers.py [--workers N] [--trials N] [--epochs N]
-                                           [--seed N] [--output FOLDER]
-
 Searches `HyperMLP` on scikit-learn's digits. Interrupt it, or kill it, and start it
 again: finished trials are not run a second time, and the leaderboard is the one that
 a single process would have printed.
 """
 
-import argparse
 import os
-from pathlib import Path
+
+import command_line
+
+# Options are read before TensorFlow loads, so that a bad one is told at once.
+if __name__ == "__main__":
+    OPTIONS = command_line.parse(
+        __doc__,
+        workers=2,
+        trials=12,
+        epochs=20,
+        seed=0,
+        output="runs/search_with_workers",
+    )
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--trials", type=int, default=12)
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, default=Path("runs/search_with_workers"))
-    options = parser.parse_args()
+from keras_tricks.hypermodels import HyperMLP
+from keras_tricks.tuners import RandomSearch
 
-    # After the options, since TensorFlow takes seconds to load.
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
 
-    from keras_tricks.hypermodels import HyperMLP
-    from keras_tricks.tuners import RandomSearch
-
+def main(options) -> None:
     images, labels = load_digits(return_X_y=True)
     x_train, x_validation, y_train, y_validation = train_test_split(
         (images / 16).astype("float32"), labels, random_state=0, stratify=labels
@@ -58,4 +57,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(OPTIONS)

@@ -5,69 +5,19 @@ Searches the space of `HyperMLP` on scikit-learn's bundled digits (1,797 images 
 it on a test split that the search never saw. Run it with --help for its options.
 """
 
-import argparse
-import pathlib
+import command_line
 
-
-class OneLineParser(argparse.ArgumentParser):
-    """Reports a bad value in one line instead of after the whole usage."""
-
-    def error(self, message):
-        self.exit(2, f"{self.prog}: error: {message}\n")
-
-
-def whole_number(minimum):
-    def parse(text):
-        try:
-            value = int(text)
-        except ValueError:
-            value = None
-        if value is None or not minimum <= value < 2**31:
-            raise argparse.ArgumentTypeError(
-                f"must be a whole number >= {minimum}. Received: {text!r}"
-            )
-        return value
-
-    return parse
-
-
-def parse_options():
-    parser = OneLineParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--tuner",
-        choices=["random", "bayesian"],
-        default="random",
-        help="kind of search",
-    )
-    parser.add_argument(
-        "--trials", type=whole_number(1), default=20, help="settings to try (20)"
-    )
-    parser.add_argument(
-        "--epochs", type=whole_number(1), default=20, help="epochs a trial (20)"
-    )
-    parser.add_argument(
-        "--seed", type=whole_number(0), default=0, help="seed of the search (0)"
-    )
-    parser.add_argument(
-        "--output",
-        type=pathlib.Path,
-        default=pathlib.Path("runs/tune_digits"),
-        help="folder for the results (runs/tune_digits)",
-    )
-    options = parser.parse_args()
-    try:
-        options.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        parser.error(f"argument --output: must be a folder to write in. {error}")
-    return options
-
-
-# Options are read first: TensorFlow takes seconds to load and prints notices, between
-# which a message about a bad value would be lost.
+# Options are read before TensorFlow loads, so that a bad one is told at once.
 if __name__ == "__main__":
-    OPTIONS = parse_options()
+    OPTIONS = command_line.parse(
+        __doc__,
+        tuner=("random", "bayesian"),
+        trials=20,
+        epochs=20,
+        seed=0,
+        output="runs/tune_digits",
+    )
 
-# ruff: noqa: E402
 import keras
 import matplotlib
 import numpy as np

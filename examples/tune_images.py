@@ -5,8 +5,13 @@ The images are scikit-learn's bundled digits, 1,797 of 8 x 8 pixels. The best of
 mistakes on that split are drawn.
 """
 
-import argparse
-import pathlib
+import command_line
+
+# Options are read before TensorFlow loads, so that a bad one is told at once.
+if __name__ == "__main__":
+    OPTIONS = command_line.parse(
+        __doc__, trials=5, epochs=20, seed=0, output="runs/tune_images"
+    )
 
 import keras
 import matplotlib
@@ -21,18 +26,7 @@ matplotlib.use("Agg")  # Draws to files, so that no screen is needed.
 import matplotlib.pyplot as plt
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=20, help="of a trial")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--output", type=pathlib.Path, default=pathlib.Path("runs/tune_images")
-    )
-    options = parser.parse_args()
-    if min(options.trials, options.epochs) < 1:
-        parser.error("trials and epochs must be at least 1")
-
+def main(options) -> None:
     images, labels = load_digits(return_X_y=True)
     images = (images / 16).astype("float32").reshape(-1, 8, 8, 1)
     rest, test = split(images, labels, 0.2)
@@ -96,4 +90,4 @@ def plot_confusion(labels, predicted, path):
 
 
 if __name__ == "__main__":
-    main()
+    main(OPTIONS)

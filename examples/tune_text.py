@@ -6,11 +6,12 @@ of one hypermodel is searched, the best model retrained on training and validati
 data, measured on a test split that the search never saw, and joined to its vocabulary.
 """
 
-import argparse
 import ast
 import collections
 import importlib.util
 import pathlib
+
+import command_line
 
 # Those with many docstrings; which of them there are depends on how Python was built.
 PACKAGES = (
@@ -32,65 +33,13 @@ LEAST_WORDS = 4  # Shorter docstrings say little of where they stand.
 LEAST_TEXTS = 5  # Of a class, so that each split has one.
 
 
-class OneLineParser(argparse.ArgumentParser):
-    """Ends with status 2 and one line that names the bad value."""
-
-    def error(self, message):
-        self.exit(2, f"{self.prog}: error: {message}\n")
-
-
-def whole_number(minimum):
-    def parse(text):
-        if not text.isdecimal() or not minimum <= int(text) < 2**31:
-            raise argparse.ArgumentTypeError(
-                f"must be a whole number >= {minimum}. Received: {text!r}"
-            )
-        return int(text)
-
-    return parse
-
-
-def parse_options():
-    """Returns the options, with `texts`, the (label, text) pairs to learn from."""
-    parser = OneLineParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data",
-        type=pathlib.Path,
-        metavar="FILE.tsv",
-        help="label, tab and text a line (docstrings of the standard library)",
-    )
-    parser.add_argument(
-        "--model",
-        choices=["cnn", "rcnn", "transformer"],
-        default="cnn",
-        help="kind of network (cnn)",
-    )
-    parser.add_argument(
-        "--trials", type=whole_number(1), default=10, help="settings to try (10)"
-    )
-    parser.add_argument(
-        "--epochs", type=whole_number(1), default=8, help="epochs a trial (8)"
-    )
-    parser.add_argument(
-        "--seed", type=whole_number(0), default=0, help="seed of the search (0)"
-    )
-    parser.add_argument(
-        "--output",
-        type=pathlib.Path,
-        default=pathlib.Path("runs/tune_text"),
-        help="folder for the results (runs/tune_text)",
-    )
-    options = parser.parse_args()
+def read_texts(options):
+    """Adds `texts` to the options, the (label, text) pairs to learn from."""
     try:
         pairs = read_pairs(options.data) if options.data else docstrings_by_package()
         options.texts = with_enough_texts(pairs)
     except (OSError, ValueError) as error:
-        parser.error(f"argument --data: {error}")
-    try:
-        options.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        parser.error(f"argument --output: must be a folder to write in. {error}")
-    return options
+        raise ValueError(f"argument --data: {error}") from error
 
 
 def read_pairs(path):
@@ -156,7 +105,16 @@ def with_enough_texts(pairs):
 # Options and texts are read first: TensorFlow takes seconds to load and prints notices,
 # in which a message about a bad value would be lost.
 if __name__ == "__main__":
-    OPTIONS = parse_options()
+    OPTIONS = command_line.parse(
+        __doc__,
+        data=None,
+        model=("cnn", "rcnn", "transformer"),
+        trials=10,
+        epochs=8,
+        seed=0,
+        output="runs/tune_text",
+        check=read_texts,
+    )
 
 # ruff: noqa: E402
 import keras

@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 _this_thread = threading.local()
 
 
-def unallocated(function: Callable[[], Result]) -> Result:
+def built_abstractly(function: Callable[[], Result]) -> Result:
     """Returns `function()`; the Keras variables that it makes have no values.
 
     Keras itself postpones initializers in a `keras.StatelessScope`. The rest is done
@@ -31,14 +31,14 @@ def unallocated(function: Callable[[], Result]) -> Result:
     What `function` makes must not be used after it has returned: a variable that is
     read then raises a `RuntimeError`.
     """
-    if _is_unallocated():
+    if _is_abstract():
         return function()
     outcome: dict[str, Any] = {}
     policy = keras.config.dtype_policy()
 
     def run() -> None:
         keras.config.set_dtype_policy(policy)
-        _this_thread.is_unallocated = True
+        _this_thread.is_abstract = True
         try:
             with keras.StatelessScope(initialize_variables=False):
                 outcome["result"] = function()
@@ -56,9 +56,9 @@ def unallocated(function: Callable[[], Result]) -> Result:
     return outcome["result"]
 
 
-def _is_unallocated() -> bool:
+def _is_abstract() -> bool:
     """Whether this thread is one that only counts."""
-    return getattr(_this_thread, "is_unallocated", False)
+    return getattr(_this_thread, "is_abstract", False)
 
 
 class _Postponed:
@@ -68,7 +68,7 @@ class _Postponed:
         self.initializer = initializer
 
     def __call__(self, shape: Any, dtype: Any = None, **kwargs: Any) -> Any:
-        if not _is_unallocated():
+        if not _is_abstract():
             raise RuntimeError(
                 "This variable has no value: the function that was counted built a "
                 "layer that lives on outside of it. Make all layers inside the "
@@ -126,7 +126,7 @@ class _SameSeed:
         return getattr(random, name)
 
     def randint(self, low: int, high: int) -> int:
-        return low if _is_unallocated() else random.randint(low, high)
+        return low if _is_abstract() else random.randint(low, high)
 
 
 _lock = threading.Lock()
@@ -170,7 +170,7 @@ def _shadow(
     inherited = name not in vars(owner)
 
     def either(self: Any, *args: Any, **kwargs: Any) -> Any:
-        method = replacement if _is_unallocated() else original
+        method = replacement if _is_abstract() else original
         return method(self, *args, **kwargs)
 
     setattr(owner, name, either)

@@ -14,7 +14,7 @@ import keras
 
 from keras_tricks import _validation
 from keras_tricks.parameters import keras_hooks
-from keras_tricks.parameters.abstract_build import unallocated
+from keras_tricks.parameters.abstract_build import built_abstractly
 
 Result = TypeVar("Result")
 
@@ -99,7 +99,7 @@ def with_weights(
             return use(what)
         if input_shape is None:
             raise _unknown_input_shape(what)
-        return unallocated(lambda: use(_built(_copy(what), input_shape)))
+        return built_abstractly(lambda: use(_built(_copy(what), input_shape)))
     if _has_variables(what) or not callable(what):
         return use(what)
 
@@ -112,7 +112,7 @@ def with_weights(
             )
         return use(_built(made, input_shape))
 
-    return unallocated(build_and_use)
+    return built_abstractly(build_and_use)
 
 
 def check_countable(name: str, what: Any) -> None:

@@ -16,7 +16,7 @@ import keras
 
 from keras_tricks import _validation
 from keras_tricks.parameters import rows
-from keras_tricks.parameters.abstract_build import unallocated
+from keras_tricks.parameters.abstract_build import built_abstractly
 from keras_tricks.parameters.counting import Countable
 from keras_tricks.parameters.counting import size_of
 from keras_tricks.parameters.counting import variables_of
@@ -247,7 +247,7 @@ def parameter_table(
         frozen = variables_of(layer, trainable=False)
         state_bytes = None
         if state_of is not None:
-            state_bytes = unallocated(lambda: _state_bytes(state_of, trained))
+            state_bytes = built_abstractly(lambda: _state_bytes(state_of, trained))
         return ParameterTable(
             name=layer.name,
             rows=rows.by_layer(layer, depth)

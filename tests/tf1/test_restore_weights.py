@@ -1,6 +1,6 @@
 """BERT's checkpoints in ordinary Keras layers: names, layouts, reports, training on."""
 
-import importlib.util
+import importlib
 import re
 
 import keras
@@ -28,11 +28,9 @@ TOKENS, _ = next(bert.batches(1, seed=5))
 @pytest.fixture(scope="module")
 def example():
     """The module examples/bert_from_checkpoint.py."""
-    path = ROOT / "examples" / "bert_from_checkpoint.py"
-    spec = importlib.util.spec_from_file_location("bert_from_checkpoint", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "examples")
+        return importlib.import_module("bert_from_checkpoint")
 
 
 @pytest.fixture

@@ -58,15 +58,15 @@ def compiled(model, optimizer=None):
     ],
 )
 def test_what_is_not_understood_is_said(model, reason):
-    assert reason in structure.why_not_compiled_once(model())
+    assert reason in structure.reason_not_compiled_once(model())
 
 
 def test_recurrent_layers_cannot_be_vectorized():
     layers = [keras.Input((3, 2)), keras.layers.LSTM(4), keras.layers.Dense(1)]
     model = compiled(keras.Sequential(layers))
-    assert structure.why_not_compiled_once(model) is None
-    assert "lstm" in structure.why_not_vectorized(model)
-    assert structure.why_not_vectorized(sweeps.mlp(adam())) is None
+    assert structure.reason_not_compiled_once(model) is None
+    assert "lstm" in structure.reason_not_vectorized(model)
+    assert structure.reason_not_vectorized(sweeps.mlp(adam())) is None
 
 
 def test_a_fed_number_remembers_decisions():
@@ -87,7 +87,7 @@ def test_what_training_changes_must_have_been_made_by_the_build():
     before = keras_hooks.VariablesBefore()
 
     def reason(model):
-        return structure.why_not_of_one_trial(model, before)
+        return structure.reason_not_of_one_trial(model, before)
 
     def on_top(optimizer=None):
         return compiled(keras.Sequential([backbone, keras.layers.Dense(1)]), optimizer)

@@ -123,7 +123,7 @@ class FunctionalModel(Steps):
     object from now on.
 
     Args:
-        model: A model that `structure.why_not_compiled_once` has nothing against.
+        model: A model that `structure.reason_not_compiled_once` has nothing against.
         examples: A few examples `(x, y)` or `(x, y, weights)`, or the specs of a batch,
             with which Keras makes the metrics' variables.
         specs: Kind and shape of a batch of the training and of the validation, or None.

@@ -102,8 +102,8 @@ class ModelFamily:
         with seeded(seed), keras_hooks.names_put_back():
             model = self._build(setting)
         self._num_built += 1
-        reason = structure.why_not_compiled_once(model)
-        shared = structure.why_not_of_one_trial(model, before)
+        reason = structure.reason_not_compiled_once(model)
+        shared = structure.reason_not_of_one_trial(model, before)
         if shared is not None:
             raise SharedStateError(reason or shared)
         if keras_hooks.settings()[0] != settings[0]:

@@ -31,7 +31,7 @@ _LIBRARIES = ("keras.", "keras_tricks.")
 _RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional)
 
 
-def why_not_compiled_once(model: keras.Model) -> str | None:
+def reason_not_compiled_once(model: keras.Model) -> str | None:
     """Returns why `model` must be trained by its own `fit`, or None if it need not.
 
     Args:
@@ -59,10 +59,10 @@ def why_not_compiled_once(model: keras.Model) -> str | None:
             return f"the layer {layer.name!r} has an activity regularizer"
         if keras_hooks.has_added_losses(layer):
             return f"the layer {layer.name!r} has a loss of its own (`add_loss`)"
-    return _why_not_optimizer(model.optimizer)
+    return _reason_against_optimizer(model.optimizer)
 
 
-def why_not_of_one_trial(
+def reason_not_of_one_trial(
     model: keras.Model, before: keras_hooks.VariablesBefore
 ) -> str | None:
     """Returns why `model` is not of one trial alone, or None if it is.
@@ -95,7 +95,7 @@ def why_not_of_one_trial(
     return None
 
 
-def why_not_vectorized(model: keras.Model) -> str | None:
+def reason_not_vectorized(model: keras.Model) -> str | None:
     """Returns why trials of `model` cannot be trained by one step, or None."""
     for layer in all_layers(model):
         if isinstance(layer, _RECURRENT):
@@ -103,7 +103,7 @@ def why_not_vectorized(model: keras.Model) -> str | None:
     return None
 
 
-def _why_not_optimizer(optimizer: keras.optimizers.Optimizer) -> str | None:
+def _reason_against_optimizer(optimizer: keras.optimizers.Optimizer) -> str | None:
     if optimizer.built:
         return "the optimizer was used before"
     name = type(optimizer).__name__
@@ -115,7 +115,7 @@ def _why_not_optimizer(optimizer: keras.optimizers.Optimizer) -> str | None:
             return f'{name} has nonfinite="{optimizer.nonfinite}"'
         if optimizer.gradient_accumulation_steps:
             return f"{name} accumulates gradients"
-        return _why_not_optimizer(optimizer.inner_optimizer)
+        return _reason_against_optimizer(optimizer.inner_optimizer)
     if not type(optimizer).__module__.startswith(_LIBRARIES):
         return f"the optimizer {name} is not one of Keras's or of this package's"
     if leaf_optimizers(optimizer) != [optimizer]:

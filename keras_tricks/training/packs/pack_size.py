@@ -61,7 +61,7 @@ def train_group(
         return _train_packs(program, trials[first:end], data, rest, max(size, 1))
 
     most = len(trials)
-    reason = structure.why_not_vectorized(functional.model)
+    reason = structure.reason_not_vectorized(functional.model)
     if packed is None or reason is not None:
         if packed is not None:
             told = set() if told is None else told

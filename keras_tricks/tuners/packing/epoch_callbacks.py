@@ -50,7 +50,7 @@ _KNOWN_EARLY = (
 )
 
 
-def why_not_by_epoch(callback: Any) -> str | None:
+def reason_not_by_epoch(callback: Any) -> str | None:
     """Returns why a callback needs `fit` itself, or None if it goes by epochs."""
     kind = type(callback)
     name = kind.__name__

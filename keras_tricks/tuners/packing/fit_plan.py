@@ -78,7 +78,7 @@ class Plans:
             raise UnsupportedModelError(f"`fit` is given `shuffle={call['shuffle']!r}`")
         callbacks = keras.tree.flatten(call.callbacks)
         for callback in callbacks:
-            reason = epoch_callbacks.why_not_by_epoch(callback)
+            reason = epoch_callbacks.reason_not_by_epoch(callback)
             if reason is not None:
                 raise UnsupportedModelError(reason)
         return FitPlan(

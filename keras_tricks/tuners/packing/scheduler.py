@@ -53,7 +53,7 @@ def search(tuner: Any, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) ->
     tuner.on_search_end()
 
 
-def why_not(tuner: Any) -> str | None:
+def reason_for_fit(tuner: Any) -> str | None:
     """Returns why no trial of a search can share a program, or None."""
     if not tuner._trains_in_the_known_way():
         return f"{type(tuner).__name__} has its own way to run a trial"
@@ -86,7 +86,7 @@ class TrialScheduler:
             tuner.programs = ProgramCache()
         self._cache = tuner.programs
         self._jobs = trial_jobs.Jobs(tuner, self._cache, fit_args, fit_kwargs)
-        self._reason = why_not(tuner)
+        self._reason = reason_for_fit(tuner)
         self._window = _window_of(tuner) if self._reason is None else 1
         self._logged: set[str] = set()
 

@@ -41,7 +41,7 @@ from typing import Any
 import keras
 import keras_tuner
 
-from keras_tricks.parameters.abstract_build import unallocated
+from keras_tricks.parameters.abstract_build import built_abstractly
 from keras_tricks.tuners import _processes
 from keras_tricks.tuners.compat.keras_settings import KerasSettings
 from keras_tricks.tuners.compat.keras_tuner_hooks import ENDED
@@ -246,7 +246,7 @@ class _Pool:
                 asked_for.asked(hp),
                 self.tuner._ranges_watched(hp),
             ):
-                unallocated(lambda: hypermodel.build(hp))
+                built_abstractly(lambda: hypermodel.build(hp))
         except Exception:
             return  # The trial itself will tell.
         trial.hyperparameters = hp
