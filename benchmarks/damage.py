@@ -48,7 +48,7 @@ def main():
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
         damages = damage.Damages(directory, arguments.kinds)
-        gc.freeze()  # TensorFlow's own objects cost each collection a tenth of a second.
+        gc.freeze()  # Of TensorFlow: looking through it costs a tenth of a second.
         cases = damage.run(
             damages,
             cases=arguments.cases,
