@@ -20,6 +20,9 @@ ObjectiveLike: TypeAlias = (
     str | keras_tuner.Objective | list[str | keras_tuner.Objective]
 )
 Packed = int | Literal["auto"] | None
+InitialSettings = list[
+    dict[str, Any] | keras_tuner.HyperParameters | Literal["default"]
+]
 
 
 class TunerArguments(TypedDict, total=False):

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import inspect
 import math
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
@@ -32,6 +33,8 @@ from keras_tricks.tuners.tuner import TunerMixin
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from keras_tricks.tuners._typing import InitialSettings
 
 # Below so much rank agreement, cheap trials say too little about whole ones.
 TRUSTED_AGREEMENT = 0.5
@@ -233,8 +236,24 @@ class CoarseToFine:
         if differences and any(folder.glob(f"round_*/trial_*/{records.RECORD_FILE}")):
             raise identity.refusal(folder, differences)
 
-    def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
-        """Runs the rounds that are left; arguments as of a tuner's `search`."""
+    def search(
+        self,
+        *fit_args: Any,
+        initial_settings: InitialSettings | None = None,
+        max_seconds: float | None = None,
+        **fit_kwargs: Any,
+    ) -> None:
+        """Runs the rounds that are left; arguments as of a tuner's `search`.
+
+        `initial_settings` are trials of the first round. `max_seconds` are those of all
+        rounds together; a round for which there was no time is left to the next
+        `search`.
+        """
+        if max_seconds is not None:
+            max_seconds = _validation.check_float(
+                "max_seconds", max_seconds, exclusive=True
+            )
+        begun = time.monotonic()
         self.rounds_run = []
         folder = self.directory / self.project_name
         folder.mkdir(parents=True, exist_ok=True)
@@ -245,13 +264,23 @@ class CoarseToFine:
             current = Round(number, self._tuner_of(number, space), is_cheap)
             self.rounds_run.append(current)
             call, rest = current.tuner._search_call(fit_args, fit_kwargs)
+            own: dict[str, Any] = {}
+            if number == 1:
+                own["initial_settings"] = initial_settings
+            if max_seconds is not None:
+                left = begun + max_seconds - time.monotonic()
+                own["max_seconds"] = max(left, 1e-3)
             if is_cheap:
                 cheap = self._cheap(call)
                 cheap_args, cheap_kwargs = (*cheap.args, *rest), cheap.kwargs
-                current.tuner.search(*cheap_args, **cheap_kwargs)
+                current.tuner.search(*cheap_args, **own, **cheap_kwargs)
+                if _is_over(begun, max_seconds):
+                    break
                 self._check_agreement(current, fit_args, fit_kwargs)
             else:
-                current.tuner.search(*fit_args, **fit_kwargs)
+                current.tuner.search(*fit_args, **own, **fit_kwargs)
+                if _is_over(begun, max_seconds):
+                    break
             stopped = self._is_settled(current, fit_args, fit_kwargs)
             if not stopped and number < self.rounds:
                 space = self._next_space(current)
@@ -519,3 +548,7 @@ def _dictionary(name: str, value: Any) -> dict[str, Any]:
 
 def _share(name: str, value: float) -> float:
     return _validation.check_float(name, value, exclusive=True, maximum=1)
+
+
+def _is_over(begun: float, max_seconds: float | None) -> bool:
+    return max_seconds is not None and time.monotonic() - begun >= max_seconds

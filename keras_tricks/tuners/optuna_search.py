@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from keras_tricks.tuners._typing import FitArguments
+    from keras_tricks.tuners._typing import InitialSettings
     from keras_tricks.tuners._typing import Packed
     from keras_tricks.tuners._typing import TunerArguments
     from keras_tricks.tuners.optuna.samplers import Pruner
@@ -203,11 +204,25 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
         return self.oracle.study
 
     def search(
-        self, *fit_args: Any, workers: int = 1, **fit_kwargs: Unpack[FitArguments]
+        self,
+        *fit_args: Any,
+        workers: int = 1,
+        initial_settings: InitialSettings | None = None,
+        max_seconds: float | None = None,
+        **fit_kwargs: Unpack[FitArguments],
     ) -> None:
-        """Runs trials until the study has `max_trials`: see `RandomSearch`."""
+        """Runs trials until the study has `max_trials`: see `RandomSearch`.
+
+        Settings that `study.enqueue_trial` was given come first, too.
+        """
         try:
-            super().search(*fit_args, workers=workers, **fit_kwargs)
+            super().search(
+                *fit_args,
+                workers=workers,
+                initial_settings=initial_settings,
+                max_seconds=max_seconds,
+                **fit_kwargs,
+            )
         finally:
             if self.oracle is self._local_oracle:
                 self._local_oracle.release()

@@ -8,6 +8,7 @@ import gc
 import importlib
 import os
 import secrets
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,7 @@ from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.results.reruns import Reruns
 from keras_tricks.tuners.results.reruns import scores_of
 from keras_tricks.tuners.results.tuner_methods import Results
+from keras_tricks.tuners.search_space import initial
 from keras_tricks.tuners.storage import files
 from keras_tricks.tuners.storage import fingerprints
 from keras_tricks.tuners.storage import identity
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from keras_tricks.tuners._typing import FitArguments
+    from keras_tricks.tuners._typing import InitialSettings
 
 
 class TunerMixin(Results):
@@ -142,7 +145,12 @@ class TunerMixin(Results):
         )
 
     def search(
-        self, *fit_args: Any, workers: int = 1, **fit_kwargs: Unpack[FitArguments]
+        self,
+        *fit_args: Any,
+        workers: int = 1,
+        initial_settings: InitialSettings | None = None,
+        max_seconds: float | None = None,
+        **fit_kwargs: Unpack[FitArguments],
     ) -> None:
         """Runs the trials that are left, each saved before the next begins.
 
@@ -153,6 +161,13 @@ class TunerMixin(Results):
             workers: How many processes of this machine run trials at a time. 1, the
                 default, runs them in this one. More are started and ended here; see
                 `keras_tricks.tuners.workers.pool` for what they share.
+            initial_settings: Known settings, which are the first trials: dictionaries
+                from names to values, `HyperParameters`, or `"default"`. What one does
+                not name has its default. They count among `max_trials`; those that a
+                trial has had are not run again. `TrialRecord.source` tells them.
+            max_seconds: After so long no trial begins, and those that run end with
+                their epoch: their scores are those of the epochs so far, and
+                `TrialRecord.stopped_by` says so. The next `search` goes on.
             **fit_kwargs: The same. `verbose` is the search's: `"auto"` or 1 (the
                 default) shows the progress and keeps `fit` silent, 2 shows `fit`'s
                 lines too and shares no programs, 0 shows nothing.
@@ -190,7 +205,15 @@ class TunerMixin(Results):
             )
         if call.is_given("verbose"):
             call = call.replace(verbose=2 if verbose == 2 else 0)
+        if max_seconds is not None:
+            max_seconds = _validation.check_float(
+                "max_seconds", max_seconds, exclusive=True
+            )
         session = SearchSession.idle(self.oracle.objective, None)
+        session.initial_settings = initial.checked(initial_settings)
+        initial.check_values(self.oracle.get_space().space, session.initial_settings)
+        if max_seconds is not None:
+            session.deadline = time.monotonic() + max_seconds
         session.shows_fit = verbose == 2
         if keras_tuner_hooks.has_tensorboard(keras.tree.flatten(call.callbacks)):
             _require_tensorboard()
@@ -216,6 +239,9 @@ class TunerMixin(Results):
             if smallest is not None and limit is not None:
                 self.hypermodel = budget.within_budget_of(hypermodel, limit, smallest)
             session.provenance = provenance.versions(), provenance.git_commit()
+            oracle = self._local_oracle
+            oracle.initial_settings = session.initial_settings
+            oracle.deadline = session.deadline
             session.progress = self._new_progress(verbose)
             session.progress.start()
             try:
@@ -228,6 +254,7 @@ class TunerMixin(Results):
                 self.hypermodel = hypermodel
                 # An interrupted trial must not claim a model built after it.
                 self._runner.trial = None
+                oracle.initial_settings, oracle.deadline = [], None
                 if not self._in_worker:
                     self._local_oracle.run_again_what_was_interrupted()
             if not self._in_worker:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from keras_tricks.tuners.optuna.trials import StudyTrials
 from keras_tricks.tuners.oracles.base import OracleMixin
 from keras_tricks.tuners.results import records
 from keras_tricks.tuners.results import scores
+from keras_tricks.tuners.search_space import initial
 from keras_tricks.tuners.search_space import points
 from keras_tricks.tuners.search_space import quasi_random
 
@@ -159,7 +161,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
         if tuner_id in self.ongoing_trials:
             return self.ongoing_trials[tuner_id]
         self.tuner_ids.add(tuner_id)
-        trial = self._next_trial()
+        trial = None if self.is_time_up() else self._next_trial()
         if trial is not None:
             trial.status = "RUNNING"
             trial.message = None
@@ -172,7 +174,9 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
             self.save()
             return trial
         status = "STOPPED"
-        if any(not one.finished for one in self._study_trials.attempts().values()):
+        if not self.is_time_up() and any(
+            not one.finished for one in self._study_trials.attempts().values()
+        ):
             # Others run the last ones; should they die, there is work to do.
             status = "IDLE"
             if not self.ongoing_trials:
@@ -295,6 +299,9 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
         """Returns settings that no trial has, and how Optuna writes them, or None."""
         space = self.get_space().space
         seen = {points.signature(space, attempt.settings) for attempt in attempts}
+        given = self.next_initial_values() or self._enqueued_values(space, seen)
+        if given is not None:
+            return given, *optuna_space.encode(space, given), None
         if self.sampler == "qmc":
             self._dimensions = quasi_random.dimension_names(space, self._dimensions)
             settings = quasi_random.settings_at(
@@ -315,6 +322,22 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
         if settings is None:
             return None
         return settings, *optuna_space.encode(space, settings), None
+
+    def _enqueued_values(
+        self, space: list[Any], seen: Container[str]
+    ) -> points.Settings | None:
+        """Returns the first settings of `study.enqueue_trial` that no trial has.
+
+        What a trial has is taken off the queue.
+        """
+        for entry in self._study_trials.enqueued():
+            given = entry.system_attrs.get("fixed_params", {})
+            settings = optuna_space.decode(space, given)
+            values = initial.values_of(space, settings)
+            if points.signature(space, values) not in seen:
+                return values
+            self._study_trials.drop_enqueued(entry)
+        return None
 
     # The trials of all processes.
 

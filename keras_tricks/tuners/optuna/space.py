@@ -68,6 +68,23 @@ def suggest(space: list[Any], trial: Any) -> points.Settings:
     return settings
 
 
+def decode(space: list[Any], values: dict[str, Any]) -> points.Settings:
+    """Returns KerasTuner's settings of values by Optuna's names, or by KerasTuner's.
+
+    Args:
+        space: The hyperparameters.
+        values: Name -> value, such as `study.enqueue_trial` is given.
+    """
+    known = {one.name: (hp.name, one) for hp, one in parameters(space) if one}
+    settings: points.Settings = {}
+    for name, value in values.items():
+        if name in known and known[name][0] != name:
+            name, one = known[name]
+            value = one.to_value(value)
+        settings[name] = value
+    return settings
+
+
 def encode(
     space: list[Any], settings: points.Settings
 ) -> tuple[dict[str, Any], dict[str, Any]]:

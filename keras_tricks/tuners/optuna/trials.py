@@ -143,6 +143,17 @@ class StudyTrials:
     def _entries(self) -> list[Any]:
         return [e for e in self.study.get_trials(deepcopy=False) if _is_attempt(e)]
 
+    def enqueued(self) -> list[Any]:
+        """Returns the entries of `study.enqueue_trial` that nobody has taken."""
+        waiting = (optuna().trial.TrialState.WAITING,)
+        return self.study.get_trials(deepcopy=False, states=waiting)
+
+    def drop_enqueued(self, entry: Any) -> None:
+        """Takes an entry off the queue: an attempt of its own tells of its settings."""
+        self.set_attribute(entry.number, WITHDRAWN, True)
+        state = optuna().trial.TrialState.FAIL
+        self.storage.set_trial_state_values(self._storage_id(entry.number), state)
+
     def claim(
         self,
         trial_id: str,

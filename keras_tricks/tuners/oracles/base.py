@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +20,7 @@ from keras_tricks.tuners import seeds
 from keras_tricks.tuners.compat import keras_tuner_hooks
 from keras_tricks.tuners.results import records
 from keras_tricks.tuners.results import scores
+from keras_tricks.tuners.search_space import initial
 from keras_tricks.tuners.search_space import points
 from keras_tricks.tuners.storage import files
 
@@ -68,6 +70,9 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
             is the better the more of them have ended.
         remote_methods: Names of the methods that a worker process may call.
         has_workers: Whether several processes run its trials now.
+        initial_settings: What a search is given to begin with.
+        deadline: When no further trial begins, on the clock `time.monotonic`; None is
+            never.
     """
 
     trials: dict[str, Any]
@@ -76,6 +81,8 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
 
     continues_trials: bool = False
     is_adaptive: bool = True
+    # Whether they are the first trials as they are, without a place in a schedule.
+    places_initial_settings: bool = True
     remote_methods: tuple[str, ...] = ()
 
     def __init__(self, *, seed: int | None = None, **kwargs: Any):
@@ -101,6 +108,8 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
             self.seed = seed
         self.keep_checkpoints: int | None = None
         self.has_workers = False
+        self.initial_settings: list[points.Settings] = []
+        self.deadline: float | None = None
         self._lost: set[str] = set()
         # Trial ID -> what it asked for, until now and in all; see `asked_for`.
         self._asked_for: dict[str, list[str] | None] = {}
@@ -116,6 +125,9 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
 
         Settings that were tried before are replaced by others, as long as there are.
         """
+        given = self.next_initial_values()
+        if given is not None and self.places_initial_settings:
+            return {"status": "RUNNING", "values": given}
         self.seed_suggestion(trial_id)
         response = super().populate_space(trial_id)
         values = response.get("values")
@@ -124,6 +136,19 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
             status = "STOPPED" if values is None else "RUNNING"
             return {"status": status, "values": values}
         return response
+
+    def next_initial_values(self) -> dict[str, Any] | None:
+        """Returns the first of the initial settings that no trial has, or None."""
+        space = self.hyperparameters.space
+        tried = [trial.hyperparameters.values for trial in self.trials.values()]
+        for settings in self.initial_settings:
+            if not any(initial.is_of(values, space, settings) for values in tried):
+                return initial.values_of(space, settings)
+        return None
+
+    def is_time_up(self) -> bool:
+        """Whether no further trial is to begin."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
 
     def replacement(self, trial_id: str) -> dict[str, Any] | None:
         """Returns settings in place of a duplicate, or None if none are left."""
@@ -141,6 +166,8 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
     @keras_tuner.synchronized
     def create_trial(self, tuner_id: str) -> Any:
         """Returns the next trial to run; those that were interrupted come first."""
+        if self.is_time_up():
+            return _nothing_more()
         trial = super().create_trial(tuner_id)
         if trial.trial_id not in self._lost or trial.status != "RUNNING":
             return trial
@@ -169,8 +196,20 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
     def end_trial(self, trial: Any) -> None:
         """Ends a trial, and drops the weights that are no longer among the best."""
         super().end_trial(trial)
+        self._warn_of_unknown_names(trial)
         if not self.continues_trials:
             self.drop_checkpoints()
+
+    def _warn_of_unknown_names(self, trial: Any) -> None:
+        """Warns of initial settings that the trial which ends did not ask for."""
+        space, values = trial.hyperparameters.space, trial.hyperparameters.values
+        if trial.status != "COMPLETED":
+            return  # An error may have kept it from asking.
+        for settings in self.initial_settings:
+            if initial.is_of(values, space, settings):
+                message = initial.unknown_names(space, settings)
+                if message is not None:
+                    warnings.warn(message, stacklevel=2)
 
     def drop_checkpoints(self) -> None:
         """Deletes the weights of the trials that ended outside of the best ones."""
@@ -416,6 +455,12 @@ def _stand_in(trial_id: str) -> Any:
     # Invalid, as a trial that waits to be run again: no model is shown it.
     return keras_tuner.engine.trial.Trial(
         keras_tuner.HyperParameters(), trial_id=trial_id, status="INVALID"
+    )
+
+
+def _nothing_more() -> Any:
+    return keras_tuner.engine.trial.Trial(
+        keras_tuner.HyperParameters(), status="STOPPED"
     )
 
 

@@ -82,6 +82,7 @@ class _Brackets(keras_tuner.oracles.HyperbandOracle):
     seed: int
     trials: dict[str, Any]
     has_workers: bool
+    next_initial_values: Any
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         members = self._members()
@@ -158,7 +159,9 @@ class _Brackets(keras_tuner.oracles.HyperbandOracle):
         seen = points.signatures(space, self.trials.values())
         own = _tuner_values(rung, 0, iteration, number)
         name = place_name([own[name] for name in PLACE])
-        values = points.random_unseen(space, seen, self.seed, name)
+        values = self.next_initial_values()
+        if values is None:
+            values = points.random_unseen(space, seen, self.seed, name)
         if values is None:
             return None
         return {"status": "RUNNING", "values": {**values, **own}}
@@ -216,6 +219,7 @@ class HyperbandOracle(OracleMixin, _Brackets):
     # A rung waits for the one below.
     is_adaptive = False
     continues_trials = True
+    places_initial_settings = False
     hyperband_iterations: float
 
     def set_state(self, state: dict[str, Any]) -> None:

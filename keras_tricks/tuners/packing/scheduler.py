@@ -32,6 +32,7 @@ from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.storage import files
 from keras_tricks.tuners.trials import out_of_memory
 from keras_tricks.tuners.trials import overrides
+from keras_tricks.tuners.trials.runner import MAX_SECONDS
 
 _LOG = logging.getLogger(__name__)
 
@@ -217,9 +218,18 @@ class TrialScheduler:
     def _run_of(self, jobs: list[Job]) -> RunConfig:
         objective, plan = self.tuner.oracle.objective, jobs[0].plan
         sign = scores.sign(objective.direction)
+        session = self.tuner._runner.session
+
+        def stops(number: int, epoch: int, logs: dict[str, float]) -> bool:
+            is_cut = epoch + 1 < plan.epochs and session.is_time_up()
+            if is_cut:
+                jobs[number].taken.running.stopped_by = MAX_SECONDS
+            return is_cut
+
         return RunConfig(
             plan.epochs,
             plan.initial_epoch,
+            on_epoch=None if session.deadline is None else stops,
             score_of=lambda logs: sign * float(objective.get_value(logs)),
             followers=[job.follower for job in jobs],
         )

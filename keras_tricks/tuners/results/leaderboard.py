@@ -40,11 +40,17 @@ def table_of(
         for key in ("why", "outcome", "next")
         if any(r.note.get(key) for r in records)
     ]
+    # Of these a table has a column where a trial is marked.
+    marks = [
+        name
+        for name, usual in (("source", "search"), ("stopped_by", None))
+        if any(getattr(record, name) != usual for record in records)
+    ]
     has_deviation = any(record.score_deviation is not None for record in records)
     fixed = [
         *("rank", "trial_id", objective.name, *several(objective)),
         *(["deviation"] if has_deviation else []),
-        *("best_epoch", "parameters", "seconds", "status", *notes),
+        *("best_epoch", "parameters", "seconds", "status", *marks, *notes),
     ]
     names = dict.fromkeys(hyperparameters)
     for record in records:
@@ -62,6 +68,7 @@ def table_of(
             "parameters": record.parameters,
             "seconds": record.seconds,
             "status": record.status,
+            **{name: getattr(record, name) for name in marks},
             **{key: record.note.get(key) for key in notes},
         }
         if has_deviation:

@@ -23,6 +23,25 @@ class QuietFit(keras.callbacks.ProgbarLogger):
         super().set_params({**params, "verbose": 0})
 
 
+class StopTraining(keras.callbacks.Callback):
+    """Ends a training where a function says so.
+
+    Args:
+        stops: Called after each epoch with whether it was the last one.
+    """
+
+    def __init__(self, stops: Callable[[bool], bool]):
+        super().__init__()
+        self._stops = stops
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self._stops(epoch + 1 >= self.params["epochs"]):
+            self.model.stop_training = True
+
+    def __deepcopy__(self, memo: Any) -> "StopTraining":
+        return self  # KerasTuner copies callbacks for each execution.
+
+
 class SearchProgress:
     """Counts trials, keeps the best score and guesses the time left. Shows nothing.
 

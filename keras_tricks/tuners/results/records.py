@@ -84,6 +84,9 @@ class TrialRecord:
             where tracked files differed from it; None outside of a repository.
         asked_for: Names of the hyperparameters that the model, and its `fit`, looked
             at. None where that is not known: all may count.
+        source: Where the settings come from: `"search"`, or `"initial_settings"`.
+        stopped_by: `"max_seconds"` if the search's time was up before the last epoch,
+            so that the score is that of the epochs so far; else None.
         several_ranges: Names that were asked for with another range than the search's.
         note: Texts under `why`, `outcome` and `next`, from `tuner.note`.
     """
@@ -108,6 +111,8 @@ class TrialRecord:
     git_commit: str | None = None
     asked_for: list[str] | None = None
     several_ranges: list[str] = dataclasses.field(default_factory=list)
+    source: str = "search"
+    stopped_by: str | None = None
     note: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property

@@ -30,6 +30,7 @@ class RunningTrial:
         results: Of a training by a shared program, one for each execution.
         failure: The error that ended such a training.
         asked_for: The hyperparameters that it depends on.
+        stopped_by: What ended a training before its last epoch, if the search did.
         several_ranges: Those that it asked for with another range than the search's.
     """
 
@@ -46,6 +47,7 @@ class RunningTrial:
         self.failure: Exception | None = None
         self.asked_for = AskedFor()
         self.several_ranges: set[str] = set()
+        self.stopped_by: str | None = None
         self._parameters: int | None = None
         self._model: keras.Model | None = None
         self._seconds = 0.0

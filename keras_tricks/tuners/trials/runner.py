@@ -25,6 +25,7 @@ from keras_tricks.tuners.results import leaderboard
 from keras_tricks.tuners.results import progress
 from keras_tricks.tuners.results import records
 from keras_tricks.tuners.results import scores
+from keras_tricks.tuners.search_space import initial
 from keras_tricks.tuners.storage import files
 from keras_tricks.tuners.trials import budget
 from keras_tricks.tuners.trials import cross_validation
@@ -34,6 +35,11 @@ from keras_tricks.tuners.trials import overrides
 from keras_tricks.tuners.trials.context import RunningTrial
 from keras_tricks.tuners.trials.options import TunerOptions
 from keras_tricks.tuners.trials.session import SearchSession
+
+# What a record says of a trial that had no time for its last epochs.
+MAX_SECONDS = "max_seconds"
+# What `search` takes beside the arguments of `fit`.
+OWN_ARGUMENTS = ("workers", "initial_settings", "max_seconds")
 
 
 class TrialRunner:
@@ -118,11 +124,12 @@ class TrialRunner:
         if not unknown or not is_keras_own:
             return
         name, shown = next(iter(unknown.items()))
-        known = [*FitArguments.__annotations__, "workers"]
+        known = [*FitArguments.__annotations__, *OWN_ARGUMENTS]
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean `{near[0]}`?" if near else "."
         raise keras_tuner.errors.FatalTypeError(
-            "`search` must be given arguments of `keras.Model.fit`, or `workers`"
+            "`search` must be given arguments of `keras.Model.fit`, or its own, "
+            "`workers`, `initial_settings`, `max_seconds`"
             f"{hint} Received: {name}={shown}"
         )
 
@@ -243,6 +250,8 @@ class TrialRunner:
         callbacks = call.callbacks
         if not self.session.shows_fit:
             callbacks.append(progress.QuietFit())
+        if self.session.deadline is not None:
+            callbacks.append(progress.StopTraining(self.stop_if_time_is_up))
         # By their name, to which KerasTuner adds its own.
         call = call.replace(callbacks=callbacks)
         if self.trial is not None:
@@ -263,6 +272,14 @@ class TrialRunner:
             ):
                 results += train(trial, *fold_args, **fold_kwargs)
             return results
+
+    def stop_if_time_is_up(self, is_last_epoch: bool) -> bool:
+        """Returns whether a training is to end here, and marks its trial if so."""
+        if is_last_epoch or not self.session.is_time_up():
+            return False
+        if self.trial is not None:
+            self.trial.stopped_by = MAX_SECONDS
+        return True
 
     def end_epoch(self, logs: dict[str, Any]) -> None:
         """Keeps the epoch's metrics, also of a trial that fails later."""
@@ -302,6 +319,13 @@ class TrialRunner:
             record.earlier_errors = running.earlier_errors
             record.asked_for = running.asked_for.names
             record.several_ranges = sorted(running.several_ranges)
+            record.stopped_by = running.stopped_by
+            space, values = trial.hyperparameters.space, trial.hyperparameters.values
+            if any(
+                initial.is_of(values, space, settings)
+                for settings in self.session.initial_settings
+            ):
+                record.source = "initial_settings"
             record.versions, record.git_commit = self.session.provenance
             if running.infeasible is not None:
                 record.status = records.INFEASIBLE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import Any
 
 from keras_tricks.tuners.compat.keras_settings import KerasSettings
@@ -29,6 +30,9 @@ class SearchSession:
             it is not known, or of no use.
         unknown_arguments: Names of what `search` was given that Keras's `fit` does not
             have, and the values as text.
+        initial_settings: What it was given to begin with.
+        deadline: When it ends, on the clock `time.monotonic`, which the processes of a
+            machine share; None is when there are no trials left.
     """
 
     progress: progress.SearchProgress
@@ -42,6 +46,12 @@ class SearchSession:
     several_ranges: set[str] = dataclasses.field(default_factory=set)
     input_shape: Any = None
     unknown_arguments: dict[str, str] = dataclasses.field(default_factory=dict)
+    initial_settings: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    deadline: float | None = None
+
+    def is_time_up(self) -> bool:
+        """Whether trainings are to end after the epoch that goes on."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
 
     @classmethod
     def idle(cls, objective: Any, splits: Any) -> SearchSession:

@@ -1,0 +1,268 @@
+"""Searches that begin with known settings, or end when their time is up."""
+
+import time
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+from keras_tricks import tuners
+
+X = np.linspace(-1, 1, 32, dtype="float32").reshape(-1, 1)
+DATA = {"x": X, "y": 2 * X, "validation_data": (X, 2 * X), "verbose": 0}
+KINDS = {
+    "RandomSearch": {},
+    "BayesianOptimization": {"num_initial_points": 2},
+    "GridSearch": {},
+    "QuasiRandomSearch": {},
+    "OptunaSearch": {},
+    "Hyperband": {"max_epochs": 3, "factor": 3},
+}
+
+
+class Scored(keras_tuner.HyperModel):
+    """Its score is computed from its settings."""
+
+    def build(self, hp):
+        hp.Float("x", 0.0, 1.0, step=0.125, default=0.5)
+        if hp.Choice("kind", ["a", "b"]) == "b":
+            with hp.conditional_scope("kind", "b"):
+                hp.Int("units", 1, 8)
+        return keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+
+    def fit(self, hp, model, **kwargs):
+        return hp.get("x")
+
+
+def made(kind, directory, hypermodel=None, **arguments):
+    arguments = {**KINDS[kind], **arguments}
+    if kind != "Hyperband":
+        arguments.setdefault("max_trials", 5)
+    return getattr(tuners, kind)(
+        hypermodel or Scored(),
+        keras_tuner.Objective("val_loss", "min") if hypermodel else None,
+        seed=1,
+        directory=directory,
+        project_name="p",
+        **arguments,
+    )
+
+
+def settings_of(tuner, count):
+    trials = sorted(tuner.oracle.trials.values(), key=lambda t: int(t.trial_id))
+    return [
+        {n: v for n, v in t.hyperparameters.values.items() if "tuner/" not in n}
+        for t in trials[:count]
+    ]
+
+
+GIVEN = [{"kind": "b", "units": 3, "x": 0.25}, "default", {"x": np.float32(0.75)}]
+EXPECTED = [
+    {"kind": "b", "units": 3, "x": 0.25},
+    {"kind": "a", "x": 0.5},
+    {"kind": "a", "x": 0.75},
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_known_settings_are_the_first_trials(kind, tmp_path):
+    """What one leaves out has its default; the others are the tuner's own."""
+    tuner = made(kind, tmp_path)
+    tuner.search(verbose=0, initial_settings=GIVEN)
+    assert settings_of(tuner, 3) == EXPECTED
+    table = tuner.leaderboard()
+    first = table[table["trial_id"].astype(int) < 3]
+    others = table[table["trial_id"].astype(int) >= 3]
+    assert set(first["source"]) == {"initial_settings"}
+    assert len(others) >= 2
+    if kind != "Hyperband":  # It promotes them.
+        assert set(others["source"]) == {"search"}
+
+
+@pytest.mark.parametrize("kind", ["RandomSearch", "GridSearch", "OptunaSearch"])
+def test_they_are_not_run_again(kind, tmp_path):
+    """Neither when the search goes on, nor where they are given twice."""
+    made(kind, tmp_path, max_trials=2).search(verbose=0, initial_settings=GIVEN[:2])
+    tuner = made(kind, tmp_path, max_trials=6)
+    tuner.search(verbose=0, initial_settings=[*GIVEN[:2], GIVEN[0], GIVEN[2]])
+    assert settings_of(tuner, 3) == EXPECTED
+    every = [tuple(sorted(s.items())) for s in settings_of(tuner, 6)]
+    assert len(set(every)) == 6
+
+
+def test_workers_begin_with_them(tmp_path):
+    tuner = made("RandomSearch", tmp_path, max_trials=4)
+    tuner.search(verbose=0, workers=2, initial_settings=GIVEN)
+    assert settings_of(tuner, 3) == EXPECTED
+    assert list(tuner.leaderboard()["source"]).count("initial_settings") == 3
+
+
+class Late(Scored):
+    """Asks for the units of layers that its first build does not have."""
+
+    def build(self, hp):
+        for number in range(hp.Int("layers", 1, 3)):
+            hp.Int(f"units_{number}", 1, 8, default=2)
+        return keras.Sequential()
+
+    def fit(self, hp, model, **kwargs):
+        return sum(v for v in hp.values.values() if isinstance(v, int))
+
+
+@pytest.mark.parametrize("kind", ["RandomSearch", "OptunaSearch", "GridSearch"])
+def test_names_that_appear_later_have_their_values(kind, tmp_path):
+    tuner = tuners.__dict__[kind](
+        Late(), seed=0, max_trials=3, directory=tmp_path, project_name="p"
+    )
+    given = {"layers": 3, "units_2": 7}
+    tuner.search(verbose=0, initial_settings=[given])
+    expected = {"layers": 3, "units_0": 2, "units_1": 2, "units_2": 7}
+    assert settings_of(tuner, 1) == [expected]
+    again = tuners.__dict__[kind](
+        Late(), seed=0, max_trials=4, directory=tmp_path, project_name="p"
+    )
+    again.search(verbose=0, initial_settings=[given])
+    assert settings_of(again, 4).count(expected) == 1
+
+
+def test_a_name_that_no_trial_asks_for_is_a_warning(tmp_path):
+    tuner = made("RandomSearch", tmp_path, max_trials=2)
+    with pytest.warns(UserWarning, match=r"\['unit'\].* did you mean 'units'"):
+        tuner.search(verbose=0, initial_settings=[{"kind": "b", "unit": 3}])
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"x": 0.5}, TypeError, "`initial_settings` must be a list"),
+        ("default", TypeError, "`initial_settings` must be a list"),
+        ([3], TypeError, r"`initial_settings\[0\]` must be a dictionary"),
+        (["best"], ValueError, r"`initial_settings\[0\]` must be"),
+        ([{}, {"x": 2.0}], ValueError, r"`initial_settings\[1\]\['x'\]` must be in"),
+        (
+            [{"x": "0.5"}],
+            ValueError,
+            r"\['x'\]` must be in the range .*Received: '0.5'",
+        ),
+        ([{"kind": "c"}], ValueError, r"\['kind'\]` must be in the range"),
+        ([{1: 2}], TypeError, r"`initial_settings\[0\]` must be a dictionary"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(given, error, message, tmp_path):
+    """Before the first trial."""
+    tuner = made("RandomSearch", tmp_path)
+    with pytest.raises(error, match=message):
+        tuner.search(verbose=0, initial_settings=given)
+    assert not tuner.oracle.trials
+
+
+def test_best_settings_of_another_search_are_taken(tmp_path):
+    first = made("RandomSearch", tmp_path / "first")
+    first.search(verbose=0)
+    tuner = made("QuasiRandomSearch", tmp_path / "second")
+    tuner.search(verbose=0, initial_settings=first.get_best_hyperparameters(2))
+    best = [hp.values for hp in first.get_best_hyperparameters(2)]
+    assert settings_of(tuner, 2) == best
+
+
+def test_what_a_study_enqueues_comes_first(tmp_path):
+    """Optuna's own way to say it, for a search that any process resumes."""
+    tuner = made("OptunaSearch", tmp_path)
+    tuner.study.enqueue_trial({"kind": "b", "units": 5, "x": 0.125})
+    tuner.study.enqueue_trial({"x": 0.875})
+    tuner.search(verbose=0)
+    assert settings_of(tuner, 2) == [
+        {"kind": "b", "units": 5, "x": 0.125},
+        {"kind": "a", "x": 0.875},
+    ]
+    assert not tuner.oracle.shared.enqueued()
+    assert len(tuner.leaderboard()) == 5
+
+
+def test_rounds_begin_with_them_once(tmp_path):
+    search = tuners.CoarseToFine(
+        Scored(), rounds=2, trials_per_round=6, seed=0, directory=tmp_path
+    )
+    search.search(verbose=0, initial_settings=GIVEN[:2])
+    assert settings_of(search.rounds_run[0].tuner, 2) == EXPECTED[:2]
+
+
+# A time limit.
+
+
+class Slow(keras_tuner.HyperModel):
+    """Trains for as long as it is let."""
+
+    def build(self, hp):
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        rate = hp.Float("rate", 1e-4, 1e-1, sampling="log")
+        model.compile(keras.optimizers.SGD(rate), "mse")
+        return model
+
+
+class Waits(keras.callbacks.Callback):
+    """Makes an epoch last, in `fit` and in shared programs."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        time.sleep(0.1)
+
+
+WAYS = {
+    "fit": {"reuse_programs": False},
+    "shared programs": {},
+    "packs": {"packed_trials": 4},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_search_ends_when_its_time_is_up(way, tmp_path):
+    """Trials end with their epoch, are marked, and the next search goes on."""
+    arguments = {"max_trials": 4, **WAYS[way]}
+    tuner = made("RandomSearch", tmp_path, Slow(), **arguments)
+    began = time.monotonic()
+    tuner.search(**DATA, epochs=1000, callbacks=[Waits()], max_seconds=6)
+    assert 6 <= time.monotonic() - began < 60
+    table = tuner.leaderboard()
+    assert 1 <= len(table) <= 4
+    assert set(table["status"]) == {"COMPLETED"}
+    assert set(table["stopped_by"]) == {"max_seconds"}
+    [curves] = tuner.curves(table["trial_id"][0])
+    assert 1 <= len(curves["loss"]) < 1000
+    assert table["val_loss"][0] == pytest.approx(min(curves["val_loss"]))
+    if way == "fit":
+        assert len(table) == 1
+        again = made("RandomSearch", tmp_path, Slow(), **arguments)
+        again.search(**DATA, epochs=2)
+        table = again.leaderboard()
+        assert len(table) == 4
+        assert list(table["stopped_by"]).count("max_seconds") == 1
+
+
+def test_a_search_with_time_enough_is_as_without_a_limit(tmp_path):
+    scores = []
+    for number, own in enumerate(({}, {"max_seconds": 3600})):
+        tuner = made("RandomSearch", tmp_path / str(number), Slow(), max_trials=2)
+        tuner.search(**DATA, epochs=2, **own)
+        assert "stopped_by" not in tuner.leaderboard()
+        scores.append(list(tuner.leaderboard()["val_loss"]))
+    assert scores[0] == scores[1]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_trial_begins_when_the_time_is_up(workers, tmp_path):
+    """Also in worker processes, and where the oracle shares a study."""
+    tuner = made("OptunaSearch", tmp_path, max_trials=1000)
+    tuner.search(verbose=0, workers=workers, max_seconds=1)
+    count = len(tuner.leaderboard())
+    assert count < 1000
+    tuner = made("OptunaSearch", tmp_path, max_trials=count + 1)
+    tuner.search(verbose=0)
+    assert len(tuner.leaderboard()) == count + 1
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), "10", None.__class__, True])
+def test_limits_that_are_no_time_are_refused(value, tmp_path):
+    tuner = made("RandomSearch", tmp_path)
+    with pytest.raises((TypeError, ValueError), match="`max_seconds` must be"):
+        tuner.search(verbose=0, max_seconds=value)
