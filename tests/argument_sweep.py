@@ -798,6 +798,7 @@ CASES: dict[str, Case] = {
         num_initial_points=optional(count(1)),
         alpha=positive,
         beta=not_negative,
+        engine=optional(choice("log_ei", "keras_tuner")),
     ),
     "tuners.CoarseToFine": Case(
         tuners.CoarseToFine,

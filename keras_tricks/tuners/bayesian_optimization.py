@@ -1,9 +1,10 @@
-"""Bayesian optimization: KerasTuner's, with what all tuners of this package share."""
+"""Bayesian optimization: a Gaussian process suggests settings."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 from typing import Any
+from typing import Literal
 
 import keras_tuner
 
@@ -12,6 +13,7 @@ from keras_tricks.tuners import seeds
 from keras_tricks.tuners._typing import HyperModelLike
 from keras_tricks.tuners._typing import ObjectiveLike
 from keras_tricks.tuners.oracles.bayesian import BayesianOptimizationOracle
+from keras_tricks.tuners.oracles.bayesian import ExpectedImprovementOracle
 from keras_tricks.tuners.trials.options import TunerOptions
 from keras_tricks.tuners.tuner import TunerMixin
 
@@ -22,27 +24,43 @@ if TYPE_CHECKING:
     from keras_tricks.tuners._typing import TunerArguments
     from keras_tricks.tuners.trials.cross_validation import Preprocess
 
+ENGINES = ("log_ei", "keras_tuner")
+
 
 class BayesianOptimization(TunerMixin, keras_tuner.BayesianOptimization):
     """Bayesian optimization: a Gaussian process over the scores suggests settings.
 
     A drop-in subclass of `keras_tuner.BayesianOptimization`; what it adds is told at
-    `RandomSearch`. Failed and infeasible trials count as the worst one so far, so that
-    the Gaussian process learns where not to go. With `packed_trials` each trial of a
-    pack is suggested as if those before it had ended a little worse than expected.
-    KerasTuner needs scikit-learn and scipy for it without requiring them; this package
-    requires both, so that it runs on a fresh install.
+    `RandomSearch`.
+
+    The first trials are points of a scrambled Sobol sequence. Then a Gaussian process
+    is fitted to the scores over the unit cube of the space (each hyperparameter on its
+    own scale, a choice without an order by a coordinate for each value, an inactive one
+    at its default), with Matern's kernel and a length for each hyperparameter. The
+    settings with the greatest
+
+    `log(expected improvement) + log(probability of being feasible)`
+
+    come next. Failed and infeasible trials have no score: a second process learns where
+    they lie. Trials that run, as those of a pack or of workers, count as if they had
+    ended as expected. A suggestion takes some 40 ms after 100 trials, and is a function
+    of the seed and the trials.
+
+    `engine="keras_tuner"` is KerasTuner's own process instead, which minimizes a lower
+    confidence bound, takes a second or more, and counts failed trials as the worst.
 
     Args:
         hypermodel: See `RandomSearch`.
         objective: See `RandomSearch`.
         max_trials: See `RandomSearch`.
-        num_initial_points: Random trials before the first suggestion; by default three
-            for each hyperparameter.
-        alpha: Variance of the noise that the Gaussian process assumes.
-        beta: Weight of exploration against exploitation in the lower confidence bound
-            `mean - beta * deviation` that a suggestion minimizes (of the score, or of
-            its negative where larger is better).
+        num_initial_points: Trials before the first suggestion; by default two for each
+            hyperparameter, from 4 to 10 (three for each with KerasTuner's engine).
+        alpha: Of KerasTuner's engine, which another value than the default chooses:
+            variance of the noise that the Gaussian process assumes.
+        beta: Of KerasTuner's engine, likewise: weight of exploration against
+            exploitation in the lower confidence bound `mean - beta * deviation` that a
+            suggestion minimizes (of the score, or of its negative where larger is
+            better).
         seed: See `RandomSearch`.
         hyperparameters: See `RandomSearch`.
         tune_new_entries: See `RandomSearch`.
@@ -56,11 +74,14 @@ class BayesianOptimization(TunerMixin, keras_tuner.BayesianOptimization):
         splits: See `RandomSearch`.
         groups: See `RandomSearch`.
         preprocess: See `RandomSearch`.
+        engine: `"log_ei"`, as above, or `"keras_tuner"`; None is KerasTuner's where
+            `alpha` or `beta` is not the default.
         **kwargs: See `RandomSearch`.
 
     Raises:
         TypeError: See `RandomSearch`.
-        ValueError: See `RandomSearch`.
+        ValueError: See `RandomSearch`; or if `alpha` or `beta` is given to the engine
+            that has none.
 
     Example:
 
@@ -81,7 +102,11 @@ class BayesianOptimization(TunerMixin, keras_tuner.BayesianOptimization):
     True
 
     Reference:
-        Srinivas et al., "Gaussian Process Optimization in the Bandit Setting", 2010.
+        Jones et al., "Efficient Global Optimization of Expensive Black-Box Functions",
+        1998; Gelbart et al., "Bayesian Optimization with Unknown Constraints", 2014;
+        Ament et al., "Unexpected Improvements to Expected Improvement for Bayesian
+        Optimization", 2023. KerasTuner's: Srinivas et al., "Gaussian Process
+        Optimization in the Bandit Setting", 2010.
     """
 
     def __init__(
@@ -106,29 +131,43 @@ class BayesianOptimization(TunerMixin, keras_tuner.BayesianOptimization):
         splits: Any = None,
         groups: Any = None,
         preprocess: Preprocess | None = None,
+        engine: Literal["log_ei", "keras_tuner"] | None = None,
         **kwargs: Unpack[TunerArguments],
     ):
+        if engine is not None:
+            _validation.check_choice("engine", engine, ENGINES)
+        own = {
+            "alpha": _validation.check_float("alpha", alpha, exclusive=True),
+            "beta": _validation.check_float("beta", beta),
+        }
+        chooses = own != {"alpha": 1e-4, "beta": 2.6}
+        if chooses and engine == "log_ei":
+            raise ValueError(
+                '`alpha` and `beta` must not be given with engine="log_ei", which '
+                f"has neither. Received: alpha={alpha}, beta={beta}"
+            )
         seed = seeds.checked_seed(seed)
-        if seed is not None and not 0 <= seed < 2**32:
+        is_keras_tuners = engine == "keras_tuner" or chooses
+        if is_keras_tuners and seed is not None and not 0 <= seed < 2**32:
             # Scikit-learn's Gaussian process takes no others.
             raise ValueError(
-                "`seed` must be from 0 to 2**32 - 1. "
+                "`seed` must be from 0 to 2**32 - 1 for KerasTuner's engine. "
                 f"{_validation.received('seed', seed)}"
             )
-        alpha = _validation.check_float("alpha", alpha, exclusive=True)
-        beta = _validation.check_float("beta", beta)
-        oracle = BayesianOptimizationOracle(
+        oracle_class = (
+            BayesianOptimizationOracle if is_keras_tuners else ExpectedImprovementOracle
+        )
+        oracle = oracle_class(
             objective=objective,
             max_trials=max_trials,
             num_initial_points=num_initial_points,
-            alpha=alpha,
-            beta=beta,
             seed=seed,
             hyperparameters=hyperparameters,
             tune_new_entries=tune_new_entries,
             allow_new_entries=allow_new_entries,
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
+            **(own if is_keras_tuners else {}),
         )
         options = TunerOptions(
             parameter_budget=parameter_budget,

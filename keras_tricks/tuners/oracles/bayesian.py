@@ -1,13 +1,184 @@
-"""The oracle of a Bayesian search."""
+"""The oracles of a Bayesian search: ours, and KerasTuner's."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 
 import keras_tuner
+import numpy as np
 
+from keras_tricks.tuners import seeds
 from keras_tricks.tuners.compat import keras_tuner_hooks
+from keras_tricks.tuners.oracles import expected_improvement
 from keras_tricks.tuners.oracles.base import OracleMixin
+from keras_tricks.tuners.results import scores
+from keras_tricks.tuners.search_space import points
+from keras_tricks.tuners.search_space import quasi_random
+from keras_tricks.tuners.search_space.unit_cube import UnitCube
+
+# Trials that a model of the scores needs, and from how many on its parameters are those
+# of the first 10 % fewer trials, which are fitted once.
+LEAST_SCORES = 2
+REFITTED_UNTIL = 16
+GROWTH = 1.1
+
+
+class _ExpectedImprovement(keras_tuner.Oracle):
+    """First a Sobol sequence, then what promises to improve on the best most."""
+
+    seed: int
+    trials: dict[str, Any]
+    unseen_values: Any
+    replacement: Any
+
+    def __init__(self, *, num_initial_points: int | None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.engine = "log_ei"
+        self.num_initial_points = num_initial_points
+        self._dimensions: list[str] = []
+        # What was fitted -> to how many trials and axes, and the parameters.
+        self._fitted: dict[str, tuple[tuple[int, int], np.ndarray]] = {}
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        space = self.get_space().space
+        cube = UnitCube(space)
+        number = int(trial_id)
+        settings = None
+        if number < self._num_initial_points(cube):
+            self._dimensions = quasi_random.dimension_names(space, self._dimensions)
+            settings = quasi_random.settings_at(
+                "sobol", self.seed, space, self._dimensions, number
+            )
+        elif cube.dimensions:
+            with _one_thread():
+                settings = self._suggested(cube, space, trial_id)
+        if settings is None:
+            settings = points.random_unseen(
+                space,
+                points.signatures(space, self.trials.values()),
+                self.seed,
+                trial_id,
+            )
+        if settings is not None:
+            return {"status": "RUNNING", "values": settings}
+        return {"status": "IDLE" if self.ongoing_trials else "STOPPED", "values": None}
+
+    def _num_initial_points(self, cube: UnitCube) -> int:
+        if self.num_initial_points is not None:
+            return self.num_initial_points
+        return min(max(4, 2 * cube.dimensions), 10)
+
+    def _suggested(
+        self, cube: UnitCube, space: list[Any], trial_id: str
+    ) -> points.Settings | None:
+        """Returns the best settings that no trial has, or None."""
+        groups: dict[str, list[Any]] = {"scored": [], "failed": [], "pending": []}
+        for trial in self.trials.values():
+            if not trial.hyperparameters.values:
+                continue  # Its files were lost.
+            if trial.status not in keras_tuner_hooks.ENDED:
+                groups["pending"].append(trial)
+            elif trial.status == "COMPLETED" and scores.is_feasible(trial.score):
+                groups["scored"].append(trial)
+            else:
+                groups["failed"].append(trial)
+        scored, failed = groups["scored"], groups["failed"]
+        if len(scored) < LEAST_SCORES:
+            return None
+        sign = scores.sign(self.objective.direction)
+        ended, pending = _rows(cube, [*scored, *failed]), _rows(cube, groups["pending"])
+        surrogate = expected_improvement.Surrogate(
+            cube,
+            ended,
+            np.array([sign * trial.score for trial in scored]),
+            pending,
+            self._parameters_of_scores(cube, scored, sign),
+            self._parameters_of_feasible(cube, scored, failed),
+        )
+        generator = np.random.default_rng(
+            seeds.derived_seed(self.seed, trial_id, "candidates")
+        )
+        seen = points.signatures(space, self.trials.values())
+        tried = np.concatenate([ended, pending])
+        for settings in expected_improvement.suggestions(
+            surrogate, cube, tried, generator
+        ):
+            if points.signature(space, settings) not in seen:
+                return settings
+        return None
+
+    # The parameters are functions of the trials alone, so that a search that is resumed
+    # suggests what it would have suggested.
+
+    def _parameters_of_scores(
+        self, cube: UnitCube, scored: list[Any], sign: float
+    ) -> np.ndarray:
+        """Returns the parameters of the process of the scores."""
+
+        def fitted(count: int) -> np.ndarray:
+            found = np.array([sign * trial.score for trial in scored[:count]])
+            rows = _rows(cube, scored[:count])
+            return expected_improvement.fitted_parameters(cube, rows, found)
+
+        return self._fitted_once("scores", len(scored), cube, fitted)
+
+    def _parameters_of_feasible(
+        self, cube: UnitCube, scored: list[Any], failed: list[Any]
+    ) -> np.ndarray | None:
+        """Returns the parameters of the process of what is feasible, if not all is."""
+        if not failed:
+            return None
+        every = sorted([*scored, *failed], key=lambda t: scores.order(t.trial_id))
+
+        def fitted(count: int) -> np.ndarray:
+            rows = _rows(cube, every[:count])
+            is_feasible = np.array([trial in scored for trial in every[:count]])
+            return expected_improvement.fitted_feasibility(cube, rows, is_feasible)
+
+        return self._fitted_once("feasible", len(every), cube, fitted)
+
+    def _fitted_once(
+        self, what: str, count: int, cube: UnitCube, fitted: Callable[[int], np.ndarray]
+    ) -> np.ndarray:
+        """Returns what is fitted to these trials, or to a few less that were before."""
+        key = _milestone(count), cube.dimensions
+        known = self._fitted.get(what)
+        if known is None or known[0] != key:
+            known = self._fitted[what] = key, fitted(key[0])
+        return known[1]
+
+
+@functools.cache
+def _thread_pools() -> Any:
+    import threadpoolctl  # Scikit-learn requires it, too.
+
+    return threadpoolctl.ThreadpoolController()
+
+
+def _one_thread() -> Any:
+    """Has small matrices not wait for threads."""
+    return _thread_pools().limit(limits=1, user_api="blas")
+
+
+def _milestone(count: int) -> int:
+    """Returns to how many of so many trials the parameters are fitted."""
+    if count <= REFITTED_UNTIL:
+        return count
+    last = REFITTED_UNTIL
+    while int(last * GROWTH) <= count:
+        last = int(last * GROWTH)
+    return last
+
+
+def _rows(cube: UnitCube, trials: Iterable[Any]) -> np.ndarray:
+    return cube.encoded(trial.hyperparameters.values for trial in trials)
+
+
+class ExpectedImprovementOracle(OracleMixin, _ExpectedImprovement):
+    """A Gaussian process and the expected improvement."""
 
 
 class BayesianOptimizationOracle(
@@ -19,4 +190,5 @@ class BayesianOptimizationOracle(
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
+        self.engine = "keras_tuner"
         self.gpr.random_state = self.seed
