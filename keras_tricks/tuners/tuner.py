@@ -42,6 +42,7 @@ from keras_tricks.tuners.storage import identity
 from keras_tricks.tuners.storage import project_lock
 from keras_tricks.tuners.trials import budget
 from keras_tricks.tuners.trials import cross_validation
+from keras_tricks.tuners.trials import fit_checks
 from keras_tricks.tuners.trials import objectives
 from keras_tricks.tuners.trials import overrides
 from keras_tricks.tuners.trials.options import TunerOptions
@@ -203,6 +204,8 @@ class TunerMixin(Results):
                 "`workers` must be 1 in a process of KerasTuner's chief and workers: "
                 f"start more of those instead. Received: workers={workers}"
             )
+        if self._logs_are_known():
+            fit_checks.check(call)
         if call.is_given("verbose"):
             call = call.replace(verbose=2 if verbose == 2 else 0)
         if max_seconds is not None:
