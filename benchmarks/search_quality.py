@@ -176,6 +176,9 @@ WAYS: dict[str, Way] = {
     "RandomSearch": of_tuner(tuners.RandomSearch),
     "QuasiRandomSearch": of_tuner(tuners.QuasiRandomSearch),
     "BayesianOptimization": of_tuner(tuners.BayesianOptimization),
+    "BayesianOptimization engine=keras_tuner": of_tuner(
+        tuners.BayesianOptimization, engine="keras_tuner"
+    ),
     "Hyperband": of_tuner(tuners.Hyperband),
     "CoarseToFine": coarse_to_fine,
     "OptunaSearch tpe": of_tuner(tuners.OptunaSearch, sampler="tpe"),
@@ -195,7 +198,12 @@ WAYS: dict[str, Way] = {
 # The panels of the picture. Each shows random search, too.
 FAMILIES = {
     "no model": ("RandomSearch", "QuasiRandomSearch", "RandomSampler", "QMCSampler"),
-    "Gaussian process": ("BayesianOptimization", "gp", "GPSampler"),
+    "Gaussian process": (
+        "BayesianOptimization",
+        "engine=keras_tuner",
+        "gp",
+        "GPSampler",
+    ),
     "TPE, CMA-ES": ("tpe", "cmaes", "TPESampler", "CmaEsSampler"),
     "rungs, rounds": ("Hyperband", "CoarseToFine"),
 }

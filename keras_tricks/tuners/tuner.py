@@ -100,6 +100,18 @@ class TunerMixin(Results):
         for name in ("executions_per_trial", "max_model_size"):
             if kwargs.get(name) is not None:
                 kwargs[name] = _validation.check_int(name, kwargs[name], minimum=1)
+        strategy = kwargs.get("distribution_strategy")
+        if strategy is not None and not hasattr(strategy, "scope"):
+            raise TypeError(
+                "`distribution_strategy` must be a `tf.distribute.Strategy` or None. "
+                f"{_validation.received('distribution_strategy', strategy, True)}"
+            )
+        optimizer = kwargs.get("optimizer")
+        if not isinstance(optimizer, str | keras.optimizers.Optimizer | None):
+            raise TypeError(
+                "`optimizer` must be a Keras optimizer, its name or None. "
+                f"{_validation.received('optimizer', optimizer, True)}"
+            )
         if kwargs.get("tuner_id") is not None:
             _validation.check_text("tuner_id", kwargs["tuner_id"])
         if hypermodel is not None:

@@ -51,3 +51,19 @@ def test_what_fit_takes_is_taken(tmp_path):
     tuner.search(**{**toys.toy_data(), **given}, verbose=0)
     [curves] = tuner.curves(tuner.leaderboard()["trial_id"][0])
     assert len(curves["loss"]) == 2
+
+
+@pytest.mark.parametrize("name", ["optimizer", "distribution_strategy"])
+@pytest.mark.parametrize(
+    "wrong", [5, [], object(), True], ids=["a number", "a list", "an object", "a bool"]
+)
+def test_tuners_refuse_what_no_trial_could_use(name, wrong, tmp_path):
+    with pytest.raises(TypeError, match=f"`{name}` must be"):
+        tuners.RandomSearch(toys.build, "val_loss", directory=tmp_path, **{name: wrong})
+
+
+@pytest.mark.parametrize("wrong", [-1, 0, True, None, 10**400, "a", 1.5])
+def test_best_settings_of_no_number_of_trials(wrong, tmp_path):
+    tuner = tuners.RandomSearch(toys.build, "val_loss", directory=tmp_path)
+    with pytest.raises((TypeError, ValueError), match="`num_trials` must be"):
+        tuner.get_best_hyperparameters(wrong)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 import keras
+import keras_tuner
 import numpy as np
 
 from keras_tricks import _validation
@@ -87,6 +88,19 @@ class Results(keras_tuner_hooks.TunerHooks):
                     f"keeps all), and no file {path}"
                 )
         return self._loaded_model(trial)
+
+    def get_best_hyperparameters(
+        self, num_trials: int = 1
+    ) -> list[keras_tuner.HyperParameters]:
+        """Returns the settings of the best trials, best first, at most `num_trials`.
+
+        Raises:
+            TypeError: If `num_trials` is not a number.
+            ValueError: If it is not a whole number from 1 on.
+        """
+        num_trials = _validation.check_int("num_trials", num_trials, minimum=1)
+        best = self.oracle.get_best_trials(num_trials)
+        return [trial.hyperparameters for trial in best]
 
     def get_best_models(self, num_models: int = 1) -> list[keras.Model]:
         """Returns the models of the best trials, best first.
