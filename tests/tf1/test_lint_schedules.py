@@ -345,3 +345,71 @@ def test_a_condition_of_advice_is_named():
     }
     assert all(f.check.endswith(" for start=0") for f in found)
     assert all("start=0 only" in f.why_not for f in found)
+
+
+ELSEWHERE = {
+    "an attribute": """
+        class Trainer:
+            def __init__(self, step, warmup):
+                self.rate = tf.train.exponential_decay(0.1, step, 100, 0.5)
+                self.warm = self.rate * tf.minimum(1.0, tf.to_float(step) / warmup)
+    """,
+    "an attribute that is set twice": """
+        class Trainer:
+            def __init__(self, step):
+                self.rate = tf.train.exponential_decay(0.1, step, 100, 0.5)
+                self.rate = tf.constant(0.1)
+    """,
+    "a caller": """
+        def decayed(step):
+            return tf.train.exponential_decay(0.1, step, 100, 0.5)
+        def rate(step, warmup):
+            return decayed(step) * tf.minimum(1.0, tf.to_float(step) / warmup)
+    """,
+    "a caller, under a name": """
+        def decayed(step):
+            rate = tf.train.exponential_decay(0.1, step, 100, 0.5)
+            return rate
+        def make(step):
+            rate = decayed(step)
+            rate = rate * 0.5
+            return rate
+    """,
+    "epochs": """
+        def decayed(epoch):
+            return tf.train.exponential_decay(0.1, epoch, 100, 0.5)
+    """,
+    "a loop": """
+        rate = tf.train.exponential_decay(0.1, tf.train.get_global_step(), 100, 0.5)
+        for _ in range(3):
+            rate = rate * 0.5
+    """,
+    "a branch of which nothing is known": """
+        rate = tf.train.exponential_decay(0.1, tf.train.get_global_step(), 100, 0.5)
+        if flag:
+            rate = rate * scale
+    """,
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_rate_that_is_changed_elsewhere_gets_no_advice_of_its_own(name):
+    code = "import tensorflow as tf\n" + textwrap.dedent(ELSEWHERE[name])
+    decays = [f for f in findings(Source(code)) if "exponential" in f.what]
+    assert len(decays) == 1
+    assert decays[0].instead.startswith("no advice: ")
+
+
+def test_a_rate_that_is_only_shown_elsewhere_keeps_its_advice():
+    code = """
+        import tensorflow as tf
+
+        class Trainer:
+            def __init__(self, step):
+                self.rate = tf.train.exponential_decay(0.1, step, 100, 0.5)
+                tf.summary.scalar("rate", self.rate * 1e3)
+                print(f"{self.rate * 2}")
+                self.optimizer = tf.train.AdamOptimizer(self.rate)
+    """
+    [decay] = [f for f in findings(Source(textwrap.dedent(code))) if f.check]
+    assert decay.instead.endswith("ExponentialDecay(0.1, 100, 0.5)")

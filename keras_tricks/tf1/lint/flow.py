@@ -26,6 +26,7 @@ class Definition:
         operator: For `name += value`, the operator.
         previous: For `name += value`, the definition before.
         options: After an `if`, the definitions of its two branches.
+        perhaps: In and after a loop, the definition before, which it may still be.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Definition:
     operator: ast.operator | None = None
     previous: "Definition | None" = None
     options: "tuple[Definition | None, ...]" = ()
+    perhaps: "Definition | None" = None
 
     @property
     def is_parameter(self) -> bool:
@@ -90,7 +92,7 @@ class Flow:
 
     def _unknown(self, names: Iterable[str], node: ast.AST) -> None:
         for name in names:
-            self._bind(name, Definition(name, node))
+            self._bind(name, Definition(name, node, perhaps=self._now.get(name)))
 
     def _follow(self, statements: Sequence[ast.stmt]) -> None:
         for statement in statements:
@@ -297,7 +299,8 @@ def origins(definition: Definition | None, depth: int = 8) -> list[Definition]:
     """Returns a definition and those of the branches that it may come from."""
     if definition is None or depth == 0:
         return []
-    inner = [d for o in definition.options for d in origins(o, depth - 1)]
+    before = (*definition.options, definition.perhaps)
+    inner = [found for one in before for found in origins(one, depth - 1)]
     return list(dict.fromkeys([definition, *inner]))
 
 

@@ -506,6 +506,8 @@ class Interpreter:
                 node.slice, ast.Constant
             ):
                 raise UnknownValueError(text)
+        if self._wants_step and "epoch" in name:
+            raise UnknownValueError(f"`{text}`, which is no step")
         if self._wants_step or _STEP_NAME.match(name):
             return self._step
         default = self._default(definition)

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 from collections.abc import Iterator
+from collections.abc import Sequence
 
 from keras_tricks.tf1.lint.flow import Definition
 from keras_tricks.tf1.lint.flow import Flows
@@ -45,6 +46,54 @@ def links(source: Source, flows: Flows, start: ast.expr) -> list[Link]:
             if user.statement not in known:
                 link = user
     return chain
+
+
+def changed_elsewhere(source: Source, flows: Flows, chain: Sequence[Link]) -> str:
+    """Returns where else a rate is computed with, which the chain does not follow.
+
+    That is where it is kept in an attribute, or returned by a function of the file.
+    """
+    last = chain[-1]
+    match last.statement:
+        case ast.Assign(targets=[ast.Attribute() as target]):
+            text = ast.unparse(target)
+            for node in source.attributes.get(target.attr, []):
+                if node is target or ast.unparse(node) != text:
+                    continue
+                is_changed = not isinstance(node.ctx, ast.Load)
+                if is_changed or _is_computed_with(source, flows, node):
+                    return f"`{text}` is computed with elsewhere"
+    name = getattr(flows.function_of(last.statement), "name", "")
+    for use in source.names.get(name, []):
+        call = source.parents[use]
+        if isinstance(call, ast.Call) and call.func is use:
+            if _returns(source, last) and _is_computed_with(source, flows, call):
+                return f"what `{name}` returns is computed with elsewhere"
+    return ""
+
+
+def _returns(source: Source, last: Link) -> bool:
+    """Returns whether a function returns the rate of a chain."""
+    if isinstance(last.statement, ast.Return):
+        return True
+    name = last.definition.name if last.definition is not None else ""
+    function = source.enclosing(last.statement, ast.FunctionDef)
+    return function is not None and any(
+        isinstance(node, ast.Return)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == name
+        for node in ast.walk(function)
+    )
+
+
+def _is_computed_with(source: Source, flows: Flows, node: ast.expr) -> bool:
+    """Returns whether there is arithmetic with a value, at once or under its name."""
+    link = _link(source, flows, node)
+    if link is None or _is_shown(source, node):
+        return False
+    if link.node is not node:
+        return not _is_shown(source, link.node)
+    return any(True for _ in _users(source, flows, link.definition))
 
 
 def _link(source: Source, flows: Flows, node: ast.expr) -> Link | None:

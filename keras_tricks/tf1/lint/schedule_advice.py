@@ -189,7 +189,9 @@ class Advisor:
                 for k, v in _branches_around(self._source, link.node).items()
                 if k not in taken
             }
-        reason = ""
+        reason = rate_chain.changed_elsewhere(self._source, self._flows, chain)
+        if reason:
+            return Advice(None, tuple(chain), reason=reason, taken=taken)
         # Where the whole is unknown, what is before the end may be known.
         shorter = {len(chain) - 1, 1} - {0} if len(chain) <= _MAX_FOLLOWED else set()
         for length in sorted({len(chain), *shorter}, reverse=True):

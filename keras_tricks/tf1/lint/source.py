@@ -75,6 +75,7 @@ class Source:
         parents: The node around each node but the module.
         scopes: The scope that each node's names are looked up in.
         names: The places of each name.
+        attributes: The places of each attribute.
         binding_scopes: The scopes in which each name is bound.
         words: Names, attributes and parts of imports: all that the file mentions.
         cells: The cells of a notebook, which the text joins.
@@ -98,6 +99,7 @@ class Source:
             self.tree = ast.parse(code, filename=path)
         self.has_star_import = False
         self.names: dict[str, list[ast.Name]] = {}
+        self.attributes: dict[str, list[ast.Attribute]] = {}
         self.words: set[str] = set()
         self._paths: dict[ast.AST, str | None] = {}
         self._uses: dict[tuple[ast.AST, str], list[ast.Name]] | None = None
@@ -280,6 +282,7 @@ class Source:
                 self.words.add(word)
             case ast.Attribute(attr=word):
                 self.words.add(word)
+                self.attributes.setdefault(word, []).append(node)
             case ast.alias(name=path):
                 self.words.update(path.split("."))
             case ast.ImportFrom(module=str(path)):
