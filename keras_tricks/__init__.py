@@ -8,6 +8,7 @@ model, registers nothing, so that it starts without Keras.
 """
 
 import importlib
+import itertools
 import sys
 import types
 import typing
@@ -59,7 +60,7 @@ def _runs_the_check_of_code() -> bool:
     given = sys.orig_argv
     return "-mkeras_tricks.tf1" in given or any(
         option.startswith("-") and option.endswith("m") and module == "keras_tricks.tf1"
-        for option, module in zip(given, given[1:], strict=False)
+        for option, module in itertools.pairwise(given)
     )
 
 

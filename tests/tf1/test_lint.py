@@ -10,9 +10,9 @@ import tensorflow as tf
 from keras_tricks.optimizers import AdamWeightDecay
 from keras_tricks.schedules import CustomSchedule
 from keras_tricks.tf1 import lint
-from keras_tricks.tf1.lint import edits
+from keras_tricks.tf1.lint.reading.source import Source
+from keras_tricks.tf1.lint.rewrites import edits
 from keras_tricks.tf1.lint.rules import findings
-from keras_tricks.tf1.lint.source import Source
 from tests.child_process import ROOT
 from tests.tf1_reference import session_config
 

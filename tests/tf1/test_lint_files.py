@@ -11,10 +11,10 @@ import time
 import pytest
 
 from keras_tricks.tf1 import lint
-from keras_tricks.tf1.lint import edits
-from keras_tricks.tf1.lint.notebook import python_lines
+from keras_tricks.tf1.lint.reading.notebook import python_lines
+from keras_tricks.tf1.lint.reading.source import Source
+from keras_tricks.tf1.lint.rewrites import edits
 from keras_tricks.tf1.lint.rules import report
-from keras_tricks.tf1.lint.source import Source
 from tests.child_process import ROOT
 
 CODE = "import tensorflow as tf\nstep = tf.train.get_global_step()\n"

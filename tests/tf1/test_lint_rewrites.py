@@ -12,9 +12,9 @@ import tensorflow as tf
 from keras_tricks.optimizers import AdamWeightDecay
 from keras_tricks.optimizers import ClippedOptimizer
 from keras_tricks.schedules import CustomSchedule
-from keras_tricks.tf1.lint import edits
+from keras_tricks.tf1.lint.reading.source import Source
+from keras_tricks.tf1.lint.rewrites import edits
 from keras_tricks.tf1.lint.rules import findings
-from keras_tricks.tf1.lint.source import Source
 from tests.child_process import ROOT
 
 v1 = tf.compat.v1

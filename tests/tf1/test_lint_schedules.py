@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from keras_tricks import schedules
-from keras_tricks.tf1.lint import edits
-from keras_tricks.tf1.lint import schedule_formulas as formulas
+from keras_tricks.tf1.lint.rates import schedule_formulas as formulas
+from keras_tricks.tf1.lint.reading.source import Source
+from keras_tricks.tf1.lint.rewrites import edits
 from keras_tricks.tf1.lint.rules import findings
-from keras_tricks.tf1.lint.source import Source
 from tests.tf1_reference import session_config
 
 v1 = tf.compat.v1

@@ -49,9 +49,9 @@ def test_what_is_said_about_the_spellings_is_what_was(name):
 
 def test_a_rewritten_spelling_is_python():
     """And the check has nothing left to rewrite in it."""
-    from keras_tricks.tf1.lint import edits
+    from keras_tricks.tf1.lint.reading.source import Source
+    from keras_tricks.tf1.lint.rewrites import edits
     from keras_tricks.tf1.lint.rules import findings
-    from keras_tricks.tf1.lint.source import Source
 
     for sample in (SAMPLES / "spellings").iterdir():
         source = Source(sample.read_text(encoding="utf-8"))

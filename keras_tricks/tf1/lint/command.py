@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from keras_tricks.tf1.lint import edits
-from keras_tricks.tf1.lint import files
 from keras_tricks.tf1.lint.finding import Finding
+from keras_tricks.tf1.lint.reading import files
+from keras_tricks.tf1.lint.reading.source import encoding_of
+from keras_tricks.tf1.lint.rewrites import edits
 from keras_tricks.tf1.lint.rules import report as report_of
-from keras_tricks.tf1.lint.source import encoding_of
 
 _FORMATS = ("text", "github", "json")
 

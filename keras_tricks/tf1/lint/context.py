@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from keras_tricks.tf1.lint.flow import Flows
-from keras_tricks.tf1.lint.schedule_advice import Advisor
-from keras_tricks.tf1.lint.source import Source
+from keras_tricks.tf1.lint.rates.schedule_advice import Advisor
+from keras_tricks.tf1.lint.reading.flow import Flows
+from keras_tricks.tf1.lint.reading.source import Source
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -4,9 +4,9 @@ import ast
 import dataclasses
 from collections.abc import Callable
 
-from keras_tricks.tf1.lint.edits import Rewrite
-from keras_tricks.tf1.lint.edits import UncertainError
-from keras_tricks.tf1.lint.source import Source
+from keras_tricks.tf1.lint.reading.source import Source
+from keras_tricks.tf1.lint.rewrites.edits import Rewrite
+from keras_tricks.tf1.lint.rewrites.edits import UncertainError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,24 +3,24 @@
 import ast
 from collections.abc import Mapping
 
-from keras_tricks.tf1.lint import recipes
-from keras_tricks.tf1.lint import rewrite_checks
 from keras_tricks.tf1.lint.context import Context
-from keras_tricks.tf1.lint.edits import Edit
-from keras_tricks.tf1.lint.edits import Import
-from keras_tricks.tf1.lint.edits import Rewrite
-from keras_tricks.tf1.lint.edits import UncertainError
-from keras_tricks.tf1.lint.flow import Definition
-from keras_tricks.tf1.lint.interpreter import Value
-from keras_tricks.tf1.lint.libraries import LibraryAdvice
-from keras_tricks.tf1.lint.recipes import Filled
-from keras_tricks.tf1.lint.recipes import Recipe
-from keras_tricks.tf1.lint.rewrite_comments import above
-from keras_tricks.tf1.lint.rewrite_comments import block
-from keras_tricks.tf1.lint.rewrite_comments import call_text
-from keras_tricks.tf1.lint.rewrite_comments import edit_above
-from keras_tricks.tf1.lint.rewrite_comments import statement_of
-from keras_tricks.tf1.lint.source import last_name
+from keras_tricks.tf1.lint.originals import recipes
+from keras_tricks.tf1.lint.originals.libraries import LibraryAdvice
+from keras_tricks.tf1.lint.originals.recipes import Filled
+from keras_tricks.tf1.lint.originals.recipes import Recipe
+from keras_tricks.tf1.lint.rates.interpreter import Value
+from keras_tricks.tf1.lint.reading.flow import Definition
+from keras_tricks.tf1.lint.reading.source import last_name
+from keras_tricks.tf1.lint.rewrites import rewrite_checks
+from keras_tricks.tf1.lint.rewrites.edits import Edit
+from keras_tricks.tf1.lint.rewrites.edits import Import
+from keras_tricks.tf1.lint.rewrites.edits import Rewrite
+from keras_tricks.tf1.lint.rewrites.edits import UncertainError
+from keras_tricks.tf1.lint.rewrites.rewrite_comments import above
+from keras_tricks.tf1.lint.rewrites.rewrite_comments import block
+from keras_tricks.tf1.lint.rewrites.rewrite_comments import call_text
+from keras_tricks.tf1.lint.rewrites.rewrite_comments import edit_above
+from keras_tricks.tf1.lint.rewrites.rewrite_comments import statement_of
 
 _MODULE = "keras_tricks.optimizers"
 _STEPS = ("num_train_steps", "num_warmup_steps")

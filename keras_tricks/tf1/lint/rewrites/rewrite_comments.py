@@ -3,10 +3,10 @@
 import ast
 import textwrap
 
-from keras_tricks.tf1.lint.edits import Edit
-from keras_tricks.tf1.lint.edits import Rewrite
-from keras_tricks.tf1.lint.edits import UncertainError
-from keras_tricks.tf1.lint.source import Source
+from keras_tricks.tf1.lint.reading.source import Source
+from keras_tricks.tf1.lint.rewrites.edits import Edit
+from keras_tricks.tf1.lint.rewrites.edits import Rewrite
+from keras_tricks.tf1.lint.rewrites.edits import UncertainError
 
 MARK = "# keras_tricks:"
 _WIDTH = 88

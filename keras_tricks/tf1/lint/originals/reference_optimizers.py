@@ -3,20 +3,20 @@
 import ast
 import dataclasses
 
-from keras_tricks.tf1.lint import formulas
-from keras_tricks.tf1.lint import modules
-from keras_tricks.tf1.lint.formulas import UnknownFormError
-from keras_tricks.tf1.lint.formulas import difference
-from keras_tricks.tf1.lint.formulas import number
-from keras_tricks.tf1.lint.formulas import power
-from keras_tricks.tf1.lint.formulas import product
-from keras_tricks.tf1.lint.formulas import quotient
-from keras_tricks.tf1.lint.formulas import symbol
-from keras_tricks.tf1.lint.formulas import total
-from keras_tricks.tf1.lint.reference_classes import is_documentation
-from keras_tricks.tf1.lint.reference_classes import methods
-from keras_tricks.tf1.lint.reference_classes import signature
-from keras_tricks.tf1.lint.source import Source
+from keras_tricks.tf1.lint.originals import formulas
+from keras_tricks.tf1.lint.originals.formulas import UnknownFormError
+from keras_tricks.tf1.lint.originals.formulas import difference
+from keras_tricks.tf1.lint.originals.formulas import number
+from keras_tricks.tf1.lint.originals.formulas import power
+from keras_tricks.tf1.lint.originals.formulas import product
+from keras_tricks.tf1.lint.originals.formulas import quotient
+from keras_tricks.tf1.lint.originals.formulas import symbol
+from keras_tricks.tf1.lint.originals.formulas import total
+from keras_tricks.tf1.lint.originals.reference_classes import is_documentation
+from keras_tricks.tf1.lint.originals.reference_classes import methods
+from keras_tricks.tf1.lint.originals.reference_classes import signature
+from keras_tricks.tf1.lint.reading import modules
+from keras_tricks.tf1.lint.reading.source import Source
 
 # BERT's arguments in their order, with the defaults where they have one.
 ADAM_DEFAULTS: dict[str, object] = {

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 
 from keras_tricks.tf1.lint import finding
-from keras_tricks.tf1.lint import reference_classes
-from keras_tricks.tf1.lint import reference_optimizers
-from keras_tricks.tf1.lint import rewrite
 from keras_tricks.tf1.lint.context import Context
 from keras_tricks.tf1.lint.finding import Finding
-from keras_tricks.tf1.lint.source import Source
-from keras_tricks.tf1.lint.source import last_name
+from keras_tricks.tf1.lint.originals import reference_classes
+from keras_tricks.tf1.lint.originals import reference_optimizers
+from keras_tricks.tf1.lint.reading.source import Source
+from keras_tricks.tf1.lint.reading.source import last_name
+from keras_tricks.tf1.lint.rewrites import rewrite
 
 _OPTIMIZER = "AdamWeightDecayOptimizer"
 _DIFFERENCES = {

@@ -3,7 +3,7 @@
 import stat
 from pathlib import Path
 
-from keras_tricks.tf1.lint.source import Source
+from keras_tricks.tf1.lint.reading.source import Source
 
 _MAX_UP = 3
 

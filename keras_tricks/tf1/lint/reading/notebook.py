@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_tricks.tf1.lint.source import Cell
-from keras_tricks.tf1.lint.source import Source
+from keras_tricks.tf1.lint.reading.source import Cell
+from keras_tricks.tf1.lint.reading.source import Source
 
 # What IPython reads: a line for the shell, a magic, a question.
 _SPECIAL_LINE = re.compile(r"^(\s*)([!%?]|.*[^\s#?]\?{1,2}\s*$)")
@@ -70,7 +70,7 @@ def python_lines(text: str) -> list[str]:
 
     Example:
 
-    >>> from keras_tricks.tf1.lint.notebook import python_lines
+    >>> from keras_tricks.tf1.lint.reading.notebook import python_lines
     >>> python_lines("%matplotlib inline\nfiles = !ls\nprint(files)")
     ['pass', 'files = None', 'print(files)']
     """

@@ -4,11 +4,11 @@ import ast
 from collections.abc import Iterator
 
 from keras_tricks.tf1.lint import finding
-from keras_tricks.tf1.lint import libraries
-from keras_tricks.tf1.lint import recipes
-from keras_tricks.tf1.lint import rewrite_recipes
 from keras_tricks.tf1.lint.context import Context
 from keras_tricks.tf1.lint.finding import Finding
+from keras_tricks.tf1.lint.originals import libraries
+from keras_tricks.tf1.lint.originals import recipes
+from keras_tricks.tf1.lint.rewrites import rewrite_recipes
 
 _MODULES = ("optimization", "model_utils")
 

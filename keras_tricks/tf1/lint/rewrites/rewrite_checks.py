@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping
 from collections.abc import Sequence
 
-from keras_tricks.tf1.lint import type_inference
 from keras_tricks.tf1.lint.context import Context
-from keras_tricks.tf1.lint.edits import Edit
-from keras_tricks.tf1.lint.edits import UncertainError
-from keras_tricks.tf1.lint.flow import Definition
-from keras_tricks.tf1.lint.source import Source
-from keras_tricks.tf1.lint.source import last_name
+from keras_tricks.tf1.lint.reading import type_inference
+from keras_tricks.tf1.lint.reading.flow import Definition
+from keras_tricks.tf1.lint.reading.source import Source
+from keras_tricks.tf1.lint.reading.source import last_name
+from keras_tricks.tf1.lint.rewrites.edits import Edit
+from keras_tricks.tf1.lint.rewrites.edits import UncertainError
 
 # What only a program that builds graphs mentions. Run eagerly, TF1's decay is a
 # function of no arguments, and no tensor.

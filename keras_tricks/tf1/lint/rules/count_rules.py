@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 
 from keras_tricks.tf1.lint import finding
-from keras_tricks.tf1.lint import rewrite_checks
 from keras_tricks.tf1.lint.context import Context
-from keras_tricks.tf1.lint.edits import Edit
-from keras_tricks.tf1.lint.edits import Import
-from keras_tricks.tf1.lint.edits import Rewrite
-from keras_tricks.tf1.lint.edits import UncertainError
 from keras_tricks.tf1.lint.finding import Finding
-from keras_tricks.tf1.lint.source import Source
-from keras_tricks.tf1.lint.source import last_name
+from keras_tricks.tf1.lint.reading.source import Source
+from keras_tricks.tf1.lint.reading.source import last_name
+from keras_tricks.tf1.lint.rewrites import rewrite_checks
+from keras_tricks.tf1.lint.rewrites.edits import Edit
+from keras_tricks.tf1.lint.rewrites.edits import Import
+from keras_tricks.tf1.lint.rewrites.edits import Rewrite
+from keras_tricks.tf1.lint.rewrites.edits import UncertainError
 
 _SHAPE_NAMES = ("shape", "get_shape", "num_elements")
 _PRODUCTS = ("prod", "reduce_prod", "reduce", "num_elements", "size")
@@ -63,7 +63,7 @@ def _counted(source: Source, node: ast.AST) -> Rewrite:
         raise UncertainError("it is no sum")
     function = source.path_of(total.func) or ast.unparse(total.func)
     size_of = (source.path_of(size.func) or "").rpartition(".")[2]
-    shape = r"%s\.(shape|get_shape\(\))(\.as_list\(\))?" % re.escape(clause.target.id)
+    shape = rf"{re.escape(clause.target.id)}\.(shape|get_shape\(\))(\.as_list\(\))?"
     is_shape = len(size.args) == 1 and re.fullmatch(shape, ast.unparse(size.args[0]))
     if (
         function not in ("sum", "numpy.sum")

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Iterable
 from collections.abc import Sequence
 
-from keras_tricks.tf1.lint.source import Scope
-from keras_tricks.tf1.lint.source import Source
+from keras_tricks.tf1.lint.reading.source import Scope
+from keras_tricks.tf1.lint.reading.source import Source
 
 _FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 _ENDS = ast.Return | ast.Raise | ast.Continue | ast.Break

@@ -4,12 +4,12 @@ import ast
 from collections.abc import Iterator
 
 from keras_tricks.tf1.lint import finding
-from keras_tricks.tf1.lint import rewrite_schedules
 from keras_tricks.tf1.lint.context import Context
 from keras_tricks.tf1.lint.finding import Finding
-from keras_tricks.tf1.lint.interpreter import DECAYS
-from keras_tricks.tf1.lint.source import Source
-from keras_tricks.tf1.lint.source import last_name
+from keras_tricks.tf1.lint.rates.interpreter import DECAYS
+from keras_tricks.tf1.lint.reading.source import Source
+from keras_tricks.tf1.lint.reading.source import last_name
+from keras_tricks.tf1.lint.rewrites import rewrite_schedules
 
 # Decays of TF1 that no schedule has.
 _OTHER_DECAYS = ("linear_cosine_decay", "noisy_linear_cosine_decay")

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_tricks.tf1.lint import notebook
-from keras_tricks.tf1.lint.source import Source
+from keras_tricks.tf1.lint.reading import notebook
+from keras_tricks.tf1.lint.reading.source import Source
 
 _SUFFIXES = (".py", ".ipynb")
 

@@ -3,11 +3,11 @@
 import ast
 import math
 
-from keras_tricks.tf1.lint import formulas
-from keras_tricks.tf1.lint import schedule_formulas
-from keras_tricks.tf1.lint.formulas import UnknownFormError
-from keras_tricks.tf1.lint.formulas import symbol
-from keras_tricks.tf1.lint.source import Source
+from keras_tricks.tf1.lint.originals import formulas
+from keras_tricks.tf1.lint.originals.formulas import UnknownFormError
+from keras_tricks.tf1.lint.originals.formulas import symbol
+from keras_tricks.tf1.lint.rates import schedule_formulas
+from keras_tricks.tf1.lint.reading.source import Source
 
 # The steps, and the values of d_model and warmup_steps, that formulas are compared at.
 COMPARED_STEPS = (1, 2, 5, 19, 20, 21, 60, 99, 100, 101, 300, 999, 1000, 1001, 9999)

@@ -17,11 +17,11 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
-from keras_tricks.tf1.lint import schedule_formulas
-from keras_tricks.tf1.lint.flow import Definition
-from keras_tricks.tf1.lint.flow import Flows
-from keras_tricks.tf1.lint.source import Source
-from keras_tricks.tf1.lint.source import last_name
+from keras_tricks.tf1.lint.rates import schedule_formulas
+from keras_tricks.tf1.lint.reading.flow import Definition
+from keras_tricks.tf1.lint.reading.flow import Flows
+from keras_tricks.tf1.lint.reading.source import Source
+from keras_tricks.tf1.lint.reading.source import last_name
 
 SAMPLES = 3
 _MAX_DEPTH = 40

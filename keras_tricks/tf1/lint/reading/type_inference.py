@@ -3,7 +3,7 @@
 import ast
 import operator
 
-from keras_tricks.tf1.lint.source import Source
+from keras_tricks.tf1.lint.reading.source import Source
 
 _FLAG_KINDS = {"DEFINE_float": "float", "DEFINE_integer": "int"}
 _KEEPING = ("abs", "max", "min", "round")

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from collections.abc import Sequence
 
-from keras_tricks.tf1.lint.source import Source
+from keras_tricks.tf1.lint.reading.source import Source
 
 Form = tuple
 Environment = dict[str, Form]

@@ -3,17 +3,17 @@
 import ast
 from collections.abc import Callable
 
-from keras_tricks.tf1.lint import rewrite_checks
-from keras_tricks.tf1.lint.arguments import argument_node
 from keras_tricks.tf1.lint.context import Context
-from keras_tricks.tf1.lint.edits import Edit
-from keras_tricks.tf1.lint.edits import Import
-from keras_tricks.tf1.lint.edits import Rewrite
-from keras_tricks.tf1.lint.edits import UncertainError
-from keras_tricks.tf1.lint.flow import Definition
-from keras_tricks.tf1.lint.rewrite_comments import call_text
-from keras_tricks.tf1.lint.rewrite_comments import edit_above
-from keras_tricks.tf1.lint.source import last_name
+from keras_tricks.tf1.lint.reading.arguments import argument_node
+from keras_tricks.tf1.lint.reading.flow import Definition
+from keras_tricks.tf1.lint.reading.source import last_name
+from keras_tricks.tf1.lint.rewrites import rewrite_checks
+from keras_tricks.tf1.lint.rewrites.edits import Edit
+from keras_tricks.tf1.lint.rewrites.edits import Import
+from keras_tricks.tf1.lint.rewrites.edits import Rewrite
+from keras_tricks.tf1.lint.rewrites.edits import UncertainError
+from keras_tricks.tf1.lint.rewrites.rewrite_comments import call_text
+from keras_tricks.tf1.lint.rewrites.rewrite_comments import edit_above
 
 _PRIORITY = 2
 _TODO = (

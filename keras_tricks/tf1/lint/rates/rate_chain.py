@@ -5,9 +5,9 @@ import dataclasses
 from collections.abc import Iterator
 from collections.abc import Sequence
 
-from keras_tricks.tf1.lint.flow import Definition
-from keras_tricks.tf1.lint.flow import Flows
-from keras_tricks.tf1.lint.source import Source
+from keras_tricks.tf1.lint.reading.flow import Definition
+from keras_tricks.tf1.lint.reading.flow import Flows
+from keras_tricks.tf1.lint.reading.source import Source
 
 _LIBRARIES = ("tensorflow", "numpy", "math")
 _MAX_LINKS = 12

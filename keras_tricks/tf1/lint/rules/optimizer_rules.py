@@ -4,21 +4,23 @@ import ast
 from collections.abc import Callable
 from collections.abc import Iterator
 
-from keras_tricks.tf1.lint import arguments
 from keras_tricks.tf1.lint import finding
-from keras_tricks.tf1.lint import reference_optimizers
-from keras_tricks.tf1.lint import rewrite
-from keras_tricks.tf1.lint import rewrite_checks
-from keras_tricks.tf1.lint import rewrite_comments
-from keras_tricks.tf1.lint import rewrite_updates
-from keras_tricks.tf1.lint.arguments import argument
 from keras_tricks.tf1.lint.context import Context
-from keras_tricks.tf1.lint.edits import Import
-from keras_tricks.tf1.lint.edits import Rewrite
-from keras_tricks.tf1.lint.edits import UncertainError
 from keras_tricks.tf1.lint.finding import Finding
-from keras_tricks.tf1.lint.source import Source
-from keras_tricks.tf1.lint.source import last_name
+from keras_tricks.tf1.lint.originals import reference_optimizers
+from keras_tricks.tf1.lint.reading import arguments
+from keras_tricks.tf1.lint.reading import modules
+from keras_tricks.tf1.lint.reading.arguments import argument
+from keras_tricks.tf1.lint.reading.arguments import argument_node
+from keras_tricks.tf1.lint.reading.source import Source
+from keras_tricks.tf1.lint.reading.source import last_name
+from keras_tricks.tf1.lint.rewrites import rewrite
+from keras_tricks.tf1.lint.rewrites import rewrite_checks
+from keras_tricks.tf1.lint.rewrites import rewrite_comments
+from keras_tricks.tf1.lint.rewrites import rewrite_updates
+from keras_tricks.tf1.lint.rewrites.edits import Import
+from keras_tricks.tf1.lint.rewrites.edits import Rewrite
+from keras_tricks.tf1.lint.rewrites.edits import UncertainError
 
 _OPTIMIZERS = "keras_tricks.optimizers"
 _CLASS = "AdamWeightDecayOptimizer"
@@ -105,7 +107,7 @@ def check(context: Context, node: ast.AST) -> Iterator[Finding]:
         around = source.enclosing(node, ast.ClassDef)
         if getattr(around, "name", "") != _CLASS:
             yield _adam_weight_decay(context, node, call)
-    elif call is not None and _is_other_optimizer(path, last_name(node), call):
+    elif call is not None and _is_other_optimizer(source, call, path):
         instead = f"{_NO_ADVICE}: this optimizer is not known"
         yield finding.make(source, call, ast.unparse(node), instead)
 
@@ -181,15 +183,27 @@ def _check_tensorflow(
         yield made(f"{_NO_ADVICE}: this optimizer is not known")
 
 
-def _is_other_optimizer(path: str, name: str, call: ast.Call) -> bool:
+def _is_other_optimizer(source: Source, call: ast.Call, path: str) -> bool:
     """Returns whether a call makes an optimizer of TF1's that no rule is about."""
-    if ".keras." in path or path.startswith(("keras", "torch")):
+    if not last_name(call.func).endswith("Optimizer"):
         return False
-    return (
-        name.endswith("Optimizer")
-        and name not in ("Optimizer", "ClippedOptimizer")
-        and (argument(call, 0, "learning_rate") is not None)
-    )
+    if argument_node(call, 0, "learning_rate") is None:
+        return False
+    definition = None
+    if isinstance(call.func, ast.Name):
+        bindings = source.bindings(call.func)
+        definition = bindings[0].node if len(bindings) == 1 else None
+    origin: Source | None = source
+    if path:
+        module, _, name = path.rpartition(".")
+        origin = modules.imported(source, module)
+        body = origin.tree.body if origin is not None else []
+        named = [n for n in body if isinstance(n, ast.ClassDef) and n.name == name]
+        definition = named[0] if named else None
+    if isinstance(definition, ast.ClassDef) and origin is not None:
+        bases = [origin.path_of(base) for base in definition.bases]
+        return "tensorflow.train.Optimizer" in bases
+    return False
 
 
 def _has_train_op(call: ast.Call) -> bool:

@@ -4,16 +4,16 @@ import ast
 import bisect
 import dataclasses
 
-from keras_tricks.tf1.lint import class_rules
-from keras_tricks.tf1.lint import count_rules
-from keras_tricks.tf1.lint import edits
-from keras_tricks.tf1.lint import optimizer_rules
-from keras_tricks.tf1.lint import recipe_rules
-from keras_tricks.tf1.lint import schedule_rules
-from keras_tricks.tf1.lint import uncovered
 from keras_tricks.tf1.lint.context import Context
 from keras_tricks.tf1.lint.finding import Finding
-from keras_tricks.tf1.lint.source import Source
+from keras_tricks.tf1.lint.reading.source import Source
+from keras_tricks.tf1.lint.rewrites import edits
+from keras_tricks.tf1.lint.rules import class_rules
+from keras_tricks.tf1.lint.rules import count_rules
+from keras_tricks.tf1.lint.rules import optimizer_rules
+from keras_tricks.tf1.lint.rules import recipe_rules
+from keras_tricks.tf1.lint.rules import schedule_rules
+from keras_tricks.tf1.lint.rules import uncovered
 
 _RULES = (
     schedule_rules.check,
@@ -30,7 +30,7 @@ def findings(source: Source) -> list[Finding]:
     Example:
 
     >>> from keras_tricks.tf1.lint.rules import findings
-    >>> from keras_tricks.tf1.lint.source import Source
+    >>> from keras_tricks.tf1.lint.reading.source import Source
     >>> text = "import tensorflow as tf\nstep = tf.train.get_global_step()"
     >>> [(f.line, f.column, f.what) for f in findings(Source(text))]
     [(2, 8, 'tf.train.get_global_step')]

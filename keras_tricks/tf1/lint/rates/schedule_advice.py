@@ -14,18 +14,18 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
-from keras_tricks.tf1.lint import interpreter
-from keras_tricks.tf1.lint import rate_chain
-from keras_tricks.tf1.lint import schedule_formulas
-from keras_tricks.tf1.lint.flow import Definition
-from keras_tricks.tf1.lint.flow import Flows
-from keras_tricks.tf1.lint.interpreter import Decay
-from keras_tricks.tf1.lint.interpreter import Interpreter
-from keras_tricks.tf1.lint.interpreter import Items
-from keras_tricks.tf1.lint.interpreter import UnknownValueError
-from keras_tricks.tf1.lint.interpreter import Value
-from keras_tricks.tf1.lint.rate_chain import Link
-from keras_tricks.tf1.lint.source import Source
+from keras_tricks.tf1.lint.rates import interpreter
+from keras_tricks.tf1.lint.rates import rate_chain
+from keras_tricks.tf1.lint.rates import schedule_formulas
+from keras_tricks.tf1.lint.rates.interpreter import Decay
+from keras_tricks.tf1.lint.rates.interpreter import Interpreter
+from keras_tricks.tf1.lint.rates.interpreter import Items
+from keras_tricks.tf1.lint.rates.interpreter import UnknownValueError
+from keras_tricks.tf1.lint.rates.interpreter import Value
+from keras_tricks.tf1.lint.rates.rate_chain import Link
+from keras_tricks.tf1.lint.reading.flow import Definition
+from keras_tricks.tf1.lint.reading.flow import Flows
+from keras_tricks.tf1.lint.reading.source import Source
 
 OURS, KERAS = "keras_tricks.schedules", "keras.optimizers.schedules"
 _JOINS = ("overlap", "shift", "lower", "multiply")

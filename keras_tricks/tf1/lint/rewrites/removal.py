@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 
 from keras_tricks.tf1.lint.context import Context
-from keras_tricks.tf1.lint.edits import Edit
-from keras_tricks.tf1.lint.edits import UncertainError
-from keras_tricks.tf1.lint.flow import Definition
-from keras_tricks.tf1.lint.flow import origins
+from keras_tricks.tf1.lint.reading.flow import Definition
+from keras_tricks.tf1.lint.reading.flow import origins
+from keras_tricks.tf1.lint.rewrites.edits import Edit
+from keras_tricks.tf1.lint.rewrites.edits import UncertainError
 
 _COMMENT = re.compile(r"[ \t]*#")
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
-from keras_tricks.tf1.lint.source import Source
+from keras_tricks.tf1.lint.reading.source import Source
 
 _CONTEXT_LINES = 3
 

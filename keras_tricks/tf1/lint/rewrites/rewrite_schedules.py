@@ -4,25 +4,25 @@ import ast
 from collections.abc import Iterable
 from collections.abc import Sequence
 
-from keras_tricks.tf1.lint import rewrite
-from keras_tricks.tf1.lint import rewrite_checks
-from keras_tricks.tf1.lint import schedule_advice
 from keras_tricks.tf1.lint.context import Context
-from keras_tricks.tf1.lint.edits import Edit
-from keras_tricks.tf1.lint.edits import Import
-from keras_tricks.tf1.lint.edits import Rewrite
-from keras_tricks.tf1.lint.edits import UncertainError
-from keras_tricks.tf1.lint.flow import Definition
-from keras_tricks.tf1.lint.interpreter import DECAYS
-from keras_tricks.tf1.lint.interpreter import Items
-from keras_tricks.tf1.lint.interpreter import Value
-from keras_tricks.tf1.lint.rate_chain import Link
-from keras_tricks.tf1.lint.removal import Removal
-from keras_tricks.tf1.lint.rewrite_comments import block
-from keras_tricks.tf1.lint.rewrite_comments import call_text
-from keras_tricks.tf1.lint.schedule_advice import Advice
-from keras_tricks.tf1.lint.schedule_advice import Names
-from keras_tricks.tf1.lint.schedule_advice import Schedule
+from keras_tricks.tf1.lint.rates import schedule_advice
+from keras_tricks.tf1.lint.rates.interpreter import DECAYS
+from keras_tricks.tf1.lint.rates.interpreter import Items
+from keras_tricks.tf1.lint.rates.interpreter import Value
+from keras_tricks.tf1.lint.rates.rate_chain import Link
+from keras_tricks.tf1.lint.rates.schedule_advice import Advice
+from keras_tricks.tf1.lint.rates.schedule_advice import Names
+from keras_tricks.tf1.lint.rates.schedule_advice import Schedule
+from keras_tricks.tf1.lint.reading.flow import Definition
+from keras_tricks.tf1.lint.rewrites import rewrite
+from keras_tricks.tf1.lint.rewrites import rewrite_checks
+from keras_tricks.tf1.lint.rewrites.edits import Edit
+from keras_tricks.tf1.lint.rewrites.edits import Import
+from keras_tricks.tf1.lint.rewrites.edits import Rewrite
+from keras_tricks.tf1.lint.rewrites.edits import UncertainError
+from keras_tricks.tf1.lint.rewrites.removal import Removal
+from keras_tricks.tf1.lint.rewrites.rewrite_comments import block
+from keras_tricks.tf1.lint.rewrites.rewrite_comments import call_text
 
 _PRIORITY = 1
 

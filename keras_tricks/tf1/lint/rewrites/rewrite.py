@@ -3,28 +3,28 @@
 import ast
 import re
 
-from keras_tricks.tf1.lint import reference_classes
-from keras_tricks.tf1.lint import reference_optimizers
-from keras_tricks.tf1.lint import type_inference
 from keras_tricks.tf1.lint.context import Context
-from keras_tricks.tf1.lint.edits import Edit
-from keras_tricks.tf1.lint.edits import Import
-from keras_tricks.tf1.lint.edits import Rewrite
-from keras_tricks.tf1.lint.edits import UncertainError
-from keras_tricks.tf1.lint.rewrite_checks import addition
-from keras_tricks.tf1.lint.rewrite_checks import call_arguments
-from keras_tricks.tf1.lint.rewrite_checks import check_float
-from keras_tricks.tf1.lint.rewrite_checks import check_graph_mode
-from keras_tricks.tf1.lint.rewrite_checks import check_is_only_made
-from keras_tricks.tf1.lint.rewrite_checks import check_name
-from keras_tricks.tf1.lint.rewrite_checks import check_no_star_import
-from keras_tricks.tf1.lint.rewrite_checks import check_number
-from keras_tricks.tf1.lint.rewrite_checks import is_list_of_texts
-from keras_tricks.tf1.lint.rewrite_checks import is_literal
-from keras_tricks.tf1.lint.rewrite_checks import removal
-from keras_tricks.tf1.lint.rewrite_checks import renaming
-from keras_tricks.tf1.lint.rewrite_checks import value_of
-from keras_tricks.tf1.lint.source import Source
+from keras_tricks.tf1.lint.originals import reference_classes
+from keras_tricks.tf1.lint.originals import reference_optimizers
+from keras_tricks.tf1.lint.reading import type_inference
+from keras_tricks.tf1.lint.reading.source import Source
+from keras_tricks.tf1.lint.rewrites.edits import Edit
+from keras_tricks.tf1.lint.rewrites.edits import Import
+from keras_tricks.tf1.lint.rewrites.edits import Rewrite
+from keras_tricks.tf1.lint.rewrites.edits import UncertainError
+from keras_tricks.tf1.lint.rewrites.rewrite_checks import addition
+from keras_tricks.tf1.lint.rewrites.rewrite_checks import call_arguments
+from keras_tricks.tf1.lint.rewrites.rewrite_checks import check_float
+from keras_tricks.tf1.lint.rewrites.rewrite_checks import check_graph_mode
+from keras_tricks.tf1.lint.rewrites.rewrite_checks import check_is_only_made
+from keras_tricks.tf1.lint.rewrites.rewrite_checks import check_name
+from keras_tricks.tf1.lint.rewrites.rewrite_checks import check_no_star_import
+from keras_tricks.tf1.lint.rewrites.rewrite_checks import check_number
+from keras_tricks.tf1.lint.rewrites.rewrite_checks import is_list_of_texts
+from keras_tricks.tf1.lint.rewrites.rewrite_checks import is_literal
+from keras_tricks.tf1.lint.rewrites.rewrite_checks import removal
+from keras_tricks.tf1.lint.rewrites.rewrite_checks import renaming
+from keras_tricks.tf1.lint.rewrites.rewrite_checks import value_of
 
 _DECAY_ARGUMENTS = (
     "learning_rate",

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
-from keras_tricks.tf1.lint import modules
-from keras_tricks.tf1.lint import reference_optimizers
-from keras_tricks.tf1.lint.arguments import argument_node
 from keras_tricks.tf1.lint.context import Context
-from keras_tricks.tf1.lint.flow import Definition
-from keras_tricks.tf1.lint.schedule_advice import Advice
-from keras_tricks.tf1.lint.source import last_name
+from keras_tricks.tf1.lint.originals import reference_optimizers
+from keras_tricks.tf1.lint.rates.schedule_advice import Advice
+from keras_tricks.tf1.lint.reading import modules
+from keras_tricks.tf1.lint.reading.arguments import argument_node
+from keras_tricks.tf1.lint.reading.flow import Definition
+from keras_tricks.tf1.lint.reading.source import last_name
 
 CREATE = "create_optimizer"
 _CLASS = "AdamWeightDecayOptimizer"
@@ -261,7 +261,7 @@ def _filled_in(expression: ast.expr, values: Mapping[str, ast.expr | None]) -> a
             value = values.get(node.id)
             return node if value is None else value
 
-        def visit_BinOp(self, node: ast.BinOp) -> ast.expr:  # noqa: N802
+        def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
             self.generic_visit(node)
             for side in (node.left, node.right):
                 if isinstance(node.op, ast.Mult) and isinstance(side, ast.Constant):
