@@ -9,7 +9,6 @@ expression, so that advice can name it.
 import ast
 import dataclasses
 import math
-import operator
 import re
 from collections.abc import Callable
 from collections.abc import Collection
@@ -17,13 +16,26 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
-from keras_tricks.tf1.lint.rates import schedule_formulas
+from keras_tricks.tf1.lint.rates.samples import RATE_WORDS
+from keras_tricks.tf1.lint.rates.samples import SAMPLES
+from keras_tricks.tf1.lint.rates.samples import is_flag
+from keras_tricks.tf1.lint.rates.samples import sample_value
+from keras_tricks.tf1.lint.rates.tf1_functions import BUILTINS
+from keras_tricks.tf1.lint.rates.tf1_functions import CONVERSIONS
+from keras_tricks.tf1.lint.rates.tf1_functions import DECAYS
+from keras_tricks.tf1.lint.rates.tf1_functions import FUNCTIONS
+from keras_tricks.tf1.lint.rates.tf1_functions import OPERATORS
+from keras_tricks.tf1.lint.rates.tf1_functions import REQUIRED
+from keras_tricks.tf1.lint.rates.tf1_functions import STEP_ARGUMENTS
+from keras_tricks.tf1.lint.rates.values import Decay
+from keras_tricks.tf1.lint.rates.values import Items
+from keras_tricks.tf1.lint.rates.values import Other
+from keras_tricks.tf1.lint.rates.values import Value
 from keras_tricks.tf1.lint.reading.flow import Definition
 from keras_tricks.tf1.lint.reading.flow import Flows
 from keras_tricks.tf1.lint.reading.source import Source
 from keras_tricks.tf1.lint.reading.source import last_name
 
-SAMPLES = 3
 _MAX_DEPTH = 40
 
 _STEP_GETTERS = ("get_or_create_global_step", "create_global_step", "get_global_step")
@@ -31,195 +43,10 @@ _STEP_NAME = re.compile(
     r"^(global|current|cur|train|training|curr)?_*(step|iteration|iter)"
     r"(_*(int|float|f|tensor|op|num|var|cast))?$|^global_*steps?(_\w+)?$"
 )
-_RATE_WORDS = re.compile(r"rate|lr|ratio|prop|frac|percent|alpha|power|min_|decay_to")
-_COUNT_WORDS = re.compile(r"step|iter|epoch|num|batch|warm|max|total|every|n_|size")
-_CONVERSIONS = {
-    "cast",
-    "constant",
-    "convert_to_tensor",
-    "identity",
-    "stop_gradient",
-    "to_double",
-    "to_float",
-    "to_int32",
-    "to_int64",
-    "float32",
-    "float64",
-    "int32",
-    "int64",
-}
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "abs": abs,
-    "add": operator.add,
-    "ceil": math.ceil,
-    "cos": math.cos,
-    "div": operator.truediv,
-    "divide": operator.truediv,
-    "equal": operator.eq,
-    "exp": math.exp,
-    "floor": math.floor,
-    "floor_div": operator.floordiv,
-    "floordiv": operator.floordiv,
-    "floormod": operator.mod,
-    "greater": operator.gt,
-    "greater_equal": operator.ge,
-    "less": operator.lt,
-    "less_equal": operator.le,
-    "log": math.log,
-    "logical_and": lambda a, b: bool(a and b),
-    "logical_not": operator.not_,
-    "logical_or": lambda a, b: bool(a or b),
-    "maximum": max,
-    "minimum": min,
-    "mod": operator.mod,
-    "multiply": operator.mul,
-    "negative": operator.neg,
-    "pow": operator.pow,
-    "reciprocal": lambda a: 1 / a,
-    "rsqrt": lambda a: a**-0.5,
-    "scalar_mul": operator.mul,
-    "sqrt": math.sqrt,
-    "square": lambda a: a * a,
-    "subtract": operator.sub,
-    "truediv": operator.truediv,
-}
-_BUILTINS: dict[str, Callable[..., Any]] = {
-    "abs": abs,
-    "float": float,
-    "int": int,
-    "max": max,
-    "min": min,
-    "pow": pow,
-    "round": round,
-}
-_OPERATORS: dict[type, Callable[..., Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.USub: operator.neg,
-    ast.UAdd: operator.pos,
-    ast.Not: operator.not_,
-}
-_REQUIRED = object()
-
-
-def _decay(formula: Callable[..., Any], *required: str, **optional: Any) -> Any:
-    parameters = dict.fromkeys(required, _REQUIRED) | optional | {"name": None}
-    return parameters, formula
-
-
-_BY_RATE = ("learning_rate", "global_step", "decay_steps", "decay_rate")
-# TF1's decays: their arguments in order, the step among them, and their formulas.
-DECAYS: dict[str, tuple[dict[str, Any], Callable[..., Any]]] = {
-    "cosine_decay": _decay(schedule_formulas.cosine_decay, *_BY_RATE[:3], alpha=0.0),
-    "cosine_decay_restarts": _decay(
-        schedule_formulas.cosine_decay_restarts,
-        *_BY_RATE[:2],
-        "first_decay_steps",
-        t_mul=2.0,
-        m_mul=1.0,
-        alpha=0.0,
-    ),
-    "exponential_decay": _decay(
-        schedule_formulas.exponential_decay, *_BY_RATE, staircase=False
-    ),
-    "inverse_time_decay": _decay(
-        schedule_formulas.inverse_time_decay, *_BY_RATE, staircase=False
-    ),
-    "natural_exp_decay": _decay(
-        schedule_formulas.natural_exp_decay, *_BY_RATE, staircase=False
-    ),
-    "piecewise_constant": _decay(
-        schedule_formulas.piecewise_constant, "x", "boundaries", "values"
-    ),
-    "polynomial_decay": _decay(
-        schedule_formulas.polynomial_decay,
-        *_BY_RATE[:3],
-        end_learning_rate=0.0001,
-        power=1.0,
-        cycle=False,
-    ),
-}
-DECAYS["piecewise_constant_decay"] = DECAYS["piecewise_constant"]
-STEP_ARGUMENTS = ("global_step", "x")
 
 
 class UnknownValueError(Exception):
     """An expression that is more than arithmetic; the message is what stands there."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Value:
-    """A number at each lane, that is, at each step of each sample.
-
-    Attributes:
-        lanes: The numbers.
-        expression: What to write for it, if it is the same at all steps.
-        names: The names in the expression and what they have their values from.
-        is_step: Whether it is the step itself.
-        is_tensor: Whether a function of TensorFlow has made it.
-    """
-
-    lanes: tuple[Any, ...]
-    expression: ast.expr | None = None
-    names: frozenset[tuple[str, Definition | None]] = frozenset()
-    is_step: bool = False
-    is_tensor: bool = False
-
-    @property
-    def text(self) -> str:
-        """The expression as it is written."""
-        return "" if self.expression is None else ast.unparse(self.expression)
-
-
-@dataclasses.dataclass(frozen=True)
-class Items:
-    """A list of numbers, such as boundaries."""
-
-    values: tuple[Value, ...]
-    expression: ast.expr
-    names: frozenset[tuple[str, Definition | None]]
-
-    @property
-    def text(self) -> str:
-        """The list as it is written."""
-        return ast.unparse(self.expression)
-
-
-@dataclasses.dataclass(frozen=True)
-class Other:
-    """What is no number: a text, `None`, a function, a type."""
-
-    value: Any
-
-
-@dataclasses.dataclass(frozen=True)
-class Decay:
-    """A call of one of TF1's decays.
-
-    Attributes:
-        node: The call.
-        name: Its name in `DECAYS`.
-        arguments: Its arguments without the step; defaults are `Other`.
-        step: What it takes as the step.
-        rate: The rates.
-    """
-
-    node: ast.Call
-    name: str
-    arguments: Mapping[str, Any]
-    step: Value
-    rate: Value
 
 
 class Interpreter:
@@ -310,7 +137,7 @@ class Interpreter:
             if isinstance(node, ast.Name | ast.Attribute | ast.Subscript)
         ]
         texts = [t for node in nodes if (t := ast.unparse(node)) in self.quantities]
-        return [t for t in texts if not _RATE_WORDS.search(t.lower())]
+        return [t for t in texts if not RATE_WORDS.search(t.lower())]
 
     def defined(self, definition: Definition) -> Value:
         """Returns the numbers that an assignment makes of a name.
@@ -365,13 +192,13 @@ class Interpreter:
                 return self._name(node)
             case ast.Attribute() | ast.Subscript():
                 return self._attribute(node)
-            case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
                 sides = [self.number(left), self.number(right)]
                 return self._binary(op, *sides)
-            case ast.UnaryOp(op=op, operand=operand) if type(op) in _OPERATORS:
+            case ast.UnaryOp(op=op, operand=operand) if type(op) in OPERATORS:
                 inner = self.number(operand)
                 made = ast.UnaryOp(op, inner.expression or operand)
-                return self._elementwise(_OPERATORS[type(op)], [inner], made)
+                return self._elementwise(OPERATORS[type(op)], [inner], made)
             case ast.Compare(left=left, ops=[op], comparators=[right]):
                 return self._comparison(left, op, right)
             case ast.BoolOp(op=op, values=values):
@@ -519,7 +346,7 @@ class Interpreter:
         number = self.quantities.setdefault(text, len(self.quantities))
         lanes: list[Any] = []
         for sample in range(SAMPLES):
-            value = _sample(name, number, sample, self._counts.get(text))
+            value = sample_value(name, number, sample, self._counts.get(text))
             lanes += [value] * self._width
         return Value(tuple(lanes), node, names)
 
@@ -566,20 +393,20 @@ class Interpreter:
         made = ast.BinOp(
             left.expression or ast.Name("_"), op, right.expression or ast.Name("_")
         )
-        return self._elementwise(_OPERATORS[type(op)], [left, right], made)
+        return self._elementwise(OPERATORS[type(op)], [left, right], made)
 
     def _note_length(self, value: Value) -> None:
         if value.expression is not None:
             self.lengths.setdefault(value.text, value)
 
     def _comparison(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Value:
-        if type(op) not in _OPERATORS:
+        if type(op) not in OPERATORS:
             raise UnknownValueError(ast.unparse(ast.Compare(left, [op], [right])))
         sides = [self.number(left), self.number(right)]
         self._note_comparison(sides)
         expressions = [side.expression or ast.Name("_") for side in sides]
         made = ast.Compare(expressions[0], [op], [expressions[1]])
-        return self._elementwise(_OPERATORS[type(op)], sides, made)
+        return self._elementwise(OPERATORS[type(op)], sides, made)
 
     def _note_comparison(self, sides: Sequence[Value]) -> None:
         if sum(side.expression is None for side in sides) == 1:
@@ -603,7 +430,7 @@ class Interpreter:
         """Returns whether the body is taken, not what is behind `else`."""
         if node in self._taken:
             return self._taken[node]
-        if not _is_flag(test):
+        if not is_flag(test):
             try:
                 lanes = self.number(test).lanes
                 if all(lanes):
@@ -635,11 +462,11 @@ class Interpreter:
         if isinstance(function, ast.Name) and not self.source.bindings(function):
             if function.id == "len":
                 return self._leaf(node)
-            if function.id in _BUILTINS and not node.keywords:
+            if function.id in BUILTINS and not node.keywords:
                 values = [self.number(argument) for argument in node.args]
                 parts = [value.expression or ast.Name("_") for value in values]
                 made = ast.Call(ast.Name(function.id, ast.Load()), parts, [])
-                kept = self._elementwise(_BUILTINS[function.id], values, made)
+                kept = self._elementwise(BUILTINS[function.id], values, made)
                 return kept
         if not node.args and not node.keywords:
             # In eager mode a decay is a function of no arguments.
@@ -724,14 +551,14 @@ class Interpreter:
         if any(isinstance(argument, ast.Starred) for argument in node.args):
             raise UnknownValueError(ast.unparse(node))
         keywords = {k.arg: k.value for k in node.keywords if k.arg != "name"}
-        if name in _CONVERSIONS:
+        if name in CONVERSIONS:
             inner = node.args[0] if node.args else None
             for key in ("x", "value", "input", "tensor"):
                 inner = keywords.get(key, inner)
             if inner is None:
                 raise UnknownValueError(ast.unparse(node))
             return self.value(inner)
-        if name not in _FUNCTIONS:
+        if name not in FUNCTIONS:
             raise UnknownValueError(ast.unparse(node))
         arguments = [*node.args, *(keywords[k] for k in ("x", "y") if k in keywords)]
         values = [self.number(argument) for argument in arguments]
@@ -746,7 +573,7 @@ class Interpreter:
         if name in ("maximum", "minimum"):
             parts = [value.expression or ast.Name("_") for value in values]
             made = ast.Call(ast.Name(name[:3], ast.Load()), parts, [])
-        return self._elementwise(_FUNCTIONS[name], values, made)
+        return self._elementwise(FUNCTIONS[name], values, made)
 
     def _decay(self, node: ast.Call, name: str) -> Value:
         if node in self.decays and not self._calls:
@@ -764,7 +591,7 @@ class Interpreter:
             if parameter == "name":
                 continue
             if parameter not in given:
-                if default is _REQUIRED:
+                if default is REQUIRED:
                     raise UnknownValueError(ast.unparse(node))
                 values[parameter] = Value(self._same(default), ast.Constant(default))
             elif parameter in STEP_ARGUMENTS:
@@ -807,32 +634,3 @@ def _lane(value: Any, lane: int) -> Any:
     if isinstance(value, Value):
         return value.lanes[lane]
     raise UnknownValueError(str(value))
-
-
-def _is_flag(test: ast.expr) -> bool:
-    """Returns whether a test is of a name that tells of no number."""
-    inner = test.operand if isinstance(test, ast.UnaryOp) else test
-    if isinstance(inner, ast.Name | ast.Attribute | ast.Subscript):
-        name = last_name(inner).lower()
-        return not (_COUNT_WORDS.search(name) or _RATE_WORDS.search(name)) or bool(
-            re.match(r"(use|do|is|has|with|enable)_", name)
-        )
-    return False
-
-
-def _sample(name: str, number: int, sample: int, is_warmup: bool | None) -> float:
-    """Returns a value that a quantity of a name may have.
-
-    Warmups are shorter than runs, counts are whole, and no two are alike.
-    """
-    if is_warmup is False:
-        return (100, 61, 250)[sample] + 3 * number
-    if is_warmup or ("warm" in name and not _RATE_WORDS.search(name)):
-        return (20, 7, 12)[sample] + number
-    if _RATE_WORDS.search(name) or not _COUNT_WORDS.search(name):
-        if "power" in name:
-            return (1.5, 0.7, 2.0)[sample]
-        if re.search(r"ratio|prop|frac|percent|alpha|min", name):
-            return (0.1, 0.05, 0.2)[sample]
-        return (0.3, 0.04, 1.7)[sample] * (1 + 0.13 * number)
-    return (100, 61, 250)[sample] + 3 * number

@@ -8,7 +8,7 @@ from keras_tricks.tf1.lint.originals import recipes
 from keras_tricks.tf1.lint.originals.libraries import LibraryAdvice
 from keras_tricks.tf1.lint.originals.recipes import Filled
 from keras_tricks.tf1.lint.originals.recipes import Recipe
-from keras_tricks.tf1.lint.rates.interpreter import Value
+from keras_tricks.tf1.lint.rates.values import Value
 from keras_tricks.tf1.lint.reading.flow import Definition
 from keras_tricks.tf1.lint.reading.source import last_name
 from keras_tricks.tf1.lint.rewrites import rewrite_checks

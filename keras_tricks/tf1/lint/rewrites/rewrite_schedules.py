@@ -5,14 +5,14 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 
 from keras_tricks.tf1.lint.context import Context
-from keras_tricks.tf1.lint.rates import schedule_advice
-from keras_tricks.tf1.lint.rates.interpreter import DECAYS
-from keras_tricks.tf1.lint.rates.interpreter import Items
-from keras_tricks.tf1.lint.rates.interpreter import Value
+from keras_tricks.tf1.lint.rates import candidates
+from keras_tricks.tf1.lint.rates.candidates import Names
+from keras_tricks.tf1.lint.rates.candidates import Schedule
 from keras_tricks.tf1.lint.rates.rate_chain import Link
 from keras_tricks.tf1.lint.rates.schedule_advice import Advice
-from keras_tricks.tf1.lint.rates.schedule_advice import Names
-from keras_tricks.tf1.lint.rates.schedule_advice import Schedule
+from keras_tricks.tf1.lint.rates.tf1_functions import DECAYS
+from keras_tricks.tf1.lint.rates.values import Items
+from keras_tricks.tf1.lint.rates.values import Value
 from keras_tricks.tf1.lint.reading.flow import Definition
 from keras_tricks.tf1.lint.rewrites import rewrite
 from keras_tricks.tf1.lint.rewrites import rewrite_checks
@@ -60,7 +60,7 @@ def _check_conditions(advice: Advice) -> None:
 def _imports(context: Context, schedule: Schedule) -> tuple[Import, ...]:
     imports = []
     for module, name in sorted(schedule.modules()):
-        if module == schedule_advice.KERAS:
+        if module == candidates.KERAS:
             _check_module(context, "keras")
             imports.append(Import("keras", "", "keras"))
         else:
@@ -94,7 +94,7 @@ def _check_numbers(context: Context, schedule: Schedule) -> list[str]:
             assert value.expression is not None
             rewrite_checks.check_plain(context, value.expression, definitions)
             is_steps = len(name) in (1, 2) and not name.strip()
-            if is_steps and schedule.module == schedule_advice.OURS:
+            if is_steps and schedule.module == candidates.OURS:
                 found = rewrite_checks.fraction(value.expression, definitions)
                 fractions += [found] if found else []
     return fractions

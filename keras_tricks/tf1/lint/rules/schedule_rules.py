@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from keras_tricks.tf1.lint import finding
 from keras_tricks.tf1.lint.context import Context
 from keras_tricks.tf1.lint.finding import Finding
-from keras_tricks.tf1.lint.rates.interpreter import DECAYS
+from keras_tricks.tf1.lint.rates.tf1_functions import DECAYS
 from keras_tricks.tf1.lint.reading.source import Source
 from keras_tricks.tf1.lint.reading.source import last_name
 from keras_tricks.tf1.lint.rewrites import rewrite_schedules

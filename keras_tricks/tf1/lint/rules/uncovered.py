@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from keras_tricks.tf1.lint import finding
 from keras_tricks.tf1.lint.context import Context
 from keras_tricks.tf1.lint.finding import Finding
-from keras_tricks.tf1.lint.rates.interpreter import DECAYS
+from keras_tricks.tf1.lint.rates.tf1_functions import DECAYS
 
 _MOST = 8
 # What TensorFlow 2 has under another name, or not at all.
