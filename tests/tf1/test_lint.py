@@ -731,3 +731,158 @@ def test_the_module_runs_as_a_command(run_python, tmp_path):
         ["old.py", "9", "1"],
         ["old.py", "17", "16"],
     ]
+
+
+XLNET = {
+    "        exclude_from_weight_decay=None,\n": (
+        "        exclude_from_weight_decay=None,\n"
+        '        include_in_weight_decay=["r_bias"],\n'
+    ),
+    "        self.exclude_from": (
+        "        self.include_in_weight_decay = include_in_weight_decay\n"
+        "        self.exclude_from"
+    ),
+    "        patterns = self": (
+        "        for pattern in self.include_in_weight_decay:\n"
+        "            if re.search(pattern, key) is not None:\n"
+        "                return True\n"
+        "        patterns = self"
+    ),
+}
+ELECTRA = {
+    "    def apply_gradients(self, grads_and_vars, global_step=None, name=None):\n": (
+        "    def apply_gradients(self, grads_and_vars, global_step=None, name=None):\n"
+        "        operations = []\n"
+        "        for key, pairs in by_layer(grads_and_vars, self.learning_rate):\n"
+        "            rate = self.learning_rate[key]\n"
+        "            operations += self._apply_gradients(pairs, rate)\n"
+        "        return tf.group(*operations, name=name)\n\n"
+        "    def _apply_gradients(self, grads_and_vars, learning_rate):\n"
+    ),
+    "weight - self.learning_rate * direction": "weight - learning_rate * direction",
+    "            if self._do_use_weight_decay(key):\n"
+    "                direction += self.weight_decay_rate * weight\n": (
+        "            if self.weight_decay_rate > 0:\n"
+        "                if self._do_use_weight_decay(key):\n"
+        "                    direction += self.weight_decay_rate * weight\n"
+    ),
+    "        return tf.group(*operations, name=name)\n\n    def _do": (
+        "        return operations\n\n    def _do"
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "call", "definition"),
+    [
+        (
+            XLNET,
+            "exclude_from_weight_decay=['LayerNorm', 'bias'], "
+            "include_in_weight_decay=['r_bias'])",
+            "with include_in_weight_decay=['r_bias'], which this class has beside "
+            "BERT's",
+        ),
+        (
+            ELECTRA,
+            "; where its learning_rate is a dictionary, with learning_rate_multipliers="
+            "{pattern: factor} on one rate",
+            "with learning_rate_multipliers={pattern: factor} on one",
+        ),
+    ],
+    ids=["XLNet's", "ELECTRA's"],
+)
+def test_a_variant_of_berts_optimizer_is_told_from_it(changes, call, definition):
+    """By the constructor and the formula; a variant with another formula is none."""
+    code = sample("bert_style")
+    for old, new in changes.items():
+        assert old in code
+        code = code.replace(old, new)
+    found = [f for f in findings(Source(code)) if f.what.startswith("Adam")]
+    assert found[-1].instead.endswith(call)
+    [of_class] = [f for f in findings(Source(code)) if "definition of Adam" in f.what]
+    assert of_class.instead.endswith(definition)
+    other = code.replace("tf.square(gradient)", "tf.abs(gradient)")
+    assert {f.instead[:9] for f in findings(Source(other)) if "Adam" in f.what} == {
+        "no advice"
+    }
+
+
+@pytest.mark.parametrize(
+    ("call", "instead"),
+    [
+        ("tf.clip_by_norm(grads[0], 2.0)", "ClippedOptimizer(optimizer, clipnorm=2.0)"),
+        ("tf.clip_by_norm(grads[0], 2.0, axes=[0])", "no advice"),
+        (
+            "tf.clip_by_value(grads[0], -c, c)",
+            "ClippedOptimizer(optimizer, clipvalue=c)",
+        ),
+        ("tf.clip_by_value(grads[0], -1.0, 2.0)", "no advice"),
+        ("tf.clip_by_value(grads[0], low, high)", "no advice"),
+        ("tf.clip_by_value(images, -1.0, 1.0)", None),
+        ("tf.clip_by_norm(weights, 1.0)", None),
+        ("tf.clip_by_global_norm(grads, 1.0, use_norm=norm)", "no advice"),
+        (
+            "tf.clip_by_global_norm(grads, 1.0, tf.global_norm(grads))",
+            "ClippedOptimizer(optimizer, global_clipnorm=1.0)",
+        ),
+        ("[tf.clip_by_norm(g, 2.0) for g, _ in pairs]", "clipnorm=2.0"),
+    ],
+)
+def test_clipping_is_of_gradients_and_of_its_kind(call, instead):
+    code = (
+        "import tensorflow as tf\n"
+        "grads = tf.gradients(loss, weights)\n"
+        "pairs = optimizer.compute_gradients(loss)\n"
+        f"x = {call}\n"
+    )
+    new = [finding[3] for finding in found(code) if finding[0] == 4]
+    assert (new == []) if instead is None else (instead in new[0])
+
+
+@pytest.mark.parametrize(
+    ("call", "instead"),
+    [
+        (
+            "transformers.create_optimizer(a, n, w, 0.1, weight_decay_rate=d)",
+            "create_optimizer(a, n, w, weight_decay_rate=d, min_lr_ratio=0.1, "
+            "adam_epsilon=1e-08, adam_global_clipnorm=None, "
+            'join="shift", bias_correction=True, return_schedule=True)',
+        ),
+        (
+            "transformers.AdamWeightDecay(a, weight_decay_rate=0.1)",
+            "AdamWeightDecay(a, weight_decay=0.1, epsilon=1e-07, "
+            "exclude_from_weight_decay=(), bias_correction=True)",
+        ),
+        ("transformers.AdamWeightDecay(a, amsgrad=True)", "no advice"),
+        ("transformers.WarmUp(a, decay, w, 2.0)", "Warmup(decay, w, power=2.0)"),
+        ("transformers.create_optimizer(a, n, w, magic=1)", "no advice"),
+        (
+            "nlp.optimization.create_optimizer(a, n, w, 1e-6)",
+            "create_optimizer(a, n, w, min_lr_ratio=1e-06 / a, bias_correction=True)",
+        ),
+        ("nlp.optimization.create_optimizer(a, n, w, optimizer_type='lamb')", "lamb"),
+        (
+            "nlp.optimization.WarmUp(a, decay, w)",
+            'Warmup(decay, w, join="overlap")',
+        ),
+        (
+            "modeling.optimization.LinearWarmup(decay, w, 1e-5)",
+            'Warmup(decay, w, start=1e-05, join="lower")',
+        ),
+        (
+            "modeling.optimization.lr_schedule.DirectPowerDecay(a, -0.5)",
+            "PowerDecay(a, -0.5)",
+        ),
+        (
+            "modeling.optimization.PowerDecayWithOffset(a, -0.5, 10, b)",
+            "PowerDecay(a, -0.5, offset=10, pre_offset_learning_rate=b)",
+        ),
+        ("modeling.optimization.OptimizerFactory(config)", "create_optimizer, or"),
+        ("modeling.optimization.StepCosineDecayWithOffset(x, y)", "guide to schedules"),
+    ],
+)
+def test_other_libraries_calls_become_ours(call, instead):
+    """By the signatures of transformers 4 and of tf-models 2.19."""
+    code = f"import transformers\nfrom official import modeling, nlp\nx = {call}\n"
+    [(_, _, _, new)] = found(code)
+    assert instead in new

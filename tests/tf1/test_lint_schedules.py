@@ -413,3 +413,46 @@ def test_a_rate_that_is_only_shown_elsewhere_keeps_its_advice():
     """
     [decay] = [f for f in findings(Source(textwrap.dedent(code))) if f.check]
     assert decay.instead.endswith("ExponentialDecay(0.1, 100, 0.5)")
+
+
+def test_a_warmup_below_decays_in_branches_goes_into_each():
+    """As in XLNet's code; each branch has the rates that it had."""
+    body = """
+        if warmup > 0:
+            climb = tf.cast(step, tf.float32) / tf.cast(warmup, tf.float32) * peak
+        else:
+            climb = 0.0
+        # Down again.
+        if kind == "poly":
+            fall = tf.train.polynomial_decay(
+                peak, step - warmup, total - warmup, end_learning_rate=peak * 0.1)
+        elif kind == "cos":
+            fall = tf.train.cosine_decay(peak, step - warmup, total - warmup, alpha=0.1)
+        else:
+            raise ValueError(kind)
+        rate = tf.where(step < warmup, climb, fall)
+        return rate
+    """
+    code = program(body).replace("warmup):", "warmup, kind):", 1)
+    source = Source(code)
+    found = [f for f in findings(source) if f.check]
+    advised = [f.instead.replace("keras_tricks.schedules.", "") for f in found]
+    polynomial = (
+        "WarmupPolynomialDecay(peak, total, warmup, end_learning_rate=peak * 0.1, "
+        'join="shift")'
+    )
+    cosine = (
+        "Warmup(keras.optimizers.schedules.CosineDecay(peak, total - warmup, "
+        "alpha=0.1), warmup)"
+    )
+    assert advised == [polynomial, cosine, f"{polynomial} or {cosine}"]
+    new = edits.rewritten(source, edits.chosen(found))
+    assert "    # Down again.\n" in new
+    assert "    rate = fall\n" in new
+    assert not {"climb", "tf.train", "tf.where"} & set(new.replace("(", " ").split())
+    for kind in ("poly", "cos"):
+        with tf.Graph().as_default(), v1.Session() as session:
+            step = v1.placeholder(tf.int32, ())
+            both = [run(one)(step, 0.3, 100, 20, kind) for one in (code, new)]
+            rates = np.array([session.run(both, {step: number}) for number in STEPS])
+        np.testing.assert_allclose(rates[:, 1], rates[:, 0], rtol=2e-5, atol=1e-8)

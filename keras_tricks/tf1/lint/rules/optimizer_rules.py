@@ -125,7 +125,9 @@ def _check_tensorflow(
             comment = lambda: rewrite_comments.above(source, where, todo)  # noqa: E731
         return finding.make(source, place or node, shown, instead, comment)
 
-    if name == "clip_by_global_norm":
+    if name == "clip_by_global_norm" and _has_own_norm(call):
+        yield made(f"{_NO_ADVICE}: it clips by a norm that is computed elsewhere")
+    elif name == "clip_by_global_norm":
         limit = argument(call, 1, "clip_norm") or "..."
         instead = f"{_OPTIMIZERS}.ClippedOptimizer(optimizer, global_clipnorm={limit})"
         yield finding.make(
@@ -181,6 +183,14 @@ def _check_tensorflow(
         )
     elif name.endswith("Optimizer") and call is not None:
         yield made(f"{_NO_ADVICE}: this optimizer is not known")
+
+
+def _has_own_norm(call: ast.Call | None) -> bool:
+    """Returns whether clipping has another norm than that of what is clipped."""
+    norm = argument(call, 2, "use_norm")
+    if norm in (None, "None"):
+        return False
+    return not str(norm).endswith(f"global_norm({argument(call, 0, 't_list')})")
 
 
 def _is_other_optimizer(source: Source, call: ast.Call, path: str) -> bool:
@@ -307,7 +317,9 @@ def _check_clip(
     source = context.source
     if not call.args or not _is_gradient(source, call.args[0]):
         return
-    if name == "clip_by_norm":
+    if name == "clip_by_norm" and argument(call, 2, "axes") not in (None, "None"):
+        instead = f"{_NO_ADVICE}: ClippedOptimizer clips whole gradients, without axes"
+    elif name == "clip_by_norm":
         limit = argument(call, 1, "clip_norm") or "..."
         instead = f"{_OPTIMIZERS}.ClippedOptimizer(optimizer, clipnorm={limit})"
     else:
