@@ -155,6 +155,23 @@ def test_what_is_no_regular_file_is_not_waited_for(tmp_path, capsys, monkeypatch
     }
 
 
+def test_a_fault_of_the_check_is_told_for_that_file(tmp_path, capsys, monkeypatch):
+    """It does not keep the other files from being checked."""
+    bad, good = tmp_path / "bad.py", tmp_path / "good.py"
+    bad.write_text("x = 1\n")
+    good.write_text(CODE)
+
+    def report_or_fail(source):
+        assert source.path != str(bad), "a fault"
+        return report(source)
+
+    monkeypatch.setattr("keras_tricks.tf1.lint.command.report_of", report_or_fail)
+    assert lint.main([str(bad), str(good)]) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith(f"{bad}: not checked, by a fault of this check: Assertion")
+    assert out.startswith(f"{good}:2:8: ")
+
+
 def test_the_exit_status_says_what_there_is_to_do(tmp_path):
     """0 for nothing, 1 for a finding, 2 for what could not be read."""
     nothing, something, broken = (tmp_path / f"{name}.py" for name in "abc")

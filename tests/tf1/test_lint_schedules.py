@@ -456,3 +456,23 @@ def test_a_warmup_below_decays_in_branches_goes_into_each():
             both = [run(one)(step, 0.3, 100, 20, kind) for one in (code, new)]
             rates = np.array([session.run(both, {step: number}) for number in STEPS])
         np.testing.assert_allclose(rates[:, 1], rates[:, 0], rtol=2e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "x = tf.train.polynomial_decay(0.1, step, tf.add())",
+        "x = tf.train.polynomial_decay(0.1, step, step)",
+        "x = tf.train.polynomial_decay(0.1, step, 1 if step else 2)",
+        "x = tf.train.piecewise_constant(step, [step], [0.1, 0.2])",
+        "x = tf.train.exponential_decay(0.1, step, 0, 0)",
+        "x = tf.train.polynomial_decay(x, step, 10)",
+        "x = tf.train.polynomial_decay(1e400, step, 10)",
+        "def f(): return tf.train.polynomial_decay(f(), step, 10)",
+        "x = (lambda: x())() * tf.train.cosine_decay(0.1, step, 10)",
+    ],
+)
+def test_code_that_cannot_be_right_gets_no_advice(code):
+    found = findings(Source(f"import tensorflow as tf\n{code}\n"))
+    assert all(f.instead.startswith("no advice: ") for f in found)
+    assert found

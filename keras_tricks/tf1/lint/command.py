@@ -51,10 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             source = files.read(path)
             found = report_of(source)
         except Exception as error:
-            message = files.reason(path, error)
-            if message is None:
-                raise
-            report.error(message)
+            report.error(files.reason(path, error))
             continue
         for message in source.unread:
             report.error(f"{path}:{message}")

@@ -80,7 +80,8 @@ def candidates(computed: Interpreter) -> Iterator[Schedule]:
     """Yields the schedules that the numbers of a chain could make."""
     lengths = list(computed.lengths.values())[:_MAX_CANDIDATES]
     decays = list(computed.decays.values())
-    if len(decays) > 1:
+    arguments = [a for decay in decays for a in decay.arguments.values()]
+    if len(decays) > 1 or any(argument.expression is None for argument in arguments):
         return
     if not decays:
         numbers = [n for n in computed.numbers.values() if _is_rate(n)]

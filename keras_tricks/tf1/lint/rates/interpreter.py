@@ -130,7 +130,8 @@ class Interpreter:
 
     def _quantities(self, value: Value) -> list[str]:
         """Returns the quantities in an expression that may stand for counts."""
-        assert value.expression is not None
+        if value.expression is None:
+            return []
         nodes = [
             node
             for node in ast.walk(value.expression)
@@ -208,7 +209,9 @@ class Interpreter:
             case ast.List(elts=parts) | ast.Tuple(elts=parts):
                 items = tuple(self.number(part) for part in parts)
                 names = frozenset().union(*(item.names for item in items))
-                written = [i.expression or p for i, p in zip(items, parts, strict=True)]
+                written = [i.expression for i in items if i.expression is not None]
+                if len(written) < len(items):
+                    raise UnknownValueError(ast.unparse(node))
                 return Items(items, ast.List(written, ast.Load()), names)
             case ast.Lambda():
                 return Other(node)
@@ -374,6 +377,8 @@ class Interpreter:
         values: Sequence[Value],
         expression: ast.expr,
     ) -> Value:
+        if not values:
+            raise UnknownValueError(ast.unparse(expression))
         lanes = []
         for numbers in zip(*(value.lanes for value in values), strict=True):
             try:
@@ -431,14 +436,19 @@ class Interpreter:
         if node in self._taken:
             return self._taken[node]
         if not is_flag(test):
+            tested: Value | None = None
             try:
-                lanes = self.number(test).lanes
-                if all(lanes):
-                    return True
-                if not any(lanes):
-                    return False
+                tested = self.number(test)
             except UnknownValueError:
                 pass
+            if tested is not None:
+                if all(tested.lanes):
+                    return True
+                if not any(tested.lanes):
+                    return False
+                if tested.expression is None:
+                    # Python would have to know the step.
+                    raise UnknownValueError(f"`if {ast.unparse(test)}`")
         self.assumed[node] = True
         return True
 

@@ -45,12 +45,8 @@ def read(path: Path) -> Source:
     return Source.read(path)
 
 
-def reason(path: Path, error: Exception) -> str | None:
-    """Returns the line that says why a file cannot be checked.
-
-    Returns:
-        `None` for an error of this package's own.
-    """
+def reason(path: Path, error: Exception) -> str:
+    """Returns the line that says why a file cannot be checked."""
     match error:
         case SyntaxError():
             place = f"{path}:{error.lineno or 1}:{error.offset or 1}"
@@ -65,4 +61,4 @@ def reason(path: Path, error: Exception) -> str | None:
             return f"{path}: not checked: {error}"
         case RecursionError() | MemoryError():
             return f"{path}: not checked: expressions are nested too deeply"
-    return None
+    return f"{path}: not checked, by a fault of this check: {error!r}"

@@ -222,13 +222,18 @@ def _at_end(context: Context, final: Link, advice: Advice) -> Rewrite:
     if final.definition is not None:
         whole = f"{name} = {text}"
     else:
-        source = context.source
-        start, end = source.span(final.statement)
-        first, last = source.span(final.node)
-        whole = source.text[start:first] + text + source.text[last:end]
+        whole = _with_value(context, final, text)
     edits = removal.edits_with(place, f"{remark}{whole}")
     imports = _imports(context, schedule)
     return Rewrite(removal.spans, edits, imports, _PRIORITY)
+
+
+def _with_value(context: Context, link: Link, text: str) -> str:
+    """Returns a statement, such as a `return`, with another value of its expression."""
+    source = context.source
+    start, end = source.span(link.statement)
+    first, last = source.span(link.node)
+    return source.text[start:first] + text + source.text[last:end]
 
 
 def _place(context: Context, final: Link, advice: Advice) -> tuple[ast.stmt, str]:
@@ -300,7 +305,6 @@ def _in_branches(
     context: Context, final: Link, branches: Sequence[tuple[Definition, Advice]]
 ) -> Rewrite:
     """Makes each schedule where its decay was, and drops the warmup."""
-    assert final.definition is not None
     removal = Removal(context, final.statement)
     keeping = [final.statement]
     live: set[Definition | None] = set()
@@ -325,7 +329,10 @@ def _in_branches(
     removal.add(keeping)
     removal.add_unused(used, live, final.statement)
     name = branches[0][0].name
-    made.append((final.statement, f"{final.definition.name} = {name}"))
+    if final.definition is not None:
+        made.append((final.statement, f"{final.definition.name} = {name}"))
+    else:
+        made.append((final.statement, _with_value(context, final, name)))
     edits = tuple(
         edit
         for statement, text in made
