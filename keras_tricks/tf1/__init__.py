@@ -1,11 +1,15 @@
 """TF1: its checkpoints, and its code, brought to Keras 3."""
 
-from keras_tricks.tf1.checkpoint import restore_optimizer
-from keras_tricks.tf1.checkpoint import restore_weights
-from keras_tricks.tf1.conversions import Rename
-from keras_tricks.tf1.conversions import Reshape
-from keras_tricks.tf1.conversions import Split
-from keras_tricks.tf1.conversions import Transpose
+import importlib
+import typing
+
+if typing.TYPE_CHECKING:
+    from keras_tricks.tf1.checkpoint import restore_optimizer
+    from keras_tricks.tf1.checkpoint import restore_weights
+    from keras_tricks.tf1.conversions import Rename
+    from keras_tricks.tf1.conversions import Reshape
+    from keras_tricks.tf1.conversions import Split
+    from keras_tricks.tf1.conversions import Transpose
 
 __all__ = [
     "Rename",
@@ -15,3 +19,15 @@ __all__ = [
     "restore_optimizer",
     "restore_weights",
 ]
+
+
+def __getattr__(name: str) -> typing.Any:
+    # The check of code is read without TensorFlow, which checkpoints need.
+    if name in __all__:
+        module = "checkpoint" if name.startswith("restore_") else "conversions"
+        return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

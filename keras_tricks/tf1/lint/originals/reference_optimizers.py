@@ -1,18 +1,22 @@
-"""Reference classes: the originals, in a file, of classes that this package ports."""
+"""BERT's optimizer class and its variants, known by their formulas."""
 
 import ast
-from pathlib import Path
+import dataclasses
 
-from keras_tricks.tf1 import formulas
-from keras_tricks.tf1.formulas import UnknownFormError
-from keras_tricks.tf1.formulas import difference
-from keras_tricks.tf1.formulas import number
-from keras_tricks.tf1.formulas import power
-from keras_tricks.tf1.formulas import product
-from keras_tricks.tf1.formulas import quotient
-from keras_tricks.tf1.formulas import symbol
-from keras_tricks.tf1.formulas import total
-from keras_tricks.tf1.source import Source
+from keras_tricks.tf1.lint.originals import formulas
+from keras_tricks.tf1.lint.originals.formulas import UnknownFormError
+from keras_tricks.tf1.lint.originals.formulas import difference
+from keras_tricks.tf1.lint.originals.formulas import number
+from keras_tricks.tf1.lint.originals.formulas import power
+from keras_tricks.tf1.lint.originals.formulas import product
+from keras_tricks.tf1.lint.originals.formulas import quotient
+from keras_tricks.tf1.lint.originals.formulas import symbol
+from keras_tricks.tf1.lint.originals.formulas import total
+from keras_tricks.tf1.lint.originals.reference_classes import is_documentation
+from keras_tricks.tf1.lint.originals.reference_classes import methods
+from keras_tricks.tf1.lint.originals.reference_classes import signature
+from keras_tricks.tf1.lint.reading import modules
+from keras_tricks.tf1.lint.reading.source import Source
 
 # BERT's arguments in their order, with the defaults where they have one.
 ADAM_DEFAULTS: dict[str, object] = {
@@ -23,127 +27,109 @@ ADAM_DEFAULTS: dict[str, object] = {
     "exclude_from_weight_decay": None,
 }
 ADAM_ARGUMENTS = ("learning_rate", *ADAM_DEFAULTS, "name")
+_INCLUDES = "include_in_weight_decay"
 
 
-def methods(definition: ast.ClassDef) -> dict[str, ast.FunctionDef]:
-    """Returns the methods that a class itself defines."""
-    return {n.name: n for n in definition.body if isinstance(n, ast.FunctionDef)}
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """What an `AdamWeightDecayOptimizer` is.
 
-
-def is_transformer_schedule(source: Source, definition: ast.ClassDef) -> bool:
-    """Returns whether a schedule class is the Transformer tutorial's.
-
-    Its `__call__` must have the formula
-    `rsqrt(d_model) * min(rsqrt(step), step * warmup_steps**-1.5)`, its constructor the
-    arguments `d_model` and `warmup_steps=4000`, and nothing else may be in it.
+    Attributes:
+        kind: "bert"; "include" for XLNet's, which also has patterns of weights that
+            decay after all; "layer-wise" for ELECTRA's, whose rate may be a dictionary;
+            "other" for another class, "unknown" for one that is not at hand.
+        included: The default value of XLNet's patterns, as it is written.
     """
-    found = methods(definition)
-    rest = [s for s in definition.body if s not in found.values()]
-    if not all(_is_documentation(statement) for statement in rest):
-        return False
-    if (
-        not {"__init__", "__call__"}
-        <= set(found)
-        <= {
-            "__init__",
-            "__call__",
-            "get_config",
-        }
-    ):
-        return False
-    init, call = found["__init__"], found["__call__"]
-    if any(method.decorator_list for method in found.values()):
-        return False
-    names, defaults = _signature(init)
-    if names[1:] != ["d_model", "warmup_steps"] or len(_signature(call)[0]) != 2:
-        return False
-    if defaults not in ({}, {"warmup_steps": 4000}):
-        return False
-    width, warmup, step = symbol("d_model"), symbol("warmup_steps"), symbol("step")
-    try:
-        environment = {"d_model": width, "warmup_steps": warmup}
-        formulas.follow(source, init.body, environment)
-        own = {k: v for k, v in environment.items() if k.startswith("self.")}
-        own[_signature(call)[0][1]] = step
-        rate = formulas.follow(source, call.body, own)
-    except UnknownFormError:
-        return False
-    climb = product(step, power(warmup, -1.5))
-    return rate == product(power(width, -0.5), formulas.least(power(step, -0.5), climb))
+
+    kind: str
+    included: str = ""
 
 
-def is_bert_optimizer(source: Source, definition: ast.ClassDef) -> bool:
-    """Returns whether an optimizer class is BERT's `AdamWeightDecayOptimizer`.
+def variant(source: Source, definition: ast.ClassDef) -> Variant:
+    """Returns which variant of BERT's optimizer a class is.
 
     The constructor must have BERT's arguments and defaults, and the loop of
     `apply_gradients` must assign BERT's formulas to `m`, `v` and the weight.
     """
+    other = Variant("other")
     found = methods(definition)
     required = {"__init__", "apply_gradients", "_do_use_weight_decay"}
     if not required <= set(found):
-        return False
-    names, defaults = _signature(found["__init__"])
+        return other
+    names, defaults = signature(found["__init__"])
     defaults.pop("name", None)
+    kind, included = "bert", ""
+    if _INCLUDES in names:
+        kind = "include"
+        included = _default_text(found["__init__"], _INCLUDES)
+        names.remove(_INCLUDES)
+        defaults.pop(_INCLUDES, None)
     if tuple(names[1:]) != ADAM_ARGUMENTS or defaults != ADAM_DEFAULTS:
-        return False
+        return other
     excludes = ast.unparse(found["_do_use_weight_decay"])
     if "re.search(" not in excludes or "exclude_from_weight_decay" not in excludes:
-        return False
-    loop = _only_loop(found["apply_gradients"])
-    if loop is None:
-        return False
+        return other
+    if (kind == "include") != _includes_first(found["_do_use_weight_decay"]):
+        return other
+    apply = found["apply_gradients"]
+    own = {name: symbol(name) for name in ADAM_ARGUMENTS}
     try:
-        own = {name: symbol(name) for name in ADAM_ARGUMENTS}
         formulas.follow(source, found["__init__"].body, own)
         own = {k: v for k, v in own.items() if k.startswith("self.")}
-        return all(
+        if "_apply_gradients" in found and kind == "bert":
+            kind, apply = "layer-wise", found["_apply_gradients"]
+            if signature(apply)[0][2:] != ["learning_rate"]:
+                return other
+            own["learning_rate"] = symbol("learning_rate")
+        loop = _only_loop(apply)
+        if loop is None or not all(
             _updates(source, loop, dict(own), decays) == _bert_updates(decays)
             for decays in (True, False)
-        )
+        ):
+            return other
     except UnknownFormError:
-        return False
+        return other
+    return Variant(kind, included)
 
 
-def imported_class(source: Source, path: str) -> bool | None:
-    """Returns whether BERT's class stands in the module that an import names.
-
-    Args:
-        source: The file with the import.
-        path: What the import binds, such as
-            `"optimization.AdamWeightDecayOptimizer"`.
-
-    Returns:
-        `None` if there is no such module beside the file.
-    """
+def variant_of(source: Source, function: ast.expr) -> Variant:
+    """Returns which variant a class is by the expression that names it."""
+    if isinstance(function, ast.Name):
+        bindings = source.bindings(function)
+        if len(bindings) == 1 and isinstance(bindings[0].node, ast.ClassDef):
+            return variant(source, bindings[0].node)
+    path = source.path_of(function)
+    if path is None:
+        return Variant("unknown")
     module, _, name = path.rpartition(".")
-    file = Path(source.path).parent / f"{module.lstrip('.').replace('.', '/')}.py"
-    try:
-        other = Source.read(file)
-    except (OSError, SyntaxError, ValueError):
-        return None
-    for node in other.tree.body:
-        if isinstance(node, ast.ClassDef) and node.name == name:
-            return is_bert_optimizer(other, node)
-    return None
+    other = modules.imported(source, module)
+    if other is not None:
+        for node in other.tree.body:
+            if isinstance(node, ast.ClassDef) and node.name == name:
+                return variant(other, node)
+    return Variant("unknown")
 
 
-def _is_documentation(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Pass) or (
-        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-    )
+def _default_text(function: ast.FunctionDef, name: str) -> str:
+    positional = [*function.args.posonlyargs, *function.args.args]
+    first = len(positional) - len(function.args.defaults)
+    for parameter, default in zip(
+        positional[first:], function.args.defaults, strict=True
+    ):
+        if parameter.arg == name:
+            return ast.unparse(default)
+    return ""
 
 
-def _signature(function: ast.FunctionDef) -> tuple[list[str], dict[str, object]]:
-    """Returns the names of the arguments, and the values of the literal defaults."""
-    arguments = function.args
-    names = [a.arg for a in [*arguments.posonlyargs, *arguments.args]]
-    if arguments.vararg or arguments.kwarg or arguments.kwonlyargs:
-        return ["*"], {}
-    first = len(names) - len(arguments.defaults)
-    return names, {
-        name: getattr(default, "value", ast.dump(default))
-        for name, default in zip(names[first:], arguments.defaults, strict=True)
-    }
+def _includes_first(function: ast.FunctionDef) -> bool:
+    """Returns whether patterns of weights that decay are searched before others."""
+    for statement in function.body:
+        text = ast.unparse(statement)
+        if isinstance(statement, ast.For | ast.If) and "exclude_from" in text:
+            return False
+        if isinstance(statement, ast.For | ast.If) and _INCLUDES in text:
+            return "return True" in text
+    return False
 
 
 def _only_loop(method: ast.FunctionDef) -> ast.For | None:
@@ -151,12 +137,12 @@ def _only_loop(method: ast.FunctionDef) -> ast.For | None:
     loops = []
     for statement in method.body:
         match statement:
-            case ast.For(iter=ast.Name(id=name)) if name in _signature(method)[0]:
+            case ast.For(iter=ast.Name(id=name)) if name in signature(method)[0]:
                 loops.append(statement)
             case ast.Assign(value=ast.List(elts=[])) | ast.Return():
                 continue
             case _:
-                if not _is_documentation(statement):
+                if not is_documentation(statement):
                     return None
     return loops[0] if len(loops) == 1 else None
 
@@ -201,6 +187,14 @@ def _updates(
             ):
                 if decays:
                     formulas.follow(source, statement.body, environment)
+            case ast.If(
+                test=ast.Compare(), body=[ast.If(test=ast.Call(func=test)) as inner]
+            ) if (
+                ast.unparse(statement.test) == "self.weight_decay_rate > 0"
+                and ast.unparse(test) == "self._do_use_weight_decay"
+            ):
+                if decays:
+                    formulas.follow(source, inner.body, environment)
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call) if (
                 moment := _created_moment(call)
             ):

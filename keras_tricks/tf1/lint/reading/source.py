@@ -1,6 +1,7 @@
 """A Python file that is read, never run: what its names mean, and where they are."""
 
 import ast
+import bisect
 import dataclasses
 import re
 import tokenize
@@ -16,8 +17,23 @@ Placed: TypeAlias = Any
 _FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+# How many assignments a name is followed through.
+_DEPTH = 8
 # TensorFlow 1 and its doubles inside TensorFlow 2 are one library here.
 _COMPAT = re.compile(r"^tensorflow(\.compat)?(\.v[12])?(?=\.|$)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A code cell of a notebook in the text of all cells.
+
+    Attributes:
+        number: Its number among all cells of the notebook, counted from 1.
+        first_line: The line of the text at which it begins, counted from 1.
+    """
+
+    number: int
+    first_line: int
 
 
 @dataclasses.dataclass(eq=False)
@@ -44,6 +60,7 @@ class Scope:
     bindings: dict[str, list[Binding]] = dataclasses.field(default_factory=dict)
 
     def bind(self, name: str, *binding: Binding) -> None:
+        """Notes what gives a name its meaning here."""
         self.bindings.setdefault(name, []).extend(binding)
 
 
@@ -57,6 +74,14 @@ class Source:
     Attributes:
         parents: The node around each node but the module.
         scopes: The scope that each node's names are looked up in.
+        names: The places of each name.
+        attributes: The places of each attribute.
+        binding_scopes: The scopes in which each name is bound.
+        words: Names, attributes and parts of imports: all that the file mentions.
+        cells: The cells of a notebook, which the text joins.
+        unread: Why parts of a notebook are left out.
+        flags: The flags that it defines, and by which functions, once asked for.
+        modules: The modules of the project that it imports, as far as they were read.
         has_star_import: Whether names may come from a `from ... import *`.
 
     Raises:
@@ -73,6 +98,16 @@ class Source:
             code = text.removeprefix("\ufeff")
             self.tree = ast.parse(code, filename=path)
         self.has_star_import = False
+        self.names: dict[str, list[ast.Name]] = {}
+        self.attributes: dict[str, list[ast.Attribute]] = {}
+        self.words: set[str] = set()
+        self._paths: dict[ast.AST, str | None] = {}
+        self._uses: dict[tuple[ast.AST, str], list[ast.Name]] | None = None
+        self.binding_scopes: dict[str, list[Scope]] = {}
+        self.cells: list[Cell] = []
+        self.unread: list[str] = []
+        self.flags: dict[str, list[str]] | None = None
+        self.modules: dict[str, Source | None] = {}
         self.parents: dict[ast.AST, ast.AST] = {}
         self.scopes: dict[ast.AST, Scope] = {}
         self.module = Scope(self.tree)
@@ -114,6 +149,19 @@ class Source:
         line = node.lineno
         return line, self.offset(line, node.col_offset) - self._starts[line - 1] + 1
 
+    def cell(self, line: int) -> tuple[int | None, int]:
+        """Returns the cell's number and the line in it of a line of a notebook.
+
+        Returns:
+            `(None, line)` for a line of a script.
+        """
+        starts = [cell.first_line for cell in self.cells]
+        index = bisect.bisect_right(starts, line) - 1
+        if index < 0:
+            return None, line
+        cell = self.cells[index]
+        return cell.number, line - cell.first_line + 1
+
     def end_line(self, node: Placed) -> int:
         """Returns the number of the last line of a node."""
         return node.end_lineno
@@ -124,14 +172,30 @@ class Source:
 
     def bindings(self, name: ast.Name) -> list[Binding]:
         """Returns what binds a name where it stands; nothing for a builtin."""
+        owner = self.owner(name)
+        return [] if owner is None else owner.bindings[name.id]
+
+    def uses(self, name: str, scope: ast.AST) -> list[ast.Name]:
+        """Returns where a name that a module or function binds is read."""
+        if self._uses is None:
+            self._uses = {}
+            for word, places in self.names.items():
+                for place in places:
+                    owner = self.owner(place)
+                    if owner is not None and isinstance(place.ctx, ast.Load):
+                        self._uses.setdefault((owner.node, word), []).append(place)
+        return self._uses.get((scope, name), [])
+
+    def owner(self, name: ast.Name) -> Scope | None:
+        """Returns the scope that a name is bound in."""
         scope: Scope | None = self.scopes[name]
         start = scope
         while scope is not None:
             visible = scope is start or not isinstance(scope.node, ast.ClassDef)
             if visible and name.id in scope.bindings:
-                return scope.bindings[name.id]
+                return scope
             scope = scope.parent
-        return []
+        return None
 
     def definition(self, node: ast.AST) -> ast.expr | None:
         """Returns the one value that a name ever has, if there is one."""
@@ -140,13 +204,21 @@ class Source:
         bindings = self.bindings(node)
         return bindings[0].value if len(bindings) == 1 else None
 
-    def path_of(self, node: ast.AST, depth: int = 8) -> str | None:
+    def path_of(self, node: ast.AST, depth: int = _DEPTH) -> str | None:
         """Returns the imported thing that an expression names, or `None`.
 
         `tf.train.polynomial_decay` after `import tensorflow.compat.v1 as tf` is
         `"tensorflow.train.polynomial_decay"`. A name that something else may also bind
         names nothing.
         """
+        if depth == _DEPTH and node in self._paths:
+            return self._paths[node]
+        path = self._path_of(node, depth)
+        if depth == _DEPTH:
+            self._paths[node] = path
+        return path
+
+    def _path_of(self, node: ast.AST, depth: int) -> str | None:
         attributes: list[str] = []
         while isinstance(node, ast.Attribute):
             attributes.append(node.attr)
@@ -180,6 +252,7 @@ class Source:
                 is_global = isinstance(node, ast.Global)
                 declared += [(scope, name, is_global) for name in node.names]
             self._bind(node, scope)
+            self._index(node)
             inner = outer = scope
             if isinstance(node, ast.ClassDef | _FUNCTIONS | _COMPREHENSIONS):
                 inner = Scope(node, scope)
@@ -198,6 +271,22 @@ class Source:
                     target = target.parent
             if target is not None and target is not scope:
                 target.bind(name, *scope.bindings.pop(name, []))
+        for scope in dict.fromkeys(self.scopes.values()):
+            for name in scope.bindings:
+                self.binding_scopes.setdefault(name, []).append(scope)
+
+    def _index(self, node: ast.AST) -> None:
+        match node:
+            case ast.Name(id=word):
+                self.names.setdefault(word, []).append(node)
+                self.words.add(word)
+            case ast.Attribute(attr=word):
+                self.words.add(word)
+                self.attributes.setdefault(word, []).append(node)
+            case ast.alias(name=path):
+                self.words.update(path.split("."))
+            case ast.ImportFrom(module=str(path)):
+                self.words.update(path.split("."))
 
     def _bind(self, node: ast.AST, scope: Scope) -> None:
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
@@ -250,6 +339,16 @@ def _evaluated_outside(node: ast.AST, scope: Scope) -> Sequence[ast.AST | None]:
         case ast.comprehension() if isinstance(scope.node, _COMPREHENSIONS):
             return [node.iter] if node is scope.node.generators[0] else []
     return []
+
+
+def last_name(node: ast.AST) -> str:
+    """Returns the last part of a name, of an attribute or of what is looked up."""
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+        case ast.Subscript(slice=ast.Constant(value=str(name))):
+            return name
+    return ""
 
 
 def encoding_of(path: Path) -> str:

@@ -5,10 +5,11 @@ and roots are sums, products and powers, and conversions to float are left out.
 """
 
 import ast
+import math
 from collections.abc import Callable
 from collections.abc import Sequence
 
-from keras_tricks.tf1.source import Source
+from keras_tricks.tf1.lint.reading.source import Source
 
 Form = tuple
 Environment = dict[str, Form]
@@ -51,6 +52,29 @@ def power(base: Form, exponent: float) -> Form:
 def least(*forms: Form) -> Form:
     """Returns the form of a minimum."""
     return ("least", *sorted(forms, key=repr))
+
+
+def evaluate(form: Form, values: dict[str, float]) -> float:
+    """Returns the number that a form is for given quantities.
+
+    Raises:
+        UnknownFormError: If a part of it is no arithmetic.
+    """
+    operation, *parts = form
+    match operation:
+        case "number":
+            return parts[0]
+        case "symbol" if parts[0] in values:
+            return values[parts[0]]
+        case "sum":
+            return math.fsum(evaluate(part, values) for part in parts)
+        case "product":
+            return math.prod(evaluate(part, values) for part in parts)
+        case "power":
+            return evaluate(parts[0], values) ** parts[1]
+        case "least":
+            return min(evaluate(part, values) for part in parts)
+    raise UnknownFormError(str(form))
 
 
 def difference(left: Form, right: Form) -> Form:
@@ -98,6 +122,7 @@ _FUNCTIONS: dict[str, tuple[int, Callable[..., Form]]] = {
     "square": (1, lambda x: power(x, 2)),
     "identity": (1, lambda x: x),
     "to_float": (1, lambda x: x),
+    "reciprocal": (1, lambda x: power(x, -1)),
 }
 
 
@@ -125,18 +150,41 @@ def form(source: Source, node: ast.expr, environment: Environment) -> Form:
             forms = [form(source, side, environment) for side in (left, right)]
             return _OPERATORS[type(op)](*forms)
         case ast.Call(func=function, args=arguments, keywords=keywords):
-            if any(keyword.arg != "name" for keyword in keywords):
-                return opaque
             path = source.path_of(function) or ""
             library, _, name = path.rpartition(".")
             if library.split(".")[0] not in _LIBRARIES:
                 return opaque
-            if name == "cast" and len(arguments) == 2 and _is_float(arguments[1]):
-                return form(source, arguments[0], environment)
+            given = {k.arg: k.value for k in keywords if k.arg != "name"}
+            if name in ("cast", "convert_to_tensor", "constant"):
+                return _converted(source, arguments, given, environment) or opaque
+            arguments = [*arguments, *(given.pop(k) for k in ("x", "y") if k in given)]
+            if given:
+                return opaque
+            if name in ("pow", "power") and len(arguments) == 2:
+                whole = ast.BinOp(arguments[0], ast.Pow(), arguments[1])
+                return form(source, whole, environment)
             count, operation = _FUNCTIONS.get(name, (-1, total))
             if len(arguments) == count:
                 return operation(*(form(source, a, environment) for a in arguments))
     return opaque
+
+
+def _converted(
+    source: Source,
+    arguments: Sequence[ast.expr],
+    given: dict[str | None, ast.expr],
+    environment: Environment,
+) -> Form | None:
+    """Returns what a conversion to float converts, if it is one."""
+    named = dict(zip(("x", "dtype"), arguments, strict=False))
+    for name in ("x", "value"):
+        if name in given:
+            named["x"] = given.pop(name)
+    if "dtype" in given:
+        named["dtype"] = given.pop("dtype")
+    if given or len(named) != 2 or not _is_float(named["dtype"]):
+        return None
+    return form(source, named["x"], environment)
 
 
 def _is_float(dtype: ast.expr) -> bool:

@@ -1,0 +1,1 @@
+"""Originals: classes, recipes and libraries that this package ports."""

@@ -1,0 +1,1 @@
+"""Learning rates: what code computes, and the schedule that has the same."""

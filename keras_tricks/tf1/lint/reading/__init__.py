@@ -1,0 +1,1 @@
+"""Reading code: files, names, definitions, types."""

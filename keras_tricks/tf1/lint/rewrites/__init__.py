@@ -1,0 +1,1 @@
+"""Rewrites: edits of a file, and the checks before them."""

@@ -1,0 +1,344 @@
+"""Rewrites of rates: a schedule in the place of a decay and of its warmup."""
+
+import ast
+from collections.abc import Iterable
+from collections.abc import Sequence
+
+from keras_tricks.tf1.lint.context import Context
+from keras_tricks.tf1.lint.rates import candidates
+from keras_tricks.tf1.lint.rates.candidates import Names
+from keras_tricks.tf1.lint.rates.candidates import Schedule
+from keras_tricks.tf1.lint.rates.rate_chain import Link
+from keras_tricks.tf1.lint.rates.schedule_advice import Advice
+from keras_tricks.tf1.lint.rates.tf1_functions import DECAYS
+from keras_tricks.tf1.lint.rates.values import Items
+from keras_tricks.tf1.lint.rates.values import Value
+from keras_tricks.tf1.lint.reading.flow import Definition
+from keras_tricks.tf1.lint.rewrites import rewrite
+from keras_tricks.tf1.lint.rewrites import rewrite_checks
+from keras_tricks.tf1.lint.rewrites.edits import Edit
+from keras_tricks.tf1.lint.rewrites.edits import Import
+from keras_tricks.tf1.lint.rewrites.edits import Rewrite
+from keras_tricks.tf1.lint.rewrites.edits import UncertainError
+from keras_tricks.tf1.lint.rewrites.removal import Removal
+from keras_tricks.tf1.lint.rewrites.rewrite_comments import block
+from keras_tricks.tf1.lint.rewrites.rewrite_comments import call_text
+
+_PRIORITY = 1
+
+
+def chain(context: Context, start: ast.expr, advice: Advice) -> Rewrite:
+    """Returns the rewrite of a rate into the schedule that has its values.
+
+    The schedule is called with the step, so that the rate stays a tensor. What only the
+    rate was computed from goes.
+
+    Raises:
+        UncertainError: If it might change what the code does.
+    """
+    assert advice.schedule is not None
+    final = advice.chain[-1]
+    is_decay = isinstance(start, ast.Call) and start in [d.node for d in advice.decays]
+    if is_decay and final.node is start and advice.decays[0].name == "polynomial_decay":
+        assert isinstance(start, ast.Call)
+        return rewrite.polynomial_decay(context.source, start)
+    _check_conditions(advice)
+    is_returned = isinstance(final.statement, ast.Return)
+    if len(advice.chain) == 1 and final.definition is None and not is_returned:
+        return _expression(context, final, advice)
+    branches = _branches(context, advice)
+    if branches:
+        return _in_branches(context, final, branches)
+    return _at_end(context, final, advice)
+
+
+def _check_conditions(advice: Advice) -> None:
+    if advice.conditions or advice.assumed:
+        raise UncertainError(f"it is {advice.check} only")
+
+
+def _imports(context: Context, schedule: Schedule) -> tuple[Import, ...]:
+    imports = []
+    for module, name in sorted(schedule.modules()):
+        if module == candidates.KERAS:
+            _check_module(context, "keras")
+            imports.append(Import("keras", "", "keras"))
+        else:
+            rewrite_checks.check_name(context.source, name, module)
+            imports.append(Import(module, name, name))
+    if "math.exp(" in schedule.text():
+        _check_module(context, "math")
+        imports.append(Import("math", "", "math"))
+    return tuple(dict.fromkeys(imports))
+
+
+def _check_module(context: Context, name: str) -> None:
+    rewrite_checks.check_no_star_import(context.source)
+    for scope in context.source.binding_scopes.get(name, []):
+        if any(binding.path != name for binding in scope.bindings[name]):
+            raise UncertainError(f"`{name}` is already something else here")
+
+
+def _check_numbers(context: Context, schedule: Schedule) -> list[str]:
+    """Refuses arguments that may be tensors.
+
+    Returns:
+        Those that may be no whole number of steps, which the schedule refuses itself.
+    """
+    fractions = []
+    for name, value in schedule.arguments:
+        if isinstance(value, Schedule):
+            fractions += _check_numbers(context, value)
+        elif isinstance(value, Items | Value):
+            definitions = dict(value.names)
+            assert value.expression is not None
+            rewrite_checks.check_plain(context, value.expression, definitions)
+            is_steps = len(name) in (1, 2) and not name.strip()
+            if is_steps and schedule.module == candidates.OURS:
+                found = rewrite_checks.fraction(value.expression, definitions)
+                fractions += [found] if found else []
+    return fractions
+
+
+def _remark(context: Context, fractions: Sequence[str], place: ast.stmt) -> str:
+    """Returns the comment above a schedule, with the white space of the next line."""
+    if not fractions:
+        return ""
+    named = " and ".join(f"`{text}`" for text in dict.fromkeys(fractions))
+    indent = _indent(context, place)
+    todo = f"{named} must be a whole number; a fraction raises an error here"
+    return block(todo, indent).removeprefix(indent) + indent
+
+
+def _check_names(
+    context: Context, names: Names, place: ast.stmt, removed: Iterable[Definition]
+) -> None:
+    """Refuses if a name means something else where it is to be written."""
+    gone = set(removed)
+    flows = context.flows
+    for name, definition in names:
+        found = flows.at(name, place)
+        while found is not definition and found in gone:
+            assert found is not None
+            scope = flows.function_of(found.node)
+            if found.options:
+                break
+            found = flows.of(scope).at(name, flows.place(found.node, scope))
+        if found is not definition:
+            raise UncertainError(f"`{name}` is something else where the rate is made")
+
+
+def _step(context: Context, advice: Advice, place: ast.stmt) -> tuple[str, Names]:
+    """Returns the step as the code calls it, and its names."""
+    flows = context.flows
+    found: list[tuple[float, str, Names]] = []
+    for node in advice.step:
+        names = frozenset(
+            (inner.id, flows.definition(inner))
+            for inner in ast.walk(node)
+            if isinstance(inner, ast.Name) and context.source.path_of(inner) is None
+        )
+        try:
+            _check_names(context, names, place, ())
+        except UncertainError:
+            continue
+        # The first that was there; others are conversions of it.
+        lines = [getattr(d.node, "lineno", 0) for _, d in names if d is not None]
+        is_call = isinstance(node, ast.Call)
+        order = (max(lines, default=0) if names else node.lineno) + is_call * 0.5
+        found.append((order, ast.unparse(node), names))
+    if not found:
+        raise UncertainError("the step has no name where the rate is made")
+    _, text, names = min(found, key=lambda one: one[0])
+    return text, names
+
+
+def _called(
+    context: Context, schedule: Schedule, step: str, place: ast.stmt, name: str
+) -> str:
+    width = len(name) + len(step) + len(" = ()")
+    text = call_text(*_parts(schedule), _indent(context, place), width)
+    return f"{text}({step})"
+
+
+def _parts(schedule: Schedule) -> tuple[str, list[str]]:
+    text = schedule.text(with_module=False)
+    call = ast.parse(text, mode="eval").body
+    assert isinstance(call, ast.Call)
+    arguments = [ast.unparse(a) for a in call.args]
+    arguments += [f"{k.arg}={ast.unparse(k.value)}" for k in call.keywords]
+    arguments = [
+        a.replace("join='", 'join="').removesuffix("'") + '"'
+        if a.startswith("join='")
+        else a
+        for a in arguments
+    ]
+    return ast.unparse(call.func), arguments
+
+
+def _indent(context: Context, statement: ast.stmt) -> str:
+    source = context.source
+    start = source.line_start(statement.lineno)
+    indent = source.text[start : source.span(statement)[0]]
+    if indent.strip():
+        raise UncertainError("it has no line of its own")
+    return indent
+
+
+def _expression(context: Context, link: Link, advice: Advice) -> Rewrite:
+    """Replaces an expression that is an argument, or is returned."""
+    assert advice.schedule is not None
+    source = context.source
+    _check_numbers(context, advice.schedule)
+    _check_names(context, advice.schedule.names(), link.statement, ())
+    step, _ = _step(context, advice, link.statement)
+    rewrite_checks.check_graph_mode(source)
+    span = source.span(link.node)
+    text = f"{advice.schedule.text(with_module=False)}({step})"
+    imports = _imports(context, advice.schedule)
+    return Rewrite((span,), (Edit(*span, text),), imports, _PRIORITY)
+
+
+def _at_end(context: Context, final: Link, advice: Advice) -> Rewrite:
+    """Makes the schedule where the rate was complete."""
+    assert advice.schedule is not None
+    schedule = advice.schedule
+    fractions = _check_numbers(context, schedule)
+    place, optional = _place(context, final, advice)
+    step, step_names = _step(context, advice, place)
+    live = {definition for _, definition in [*schedule.names(), *step_names]}
+    removal = Removal(context, final.statement)
+    removal.add([final.statement])
+    if isinstance(place, ast.If):
+        removal.rejoined.add(place)
+    removal.add_unused(advice.used, live, final.statement)
+    gone = removal.definitions
+    _check_names(context, schedule.names(), place, gone)
+    name = final.definition.name if final.definition is not None else "return"
+    text = _called(context, schedule, step, place, name)
+    if optional:
+        text = text.replace(optional, f"{optional} or 0", 1)
+    remark = _remark(context, fractions, place)
+    if final.definition is not None:
+        whole = f"{name} = {text}"
+    else:
+        whole = _with_value(context, final, text)
+    edits = removal.edits_with(place, f"{remark}{whole}")
+    imports = _imports(context, schedule)
+    return Rewrite(removal.spans, edits, imports, _PRIORITY)
+
+
+def _with_value(context: Context, link: Link, text: str) -> str:
+    """Returns a statement, such as a `return`, with another value of its expression."""
+    source = context.source
+    start, end = source.span(link.statement)
+    first, last = source.span(link.node)
+    return source.text[start:first] + text + source.text[last:end]
+
+
+def _place(context: Context, final: Link, advice: Advice) -> tuple[ast.stmt, str]:
+    """Returns where the schedule is made, and the warmup that may be `None`.
+
+    In BERT's code the warmup stands below `if num_warmup_steps:`, the decay above.
+    """
+    around = context.source.parents[final.statement]
+    start = advice.chain[0].statement
+    if final.statement is start or context.source.parents[start] is around:
+        return final.statement, ""
+    if (
+        not isinstance(around, ast.If)
+        or context.source.parents[around] is not (context.source.parents[start])
+    ):
+        raise UncertainError("the decay and the warmup stand in different branches")
+    assert advice.schedule is not None
+    lengths = {v.text for _, v in advice.schedule.arguments if isinstance(v, Value)}
+    match around.test:
+        case ast.Name() | ast.Attribute() as test if ast.unparse(test) in lengths:
+            optional = ast.unparse(test)
+        case ast.Compare(
+            left=test, ops=[ast.Gt() | ast.NotEq()], comparators=[ast.Constant(value=0)]
+        ) if ast.unparse(test) in lengths:
+            optional = ""
+        case _:
+            raise UncertainError(f"the warmup depends on `{ast.unparse(around.test)}`")
+    if around.orelse:
+        raise UncertainError("there is another rate without warmup")
+    return around, optional
+
+
+def _branches(context: Context, advice: Advice) -> list[tuple[Definition, Advice]]:
+    """Returns the decays of the branches of an `if`, below which the warmup stands."""
+    final = advice.chain[-1]
+    start = advice.chain[0]
+    if start.definition is None or len(advice.chain) < 2:
+        return []
+    merged = context.flows.at(start.definition.name, final.statement)
+    if merged is None or not merged.options:
+        return []
+    found = []
+    for definition in _options(merged):
+        if definition is None or definition.value is None:
+            raise UncertainError("in another branch the rate is more than arithmetic")
+        calls = [
+            node
+            for node in ast.walk(definition.value)
+            if isinstance(node, ast.Call)
+            and (context.source.path_of(node.func) or "").rpartition(".")[2] in DECAYS
+        ]
+        if len(calls) != 1:
+            raise UncertainError("in another branch the rate is no decay")
+        other = context.advisor.of(calls[0])
+        if other.schedule is None or other.chain[-1].statement is not final.statement:
+            raise UncertainError("in another branch no schedule has the rates")
+        _check_conditions(other)
+        found.append((definition, other))
+    return found
+
+
+def _options(definition: Definition | None) -> list[Definition | None]:
+    if definition is None or not definition.options:
+        return [definition]
+    return [inner for option in definition.options for inner in _options(option)]
+
+
+def _in_branches(
+    context: Context, final: Link, branches: Sequence[tuple[Definition, Advice]]
+) -> Rewrite:
+    """Makes each schedule where its decay was, and drops the warmup."""
+    removal = Removal(context, final.statement)
+    keeping = [final.statement]
+    live: set[Definition | None] = set()
+    used: dict[Definition, None] = {}
+    made: list[tuple[ast.stmt, str]] = []
+    imports: list[Import] = []
+    for definition, advice in branches:
+        assert advice.schedule is not None
+        assert isinstance(definition.node, ast.stmt)
+        fractions = _check_numbers(context, advice.schedule)
+        step, step_names = _step(context, advice, definition.node)
+        _check_names(context, advice.schedule.names(), definition.node, ())
+        live |= {d for _, d in [*advice.schedule.names(), *step_names]}
+        live.add(definition)
+        used |= dict.fromkeys(advice.used)
+        name = definition.name
+        text = _called(context, advice.schedule, step, definition.node, name)
+        remark = _remark(context, fractions, definition.node)
+        made.append((definition.node, f"{remark}{definition.name} = {text}"))
+        keeping.append(definition.node)
+        imports += _imports(context, advice.schedule)
+    removal.add(keeping)
+    removal.add_unused(used, live, final.statement)
+    name = branches[0][0].name
+    if final.definition is not None:
+        made.append((final.statement, f"{final.definition.name} = {name}"))
+    else:
+        made.append((final.statement, _with_value(context, final, name)))
+    edits = tuple(
+        edit
+        for statement, text in made
+        for edit in [Edit(*context.source.span(statement), text)]
+    )
+    rest = removal.edits_without([statement for statement, _ in made])
+    return Rewrite(
+        removal.spans, (*edits, *rest), tuple(dict.fromkeys(imports)), _PRIORITY
+    )

@@ -1,0 +1,82 @@
+"""Rules for `create_optimizer` and its like: BERT's, Hugging Face's, tf-models'."""
+
+import ast
+from collections.abc import Iterator
+
+from keras_tricks.tf1.lint import finding
+from keras_tricks.tf1.lint.context import Context
+from keras_tricks.tf1.lint.finding import Finding
+from keras_tricks.tf1.lint.originals import libraries
+from keras_tricks.tf1.lint.originals import recipes
+from keras_tricks.tf1.lint.rewrites import rewrite_recipes
+
+_MODULES = ("optimization", "model_utils")
+
+
+def check(context: Context, node: ast.AST) -> Iterator[Finding]:
+    """Yields functions that make an optimizer as BERT does, and calls of them."""
+    if isinstance(node, ast.FunctionDef):
+        recipe = recipes.of(context, node)
+        if recipe is not None:
+            yield finding.make(
+                context.source,
+                node,
+                f"definition of {node.name}, BERT's recipe",
+                recipes.Filled(recipe.arguments, ()).text(),
+                lambda: rewrite_recipes.definition(context, node, recipe),
+                recipe.check,
+            )
+    elif isinstance(node, ast.Call):
+        yield from _check_call(context, node)
+
+
+def _check_call(context: Context, call: ast.Call) -> Iterator[Finding]:
+    source = context.source
+    path = source.path_of(call.func) or ""
+    what = ast.unparse(call.func)
+    known = libraries.advice(context, call, path)
+    if known is not None:
+        yield finding.make(
+            source,
+            call,
+            what,
+            known.text,
+            (lambda: rewrite_recipes.library_call(context, call, known))
+            if known.arguments is not None
+            else None,
+            known.check,
+        )
+        return
+    module, _, name = path.rpartition(".")
+    if name != recipes.CREATE:
+        bindings = source.bindings(call.func) if isinstance(call.func, ast.Name) else []
+        if not any(
+            isinstance(b.node, ast.FunctionDef) and b.node.name == recipes.CREATE
+            for b in bindings
+        ):
+            return
+    elif module.split(".")[-1] not in _MODULES:
+        return
+    recipe = recipes.called(context, call)
+    if recipe is None:
+        reason = f"no advice: this {recipes.CREATE} is not BERT's recipe"
+        yield finding.make(source, call, what, reason)
+        return
+    try:
+        filled = recipes.filled(recipe, call)
+    except recipes.UnclearCallError as reason:
+        yield finding.make(source, call, what, f"no advice: {reason}")
+        return
+    check = recipe.check
+    if recipe.conditions or recipe.tests:
+        check = check.partition(" for ")[0]
+    if filled.conditions:
+        check += f" if {' and '.join(filled.conditions)}"
+    yield finding.make(
+        source,
+        call,
+        what,
+        filled.text(),
+        lambda: rewrite_recipes.call(context, call, filled),
+        check,
+    )
