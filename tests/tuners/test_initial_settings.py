@@ -132,6 +132,27 @@ def test_a_name_that_no_trial_asks_for_is_a_warning(tmp_path):
         tuner.search(verbose=0, initial_settings=[{"kind": "b", "unit": 3}])
 
 
+def test_a_name_that_the_others_switch_off_is_a_warning(tmp_path):
+    tuner = made("RandomSearch", tmp_path, max_trials=2)
+    with pytest.warns(UserWarning, match=r"name \['units'\], (which|for which)"):
+        tuner.search(verbose=0, initial_settings=[{"kind": "a", "units": 3}])
+    assert settings_of(tuner, 1) == [{"kind": "a", "x": 0.5}]
+
+
+def test_settings_of_hyperband_lose_their_place_in_its_schedule(tmp_path):
+    """Else a trial would go on from the weights of another search."""
+    first = made("Hyperband", tmp_path / "first")
+    first.search(verbose=0)
+    tuner = made("Hyperband", tmp_path / "second")
+    best = first.get_best_hyperparameters(1)
+    assert any(name.startswith("tuner/") for name in best[0].values)
+    tuner.search(verbose=0, initial_settings=best)
+    values = tuner.oracle.trials["0"].hyperparameters.values
+    assert "tuner/trial_id" not in values
+    assert values["tuner/epochs"] == 1
+    assert values["x"] == best[0].values["x"]
+
+
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
@@ -146,6 +167,8 @@ def test_a_name_that_no_trial_asks_for_is_a_warning(tmp_path):
             r"\['x'\]` must be in the range .*Received: '0.5'",
         ),
         ([{"kind": "c"}], ValueError, r"\['kind'\]` must be in the range"),
+        ([{"x": 0.3}], ValueError, r"must be in the range .*Received: 0.3"),
+        ([{"x": float("nan")}], ValueError, r"must be in the range"),
         ([{1: 2}], TypeError, r"`initial_settings\[0\]` must be a dictionary"),
     ],
 )

@@ -207,7 +207,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
             return  # An error may have kept it from asking.
         for settings in self.initial_settings:
             if initial.is_of(values, space, settings):
-                message = initial.unknown_names(space, settings)
+                message = initial.unused_names(values, space, settings)
                 if message is not None:
                     warnings.warn(message, stacklevel=2)
 

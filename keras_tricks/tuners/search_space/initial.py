@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -46,7 +47,14 @@ def checked(initial_settings: Any) -> list[points.Settings]:
                 f'`{name}` must be a dictionary from names to values, or "{DEFAULT}". '
                 f"{_validation.received(name, settings, True)}"
             )
-        found.append({key: _validation.plain(v) for key, v in settings.items()})
+        found.append(
+            {
+                key: _validation.plain(value)
+                for key, value in settings.items()
+                # A trial's place in a schedule of Hyperband's is no setting.
+                if not key.startswith("tuner/")
+            }
+        )
     return found
 
 
@@ -91,10 +99,17 @@ def is_of(values: points.Settings, space: list[Any], settings: points.Settings) 
     return all(values.get(name, value) == value for name, value in wanted.items())
 
 
-def unknown_names(space: Iterable[Any], settings: points.Settings) -> str | None:
-    """Returns a sentence on the names that no hyperparameter has, or None."""
+def unused_names(
+    values: points.Settings, space: Iterable[Any], settings: points.Settings
+) -> str | None:
+    """Returns a sentence on the names that a trial did not use, or None."""
     known = sorted({hp.name for hp in space})
     unknown = [name for name in settings if name not in known]
+    inactive = [name for name in settings if name in known and name not in values]
+    if inactive and not unknown:
+        return (
+            f"`initial_settings` name {inactive}, which the other settings switch off"
+        )
     if not unknown:
         return None
     near = difflib.get_close_matches(unknown[0], known, n=1)
@@ -107,8 +122,17 @@ def _is_in(value: Any, hp: Any) -> bool:
         if not _validation.is_number(value):
             return False
         is_whole = not isinstance(hp, _hp_types.Int) or float(value).is_integer()
-        return is_whole and hp.min_value <= value <= hp.max_value
+        if not is_whole or not hp.min_value <= value <= hp.max_value:
+            return False
+        return hp.step is None or _is_on_a_step(value, hp)
     return any(value == other and type(value) is type(other) for other in hp.values)
+
+
+def _is_on_a_step(value: float, hp: Any) -> bool:
+    try:
+        return any(math.isclose(value, other) for other in points.all_choices(hp))
+    except OverflowError:  # Too many to be told apart.
+        return True
 
 
 def _converted(value: Any, hp: Any) -> Any:
