@@ -195,13 +195,13 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
     @keras_tuner.synchronized
     def end_trial(self, trial: Any) -> None:
         """Ends a trial, and drops the weights that are no longer among the best."""
+        self._forget_unused_names(trial)
         super().end_trial(trial)
-        self._warn_of_unknown_names(trial)
         if not self.continues_trials:
             self.drop_checkpoints()
 
-    def _warn_of_unknown_names(self, trial: Any) -> None:
-        """Warns of initial settings that the trial which ends did not ask for."""
+    def _forget_unused_names(self, trial: Any) -> None:
+        """Warns of initial settings that the trial did not ask for, and drops them."""
         space, values = trial.hyperparameters.space, trial.hyperparameters.values
         if trial.status != "COMPLETED":
             return  # An error may have kept it from asking.
@@ -210,6 +210,8 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
                 message = initial.unused_names(values, space, settings)
                 if message is not None:
                     warnings.warn(message, stacklevel=2)
+                for name in settings.keys() - {hp.name for hp in space}:
+                    values.pop(name, None)
 
     def drop_checkpoints(self) -> None:
         """Deletes the weights of the trials that ended outside of the best ones."""
