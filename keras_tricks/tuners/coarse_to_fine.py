@@ -214,7 +214,7 @@ class CoarseToFine:
         self.limits = _dictionary("limits", limits)
         self.seed = seeds.checked_seed(seed)
         self.hyperparameters = hyperparameters
-        self.directory = Path(directory or ".")
+        self.directory = Path(directory or ".").absolute()
         self.project_name = _validation.check_text("project_name", project_name)
         self.overwrite = _validation.check_flag("overwrite", overwrite)
         self.tuner_arguments = tuner_arguments

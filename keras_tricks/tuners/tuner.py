@@ -114,8 +114,11 @@ class TunerMixin(Results):
         # In a worker process KerasTuner puts a proxy in its place, without the seed.
         self._local_oracle = oracle
         self._runner = TrialRunner(self, oracle, options)
+        # Wherever the process goes meanwhile.
+        place = Path(directory or ".").absolute()
+        folder = place / (project_name or "untitled_project")
         self._project = Project(
-            Path(directory or ".") / (project_name or "untitled_project"),
+            folder,
             identity.arguments_of(
                 oracle,
                 {
@@ -134,15 +137,20 @@ class TunerMixin(Results):
             # KerasTuner's deletes a project in which another process is searching,
             # and a worker's that of its chief.
             self._project.clear()
+        # KerasTuner makes it, too, and has TensorFlow's errors.
+        files.made_folder(folder)
         # Past the constructors of the public classes, which only make their oracles.
         keras_tuner.Tuner.__init__(
             self,
             oracle,
             hypermodel,
+            # It tells of the folder as it was given.
             directory=directory,
             project_name=project_name,
             **kwargs,
         )
+        self.directory = str(place)
+        oracle.set_folder(self.directory, self.project_name)
 
     def search(
         self,

@@ -22,6 +22,7 @@ of its own, so that a KerasTuner release that moves one of them fails there, by 
 | `Oracle._run_times` | 1.4.7, 1.4.8 | counts the attempts of each trial, to be restored when `oracle.json` is lost |
 | `Oracle._retry_queue` | 1.4.7, 1.4.8 | holds the trials to run again: those that a killed process left |
 | `Oracle._project_dir` | 1.4.7, 1.4.8 | the folder of the project |
+| `Oracle._set_project_dir` | 1.4.7, 1.4.8 | sets it; a relative one would change with the working directory |
 | `Oracle._get_oracle_fname` | 1.4.7, 1.4.8 | the file of the oracle's state, which the public `save` writes in place, so that it is cut off when the process is killed |
 | `Oracle._get_trial_dir` | 1.4.7, 1.4.8 | a trial's folder |
 | `Oracle._save_trial` | 1.4.7, 1.4.8 | writes `trial.json` in place |
@@ -473,6 +474,7 @@ class OracleHooks(BeforeKerasTuner):
     _get_trial_dir: Any
     _id_to_hash: dict[str, str | None]
     _project_dir: str
+    _set_project_dir: Any
     _run_times: dict[str, int]
     _tried_so_far: set[str | None]
 
@@ -488,6 +490,10 @@ class OracleHooks(BeforeKerasTuner):
     def folder(self) -> Path:
         """The folder of the project."""
         return Path(self._project_dir)
+
+    def set_folder(self, directory: str, project_name: str) -> None:
+        """Sets the folder of the project."""
+        self._set_project_dir(directory, project_name)
 
     @contextlib.contextmanager
     def deferred_writes(self) -> Iterator[None]:

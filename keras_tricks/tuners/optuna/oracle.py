@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Container
 from pathlib import Path
@@ -69,7 +70,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
             _check_several(sampler, pruner)
         self.is_adaptive = self.sampler != "qmc"
         self.pruner = samplers.made_pruner(pruner)
-        self.storage = storage
+        self.storage = _absolute(storage)
         self.study_name = study_name
         self.lease_seconds = lease_seconds
         self.study: Any = None
@@ -405,6 +406,19 @@ def _check_several(sampler: Any, pruner: Any) -> None:
             "`pruner` must be None where `objective` is a list: Optuna prunes by one "
             f"objective. {_validation.received('pruner', pruner)}"
         )
+
+
+def _absolute(storage: Any) -> Any:
+    """Returns a storage whose place stays the same wherever the process goes."""
+    if isinstance(storage, str) and "://" in storage:
+        beginning, slashes, path = storage.partition(":///")
+        # A file of SQLite; neither its memory nor a URI of its own.
+        if beginning.startswith("sqlite") and slashes and path[:1] not in ("", ":"):
+            if not path.startswith("file:"):
+                storage = f"{beginning}:///{Path(path).absolute()}"
+    elif isinstance(storage, str | os.PathLike):
+        storage = Path(storage).absolute()
+    return storage
 
 
 def _agrees(trial: Any, attempt: Attempt) -> bool:
