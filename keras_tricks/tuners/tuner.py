@@ -326,6 +326,11 @@ class TunerMixin(Results):
     def on_trial_begin(self, trial: Any) -> None:
         """Begins the trial's record."""
         super().on_trial_begin(trial)
+        if self._in_worker and self._local_oracle.given_seed is None:
+            # One was drawn for this process; the search's is its chief's.
+            saved = identity.Identity.read(Path(self.project_dir))
+            if saved is not None and saved.seed is not None:
+                self._local_oracle.seed = saved.seed
         self._runner.begin(
             trial, self._seed_name(trial), builds_first=self._uses_our_run_trial
         )

@@ -1,14 +1,21 @@
 """What becomes of a search whose storage is taken away, moved or full."""
 
+import json
 import os
+import shutil
 import signal
+import stat
+import warnings
 
+import h5py
 import keras
 import keras_tuner
+import numpy as np
 import pytest
 
 from keras_tricks import tuners
 from keras_tricks.tuners import errors
+from keras_tricks.tuners.storage import files
 
 
 class Scored(keras_tuner.HyperModel):
@@ -136,3 +143,248 @@ def test_a_folder_that_cannot_be_made_is_named(tuner_class, tmp_path):
         with pytest.raises(ValueError, match="`project_name` must make a path"):
             tuner_class(Scored(), directory=tmp_path, project_name=name)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+# Edited and exchanged files.
+
+
+class Trained(Scored):
+    """It saves weights, which are its setting."""
+
+    def fit(self, hp, model, *args, callbacks=(), **kwargs):
+        model.set_weights([np.full((1, 1), hp.get("x")), np.zeros(1)])
+        told = keras.callbacks.CallbackList(
+            callbacks, model=model, epochs=1, steps=1, verbose=0
+        )
+        told.on_train_begin()
+        told.on_epoch_begin(0)
+        told.on_epoch_end(0, {"score": hp.get("x")})
+        told.on_train_end()
+        return {"score": hp.get("x")}
+
+
+def trained(directory, tuner_class=tuners.RandomSearch, **arguments):
+    arguments = {"max_trials": 3, "seed": 0, **arguments}
+    if tuner_class is tuners.Hyperband:
+        del arguments["max_trials"]
+        arguments["max_epochs"] = 3
+    objective = keras_tuner.Objective("score", "min")
+    tuner = tuner_class(
+        Trained(), objective, directory=directory, project_name="p", **arguments
+    )
+    tuner.search(verbose=0)
+    return tuner
+
+
+def edited(path, **values):
+    """Changes a file of JSON as by an editor, which writes no checksum."""
+    content = {**json.loads(path.read_text()), **values}
+    del content["checksum"]
+    path.write_text(json.dumps(content))
+
+
+def scores_of(tuner):
+    return tuner.leaderboard().set_index("trial_id")["score"].to_dict()
+
+
+def test_a_file_without_its_checksum_is_named_and_not_believed(tmp_path):
+    expected = scores_of(trained(tmp_path))
+    edited(tmp_path / "p" / "trial_0" / "record.json", score=-5.0)
+    edited(tmp_path / "p" / "trial_1" / "trial.json", score=-5.0)
+    edited(tmp_path / "p" / "search.json", arguments={})
+    with pytest.warns(UserWarning, match="checksum is missing") as caught:
+        assert scores_of(trained(tmp_path)) == expected
+    told = " ".join(str(warning.message) for warning in caught)
+    for name in ("trial_0/record.json", "trial_1/trial.json", "search.json"):
+        assert f"{name} is damaged (its checksum is missing" in told
+
+
+def test_a_project_of_before_checksums_is_told_once_and_gets_them(tmp_path):
+    expected = scores_of(trained(tmp_path))
+    paths = [p for p in tmp_path.rglob("*.json") if "checksum" in p.read_text()]
+    assert len(paths) == 3 + 2 * 3
+    for path in paths:
+        edited(path)
+    with pytest.warns(UserWarning) as caught:
+        tuner = trained(tmp_path)
+    told = [str(w.message) for w in caught if "checksum" in str(w.message)]
+    assert len(told) == 1
+    assert "as those of an older version" in told[0]
+    assert scores_of(tuner) == expected
+    assert all("checksum" in path.read_text() for path in paths)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        assert scores_of(trained(tmp_path)) == expected
+
+
+def test_trial_and_record_that_disagree_are_named(tmp_path):
+    expected = scores_of(trained(tmp_path))
+    path = tmp_path / "p" / "trial_0" / "record.json"
+    content = files.read_json(path)
+    files.write_json(path, {**content, "score": -5.0})
+    with pytest.warns(UserWarning, match=r"0/record.json .* found COMPLETED with sco"):
+        assert scores_of(trained(tmp_path)) == expected
+
+
+def of_another_search(tmp_path):
+    trained(tmp_path / "other", seed=7)
+    return tmp_path / "other" / "p" / "trial_0"
+
+
+@pytest.mark.parametrize("what", ["all", "record.json", "trial.json"])
+def test_a_trial_of_another_search_is_named_and_skipped(what, tmp_path):
+    expected = scores_of(trained(tmp_path))
+    other, own = of_another_search(tmp_path), tmp_path / "p" / "trial_0"
+    if what == "all":
+        shutil.rmtree(own)
+        shutil.copytree(other, own)
+    else:
+        shutil.copy(other / what, own / what)
+    with pytest.warns(UserWarning, match=r"another search's \(seed: expected 0, found"):
+        assert scores_of(trained(tmp_path)) == expected
+
+
+# Weights.
+
+
+def exchanged(one, other):
+    shutil.copy(other, one)
+
+
+def flipped(one, other):
+    content = bytearray(one.read_bytes())
+    with h5py.File(one) as file:
+        offset = file["layers/dense/vars/0"].id.get_offset()
+    content[offset + 2] ^= 0x40
+    one.write_bytes(content)
+
+
+def removed(one, other):
+    one.unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (exchanged, "is not the file that trial . has saved"),
+        (flipped, "is not the file that trial . has saved"),
+        (removed, "is missing: trial . has saved its weights"),
+    ],
+)
+@pytest.mark.parametrize("tuner_class", [tuners.RandomSearch, tuners.OptunaSearch])
+def test_weights_are_those_that_the_trial_saved(damage, message, tuner_class, tmp_path):
+    tuner = trained(tmp_path, tuner_class)
+    best, second = tuner.leaderboard()["trial_id"][:2]
+    [model] = tuner.get_best_models()
+    assert np.isclose(model.get_weights()[0], scores_of(tuner)[best]).all()
+    paths = [
+        tmp_path / "p" / f"trial_{name}" / "checkpoint.weights.h5"
+        for name in (best, second)
+    ]
+    damage(*paths)
+    for each in (tuner, trained(tmp_path, tuner_class)):
+        with pytest.raises(errors.DamagedFileError, match=message) as caught:
+            each.get_best_models()
+        assert str(paths[0]) in str(caught.value)
+
+
+def test_weights_of_a_record_without_their_digest_are_loaded(tmp_path):
+    tuner = trained(tmp_path)
+    best = tuner.leaderboard()["trial_id"][0]
+    path = tmp_path / "p" / f"trial_{best}" / "record.json"
+    content = files.read_json(path)
+    del content["weights"]
+    files.write_json(path, content)
+    [model] = tuner.get_best_models()
+    assert np.isclose(model.get_weights()[0], scores_of(tuner)[best]).all()
+
+
+# Links.
+
+
+def test_a_link_in_the_place_of_a_trial_is_refused(tmp_path):
+    trained(tmp_path)
+    others = {"trial.json": "mine", "record.json": "mine", "checkpoint.weights.h5": "m"}
+    (tmp_path / "others").mkdir()
+    for name, text in others.items():
+        (tmp_path / "others" / name).write_text(text)
+    shutil.rmtree(tmp_path / "p" / "trial_1")
+    (tmp_path / "p" / "trial_1").symlink_to(tmp_path / "others")
+    with (
+        pytest.warns(UserWarning, match="trial_1 is a symbolic link"),
+        pytest.raises(errors.StorageError, match="trial_1 is a symbolic link, to"),
+    ):
+        trained(tmp_path)
+    found = {path.name: path.read_text() for path in (tmp_path / "others").iterdir()}
+    assert found == others
+
+
+@pytest.mark.parametrize("name", ["search.lock", "study.journal"])
+def test_a_hard_link_is_not_written_to(name, tmp_path):
+    trained(tmp_path, tuners.OptunaSearch)
+    path = tmp_path / "p" / name
+    shutil.copy(path, tmp_path / "target")
+    path.unlink()
+    os.link(tmp_path / "target", path)
+    before = path.read_bytes()
+    with pytest.raises(errors.StorageError, match=f"{name} is a hard link"):
+        trained(tmp_path, tuners.OptunaSearch, max_trials=4)
+    assert path.read_bytes() == before
+
+
+def a_pipe(path):
+    os.mkfifo(path)
+
+
+def a_socket(path):
+    os.mknod(path, stat.S_IFSOCK | 0o600)
+
+
+def a_device(path):
+    path.symlink_to("/dev/zero")
+
+
+def a_loop(path):
+    path.symlink_to(path)
+
+
+def a_huge_file(path):
+    path.touch()
+    os.truncate(path, 8 * 2**30)
+
+
+@pytest.mark.parametrize("kind", [a_pipe, a_socket, a_device, a_loop, a_huge_file])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("oracle.json", "search.json", "tuner0.json", "notes.json"),
+        *("trial_1/trial.json", "trial_1/record.json"),
+    ],
+)
+def test_what_is_no_file_is_named_and_skipped(kind, name, finished, tmp_path):
+    shutil.copytree(finished.project_dir, tmp_path / "p")
+    path = tmp_path / "p" / name
+    path.unlink()
+    kind(path)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert scores_of(trained(tmp_path)) == scores_of(finished)
+    assert any(f"{path} is damaged" in str(w.message) for w in caught)
+
+
+@pytest.mark.parametrize("kind", [a_pipe, a_device, a_loop])
+@pytest.mark.parametrize("name", ["study.journal", "search.lock"])
+def test_what_is_no_file_is_no_journal_and_no_lock(kind, name, tmp_path):
+    path = tmp_path / "p" / name
+    path.parent.mkdir()
+    kind(path)
+    with pytest.raises(errors.StorageError, match=name):
+        trained(tmp_path, tuners.OptunaSearch)
+
+
+@pytest.fixture(scope="module", name="finished")
+def finished_fixture(tmp_path_factory):
+    """A finished search that is copied."""
+    tuner = trained(tmp_path_factory.mktemp("finished"))
+    tuner.note("0", why="a note")
+    return tuner

@@ -47,6 +47,7 @@ import contextlib
 import copy
 import io
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -68,6 +69,7 @@ from keras_tricks.tuners.search_space import exploration
 from keras_tricks.tuners.search_space import points
 from keras_tricks.tuners.storage import checkpoints
 from keras_tricks.tuners.storage import files
+from keras_tricks.tuners.storage import seals
 
 # The statuses of KerasTuner's trials that are over.
 ENDED = ("COMPLETED", "FAILED")
@@ -204,6 +206,10 @@ class TunerHooks(BeforeKerasTuner):
         """Returns the file of a trial's weights."""
         return Path(self._get_checkpoint_fname(trial_id))
 
+    def _digest_of(self, trial_id: str) -> str | None:
+        """Returns the SHA-256 of the file of a trial's weights, or None."""
+        return None
+
     @property
     def _fits_as_keras_tuner_does(self) -> bool:
         """Whether no subclass has its own way to build and fit a model."""
@@ -276,10 +282,10 @@ class TunerHooks(BeforeKerasTuner):
     def _reload_state(self) -> None:
         """Restores the tuner's own state, if its file can be read."""
         path = Path(self._get_tuner_fname())
-        if not path.exists():
+        if not os.path.lexists(path):
             return
         try:
-            state = files.read_json(path)
+            state = seals.Seal.of(self.project_dir).read(path)
         except errors.DamagedFileError as error:
             warnings.warn(f"{error}. The tuner's own state is new.", stacklevel=2)
             return
@@ -325,9 +331,12 @@ class TunerHooks(BeforeKerasTuner):
 
         Raises:
             ValueError: If there are none, or the model has none without data.
+            DamagedFileError: If they are not those that the trial has saved.
         """
-        path = self._checkpoint_file(trial_id)
-        if not path.exists():
+        path, saved = self._checkpoint_file(trial_id), self._digest_of(trial_id)
+        if saved is not None:
+            checkpoints.check(path, trial_id, saved)
+        elif not os.path.lexists(path):
             raise ValueError(
                 f"Trial {trial_id} has saved no weights. The `fit` of the hypermodel "
                 "must hand its `callbacks`, and the epochs, on to the model's. "
@@ -523,7 +532,7 @@ class OracleHooks(BeforeKerasTuner):
     def read_state(self) -> dict[str, Any]:
         """Returns what `save` wrote."""
         self.version_on_disk = files.version(self._get_oracle_fname())
-        return files.read_json(self._get_oracle_fname())
+        return seals.Seal.of(self.folder).read(self._get_oracle_fname())
 
     def was_changed_on_disk(self) -> bool:
         """Whether another process has saved since this one saved or read."""
@@ -619,7 +628,9 @@ class OracleHooks(BeforeKerasTuner):
             self.deferred[trial.trial_id] = trial
             return
         path = Path(self._get_trial_dir(trial.trial_id)) / "trial.json"
-        files.write_json(path, trial.get_state(), durable=False)
+        # By the seed it is known as this search's.
+        state = {**trial.get_state(), seals.SEED: self.seed}
+        files.write_json(path, state, durable=False)
 
     def _check_consecutive_failures(self) -> None:
         # The tuner counts, after the trial has been saved.

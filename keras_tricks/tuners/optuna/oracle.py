@@ -45,6 +45,8 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
     """
 
     remote_methods = ("report", "pruned_after")
+    told_by = "the study"
+    what_of_lost_trials = "is as the study tells it"
 
     seed: int
     given_seed: int | None

@@ -23,6 +23,7 @@ from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.search_space import initial
 from keras_tricks.tuners.search_space import points
 from keras_tricks.tuners.storage import files
+from keras_tricks.tuners.storage import seals
 
 CHECKPOINT = "checkpoint.weights.h5"
 
@@ -84,6 +85,9 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
     # Whether they are the first trials as they are, without a place in a schedule.
     places_initial_settings: bool = True
     remote_methods: tuple[str, ...] = ()
+    # Where the end of a trial stands, and what becomes of one whose files are lost.
+    told_by: str = "trial.json"
+    what_of_lost_trials: str = "is run again"
 
     def __init__(self, *, seed: int | None = None, **kwargs: Any):
         seed = seeds.checked_seed(seed)
@@ -356,6 +360,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         """Returns all trials; stand-ins for those that are lost."""
         found: dict[str, Any] = {}
         missing: dict[str, None] = {}
+        seal = seals.Seal.of(self.folder)
         self._lost = set()
         listed = filter(files.TRIAL_ID.fullmatch, _strings(state.get("start_order")))
         folders = {f"trial_{trial_id}": True for trial_id in listed}
@@ -364,7 +369,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
                 folders.setdefault(folder.name, False)
         for name, is_listed in folders.items():
             trial_id, told = files.trial_id_of(name), list[str]()
-            trial = None if trial_id is None else self._read_trial(trial_id, told)
+            trial = None if trial_id is None else self._read_trial(trial_id, told, seal)
             if trial_id is not None and trial is not None:
                 found[trial_id] = trial
             elif trial_id is not None and (
@@ -382,10 +387,16 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
                 found[trial_id] = _stand_in(trial_id)
         return _sorted(found)
 
-    def _read_trial(self, trial_id: str, problems: list[str]) -> Any:
+    def _read_trial(self, trial_id: str, problems: list[str], seal: seals.Seal) -> Any:
         folder = self.folder / f"trial_{trial_id}"
+        if folder.is_symlink():
+            problems.append(
+                f"{folder} is a symbolic link, which is not followed: trial {trial_id} "
+                f"{self.what_of_lost_trials}"
+            )
+            return None
         try:
-            state = files.read_json(folder / "trial.json", _TrialState)
+            state = seal.read(folder / "trial.json", _TrialState)
             if state["trial_id"] != trial_id:
                 raise errors.DamagedFileError(
                     f"{folder / 'trial.json'} is another trial's "
@@ -398,7 +409,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         if trial is not None:
             problems.append(f"{damage}: restored from {records.RECORD_FILE}")
         else:
-            problems.append(f"{damage}: trial {trial_id} is run again")
+            problems.append(f"{damage}: trial {trial_id} {self.what_of_lost_trials}")
         return trial
 
     def _record_of(self, trial_id: str) -> records.TrialRecord | None:

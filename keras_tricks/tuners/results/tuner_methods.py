@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from keras_tricks import _validation
+from keras_tricks.tuners import errors
 from keras_tricks.tuners.compat import keras_tuner_hooks
 from keras_tricks.tuners.results import confirmation
 from keras_tricks.tuners.results import leaderboard
@@ -69,6 +70,14 @@ class Results(keras_tuner_hooks.TunerHooks):
         note = notes.setdefault(trial_id, {})
         note.update((name, text) for name, text in given.items() if text is not None)
         records.write_notes(self.project_dir, notes)
+
+    def _digest_of(self, trial_id: str) -> str | None:
+        """Returns what the record says of a trial's weights."""
+        try:
+            record = records.TrialRecord.read(self.get_trial_dir(trial_id))
+        except errors.DamagedFileError:
+            return None
+        return record.weights
 
     def load_model(self, trial: Any) -> keras.Model:
         """Returns the model of a trial with the weights of its best epoch.

@@ -242,6 +242,18 @@ def read_json(
         raise errors.DamagedFileError(f"{path} is damaged ({error})") from error
 
 
+def converted(path: str | os.PathLike[str], content: Any, schema: Any) -> Any:
+    """Returns what a file holds as an instance of `schema`; see `read_json`.
+
+    Raises:
+        DamagedFileError: If it does not fit.
+    """
+    try:
+        return _converted(content, schema)
+    except ValueError as error:
+        raise errors.DamagedFileError(f"{path} is damaged ({error})") from error
+
+
 def parsed(content: Any, schema: Any) -> Any:
     """Returns what was read as JSON as an instance of `schema`.
 
@@ -255,6 +267,10 @@ def parsed(content: Any, schema: Any) -> Any:
         content = dict(content)
         if content.pop(CHECKSUM) != checksum(content):
             raise ValueError("it was changed since it was written")
+    return _converted(content, schema)
+
+
+def _converted(content: Any, schema: Any) -> Any:
     try:
         return msgspec.convert(content, schema)
     except msgspec.ValidationError as error:  # Of older versions it is no ValueError.
@@ -316,7 +332,7 @@ def made_folder(folder: Path) -> None:
 def version(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
     """Returns what differs whenever a file was replaced; None if there is none."""
     try:
-        status = os.stat(path)
+        status = os.lstat(path)
     except FileNotFoundError:
         return None
     return status.st_ino, status.st_mtime_ns, status.st_size
