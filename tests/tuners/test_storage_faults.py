@@ -299,6 +299,78 @@ def test_weights_of_a_record_without_their_digest_are_loaded(tmp_path):
     assert np.isclose(model.get_weights()[0], scores_of(tuner)[best]).all()
 
 
+def test_exchanged_folders_do_not_exchange_weights(tmp_path):
+    """The study tells all scores, and the folders are named as one another's."""
+    tuner = trained(tmp_path, tuners.OptunaSearch)
+    expected = scores_of(tuner)
+    project = tmp_path / "p"
+    for name, to in (("0", "x"), ("1", "0"), ("x", "1")):
+        (project / f"trial_{name}").rename(project / f"trial_{to}")
+    with pytest.warns(UserWarning, match="trial 0 is as the study tells it") as caught:
+        tuner = trained(tmp_path, tuners.OptunaSearch)
+        assert scores_of(tuner) == expected
+    assert not any("run again" in str(w.message) for w in caught)
+    for name in ("0", "1"):
+        with pytest.raises(errors.DamagedFileError, match="another trial's"):
+            tuner.load_model(tuner.oracle.get_trial(name))
+    tuner.load_model(tuner.oracle.get_trial("2"))
+
+
+# Lists and schedules.
+
+
+@pytest.mark.parametrize("trial_id", [str(n) for n in range(6)])
+def test_a_lost_trial_of_hyperband_has_its_settings_again(trial_id, tmp_path):
+    """Whether it was promoted or not: the whole table is the same."""
+
+    def table():
+        tuner = trained(tmp_path, tuners.Hyperband, keep_checkpoints=None)
+        return tuner.leaderboard().drop(columns="seconds").to_csv()
+
+    expected = table()
+    for name in ("trial.json", "record.json"):
+        (tmp_path / "p" / f"trial_{trial_id}" / name).write_text("{")
+    with pytest.warns(UserWarning, match=f"trial {trial_id} is run again"):
+        assert table() == expected
+
+
+@pytest.mark.parametrize("values", [{"factor": 1}, {"factor": 2}, {"max_epochs": 10**9}])
+def test_the_schedule_is_the_tuner_s_and_not_the_file_s(values, tmp_path):
+    expected = scores_of(trained(tmp_path, tuners.Hyperband))
+    path = tmp_path / "p" / "oracle.json"
+    files.write_json(path, {**files.read_json(path), **values})
+    [(name, value)] = values.items()
+    with pytest.warns(UserWarning, match=f"{name}: expected 3, found {value}"):
+        tuner = trained(tmp_path, tuners.Hyperband)
+    assert scores_of(tuner) == expected
+
+
+@pytest.mark.parametrize(
+    "listed", [[str(n) for n in range(100_000)], ["7", "x", "0", "0"], ["9" * 5000]]
+)
+@pytest.mark.parametrize("tuner_class", [tuners.RandomSearch, tuners.OptunaSearch])
+def test_listed_trials_that_there_are_not_are_named_once(listed, tuner_class, tmp_path):
+    expected = scores_of(trained(tmp_path, tuner_class))
+    path = tmp_path / "p" / "oracle.json"
+    files.write_json(path, {**files.read_json(path), "start_order": listed})
+    with pytest.warns(UserWarning, match="start_order: expected the") as caught:
+        tuner = trained(tmp_path, tuner_class)
+        assert scores_of(tuner) == expected
+    assert len([w for w in caught if str(path) in str(w.message)]) == 1
+    with pytest.warns(UserWarning, match="start_order: expected the"):
+        tuner = trained(tmp_path, tuner_class, max_trials=4)
+    assert sorted(scores_of(tuner)) == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("objective", [[["val_loss"]], [["score", "up"]], "score", [1]])
+def test_an_objective_that_is_none_is_named(objective, tmp_path):
+    expected = scores_of(trained(tmp_path))
+    path = tmp_path / "p" / "search.json"
+    files.write_json(path, {**files.read_json(path), "objective": objective})
+    with pytest.warns(UserWarning, match=r"search\.json is damaged .*objective"):
+        assert scores_of(trained(tmp_path)) == expected
+
+
 # Links.
 
 

@@ -568,7 +568,10 @@ class OracleHooks(BeforeKerasTuner):
         KerasTuner saves a trial and the oracle one after the other, and may be killed
         in between. The trials are right.
         """
-        unfinished = []
+        unfinished, trials = [], list(trials)
+        known = {trial.trial_id for trial in trials}
+        self.start_order = [one for one in dict.fromkeys(self.start_order) if one in known]
+        self.end_order = [one for one in dict.fromkeys(self.end_order) if one in known]
         for trial in trials:
             if trial.trial_id not in self.start_order:
                 self.start_order.append(trial.trial_id)

@@ -160,7 +160,7 @@ class TrialRecord:
         seal = seals.Seal.of(path.parent.parent) if seal is None else seal
         record = seal.read(path, cls)
         if files.trial_id_of(path.parent.name) != record.trial_id:
-            raise errors.DamagedFileError(
+            raise errors.ForeignFileError(
                 f"{path} is another trial's (trial_id={record.trial_id!r})"
             )
         if record.status == COMPLETED and not scores.is_feasible(record.score):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from collections.abc import Collection
 from pathlib import Path
@@ -72,12 +73,25 @@ class Results(keras_tuner_hooks.TunerHooks):
         records.write_notes(self.project_dir, notes)
 
     def _digest_of(self, trial_id: str) -> str | None:
-        """Returns what the record says of a trial's weights."""
-        try:
-            record = records.TrialRecord.read(self.get_trial_dir(trial_id))
-        except errors.DamagedFileError:
+        """Returns what the record says of a trial's weights.
+
+        Raises:
+            ForeignFileError: If the record is another trial's: so are the weights.
+        """
+        folder = self.get_trial_dir(trial_id)
+        if not os.path.lexists(os.path.join(folder, records.RECORD_FILE)):
             return None
-        return record.weights
+        try:
+            return records.TrialRecord.read(folder).weights
+        except errors.ForeignFileError:
+            raise
+        except errors.DamagedFileError as error:
+            warnings.warn(
+                f"{error}. Whether the weights beside it are those of trial "
+                f"{trial_id} is not checked.",
+                stacklevel=2,
+            )
+            return None
 
     def load_model(self, trial: Any) -> keras.Model:
         """Returns the model of a trial with the weights of its best epoch.

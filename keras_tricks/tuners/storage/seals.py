@@ -56,7 +56,7 @@ class Seal:
         content = files.read_json(path, is_sealed=self.has_checksums)
         seed = content.get(SEED)
         if None not in (self.seed, seed) and seed != self.seed:
-            raise errors.DamagedFileError(
+            raise errors.ForeignFileError(
                 f"{path} is another search's (seed: expected {self.seed}, found {seed})"
             )
         return files.converted(path, content, schema)
