@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import stat
@@ -98,6 +99,53 @@ def test_a_journal_that_changes_under_a_search_ends_it(damage, tmp_path):
     assert str(path) in str(caught.value)
     assert tuner.hypermodel.fits == 2
     assert path.exists() == (damage is not deleted)
+
+
+# Databases.
+
+
+def overwritten(path):
+    path.write_bytes(b"x" * path.stat().st_size)
+
+
+def limited(path):
+    """No file of this process may grow: a real limit, as of a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, -1))
+
+
+@pytest.fixture(name="unlimited_after")
+def unlimited_after_fixture():
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
+    signal.signal(signal.SIGXFSZ, before)
+
+
+@pytest.mark.parametrize("damage", [deleted, overwritten, emptied, limited])
+@pytest.mark.usefixtures("unlimited_after")
+def test_a_database_that_fails_ends_the_search_and_is_named(damage, tmp_path):
+    pytest.importorskip("optuna", reason="Optuna is not installed")
+    path = tmp_path / "st.db"
+    tuner = tuner_in(
+        tmp_path,
+        tuners.OptunaSearch,
+        meddle=lambda: damage(path),
+        storage=f"sqlite:///{path}",
+        study_name="s",
+        max_trials=1000 if damage is limited else 3,
+    )
+    with pytest.raises(errors.StorageError, match=rf"sqlite:///{path}, failed"):
+        tuner.search(verbose=0)
+
+
+def test_what_is_no_database_is_named(tmp_path):
+    pytest.importorskip("optuna", reason="Optuna is not installed")
+    path = tmp_path / "st.db"
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(errors.StorageError, match=f"sqlite:///{path}, failed: .*file"):
+        tuner_in(
+            tmp_path, tuners.OptunaSearch, storage=f"sqlite:///{path}", study_name="s"
+        )
 
 
 # Folders.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Container
@@ -17,6 +18,7 @@ from keras_tricks.tuners.optuna import pruning
 from keras_tricks.tuners.optuna import samplers
 from keras_tricks.tuners.optuna import space as optuna_space
 from keras_tricks.tuners.optuna._import import check_place
+from keras_tricks.tuners.optuna._import import failures_named
 from keras_tricks.tuners.optuna._import import optuna
 from keras_tricks.tuners.optuna._import import quiet
 from keras_tricks.tuners.optuna.trials import Attempt
@@ -30,6 +32,17 @@ from keras_tricks.tuners.search_space import quasi_random
 
 JOURNAL_FILE = "study.journal"
 POLL_SECONDS = 0.25
+
+
+def _names_failures(method: Any) -> Any:
+    """Has a method of the oracle name the storage where that fails."""
+
+    @functools.wraps(method)
+    def named(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with failures_named(self.storage):
+            return method(self, *args, **kwargs)
+
+    return named
 
 
 class OptunaOracle(OracleMixin, keras_tuner.Oracle):
@@ -82,11 +95,13 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
         self._entries: dict[str, Any] = {}
         self._pruning = pruning.Pruning()
 
+    @_names_failures
     def connect(self, folder: Path) -> None:
         """Opens the study, and makes it where there is none.
 
         Raises:
             ValueError: If the study has another objective, direction or seed.
+            StorageError: If the storage cannot be read, or is none.
         """
         storage = self.storage
         if storage is None:
@@ -158,6 +173,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
 
     # What KerasTuner's tuner asks.
 
+    @_names_failures
     @keras_tuner.synchronized
     def create_trial(self, tuner_id: str) -> Any:
         """Returns the next trial to run, of those that no process runs."""
@@ -188,6 +204,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
             self.tuner_ids.discard(tuner_id)
         return self._new_trial("", {}, status)
 
+    @_names_failures
     @keras_tuner.synchronized
     def end_trial(self, trial: Any) -> None:
         """Tells the study, and then ends the trial here.
@@ -234,6 +251,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
             attributes = {"settings": settings, "error": trial.message or ""}
             shared.finish(entry, "FAIL", None, attributes)
 
+    @_names_failures
     def report(self, trial_id: str, epoch: int, score: float) -> bool:
         """Tells the study an epoch's score. Returns whether the trial shall end now."""
         entry = self._entries.get(trial_id)
@@ -245,6 +263,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
         """Returns how many epochs a pruned trial had, or None."""
         return self._pruning.pruned_after(trial_id)
 
+    @_names_failures
     def release(self) -> None:
         """Leaves the trial that was interrupted to whoever resumes the search."""
         if self.shared is not None:
