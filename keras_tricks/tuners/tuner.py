@@ -140,15 +140,16 @@ class TunerMixin(Results):
         # KerasTuner makes it, too, and has TensorFlow's errors.
         files.made_folder(folder)
         # Past the constructors of the public classes, which only make their oracles.
-        keras_tuner.Tuner.__init__(
-            self,
-            oracle,
-            hypermodel,
-            # It tells of the folder as it was given.
-            directory=directory,
-            project_name=project_name,
-            **kwargs,
-        )
+        with keras_tuner_hooks.lenient_output(folder):
+            keras_tuner.Tuner.__init__(
+                self,
+                oracle,
+                hypermodel,
+                # It tells of the folder as it was given.
+                directory=directory,
+                project_name=project_name,
+                **kwargs,
+            )
         self.directory = str(place)
         oracle.set_folder(self.directory, self.project_name)
 

@@ -6,6 +6,8 @@ import resource
 import shutil
 import signal
 import stat
+import subprocess
+import sys
 import warnings
 
 import h5py
@@ -17,6 +19,7 @@ import pytest
 from keras_tricks import tuners
 from keras_tricks.tuners import errors
 from keras_tricks.tuners.storage import files
+from tests import child_process
 
 
 class Scored(keras_tuner.HyperModel):
@@ -99,6 +102,36 @@ def test_a_journal_that_changes_under_a_search_ends_it(damage, tmp_path):
     assert str(path) in str(caught.value)
     assert tuner.hypermodel.fits == 2
     assert path.exists() == (damage is not deleted)
+
+
+@pytest.mark.filterwarnings("ignore:.*lines are missing")
+def test_a_lost_score_is_told_by_the_study_s_value(tmp_path):
+    pytest.importorskip("optuna", reason="Optuna is not installed")
+    expected = scores_of(trained(tmp_path, tuners.OptunaSearch))
+    path = tmp_path / "p" / "study.journal"
+    lines = path.read_bytes().splitlines(keepends=True)
+    lost = [number for number, line in enumerate(lines) if b'{"score":' in line]
+    del lines[lost[0]]
+    path.write_bytes(b"".join(lines))
+    tuner = trained(tmp_path, tuners.OptunaSearch)
+    assert scores_of(tuner) == expected
+    assert [entry.state.name for entry in tuner.study.trials] == ["COMPLETE"] * 3
+
+
+def test_what_cannot_be_written_is_named_once(tmp_path, monkeypatch):
+    tuner = tuner_in(tmp_path)
+    path = tmp_path / "p" / "file"
+
+    def refuse(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(errors.StorageError) as caught, files.batched_fsync():
+        files.write_text(path, "text")
+    assert str(caught.value).count("failed") == 1
+    with pytest.raises(errors.StorageError) as caught:
+        tuner.search(verbose=0)
+    assert str(caught.value).count("failed") == 1
 
 
 # Databases.
@@ -508,3 +541,49 @@ def finished_fixture(tmp_path_factory):
     tuner = trained(tmp_path_factory.mktemp("finished"))
     tuner.note("0", why="a note")
     return tuner
+
+
+# Output.
+
+WITHOUT_OUTPUT = """
+import sys
+from keras_tricks import tuners
+from tests.tuners import test_storage_faults as faults
+
+def tuner():
+    return tuners.RandomSearch(
+        faults.Scored(), max_trials=2, seed=0, directory=sys.argv[1],
+        project_name="\\u00e9\\u2603")
+
+tuner().search()
+table = tuner().leaderboard()
+tuner().search(verbose=1)
+with open("found", "w") as file:
+    file.write(str(sorted(table["trial_id"])))
+"""
+
+
+@pytest.mark.parametrize(
+    "how", [">&-", "> /dev/full", "> file"], ids=str
+)
+def test_a_search_needs_no_output(how, tmp_path):
+    """Nor can its output show the folder's name."""
+    (tmp_path / "child.py").write_text(WITHOUT_OUTPUT)
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -B child.py . {how}', sys.executable],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(child_process.ROOT),
+            "PYTHONIOENCODING": "ascii",
+            "PYTHONUTF8": "1",
+        },
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert (tmp_path / "found").exists(), done.stderr[-3000:]
+    assert (tmp_path / "found").read_text() == "['0', '1']"
+    if how == "> file":
+        text = (tmp_path / "file").read_text()
+        assert "Reloading Tuner from ./\\xe9\\u2603/tuner0.json" in text
+        assert "2/2  trial 1" in text

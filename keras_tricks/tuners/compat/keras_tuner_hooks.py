@@ -105,6 +105,40 @@ def silent_reload() -> Iterator[None]:
         yield
 
 
+class _Lenient(io.TextIOBase):
+    """Passes on what is printed; characters that the stream lacks as their numbers."""
+
+    def __init__(self, stream: Any):
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        encoding = getattr(self.stream, "encoding", None) or "ascii"
+        with contextlib.suppress(OSError, ValueError):
+            self.stream.write(
+                text.encode(encoding, "backslashreplace").decode(encoding)
+            )
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self.stream.flush()
+
+
+@contextlib.contextmanager
+def lenient_output(path: Path) -> Iterator[None]:
+    """Lets KerasTuner tell of a path that standard output may not be able to show."""
+    try:
+        str(path).encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+        is_fit = not getattr(sys.stdout, "closed", False)
+    except ValueError:
+        is_fit = False
+    if is_fit:
+        yield
+        return
+    with contextlib.redirect_stdout(_Lenient(sys.stdout)):
+        yield
+
+
 def has_tensorboard(callbacks: Iterable[Any]) -> bool:
     """Whether a TensorBoard callback, by KerasTuner's own test, is among them."""
     return any(type(callback).__name__ == "TensorBoard" for callback in callbacks)

@@ -267,8 +267,8 @@ class _Reader:
                 return []
             if line > self.num_lines:
                 self._warn(
-                    f"{line - self.num_lines} lines are missing, and the trials that "
-                    "they told of are run again"
+                    f"{line - self.num_lines} lines are missing; a trial whose begin "
+                    "or end nothing else tells is run again"
                 )
             self.num_lines = line + 1
         entries = [*self._lost_study(entry), *self._lost_trials(entry), entry]

@@ -383,7 +383,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
         trial = self._new_trial(attempt.trial_id, attempt.settings)
         attributes = attempt.entry.user_attrs
         if attempt.finished:
-            score = attributes.get("score")
+            score = attempt.score
             trial.message = attributes.get("error")
             trial.status = "FAILED"
             if scores.is_feasible(score):
@@ -446,7 +446,7 @@ def _agrees(trial: Any, attempt: Attempt) -> bool:
     """Whether a trial has ended here as it has in the study."""
     if not attempt.finished:
         return trial.status in ("RUNNING", "INVALID")
-    score = attempt.entry.user_attrs.get("score")
+    score = attempt.score
     if scores.is_feasible(score):
         return trial.status == "COMPLETED" and trial.score == score
     return trial.status == "FAILED"
