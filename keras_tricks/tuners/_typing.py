@@ -81,6 +81,7 @@ class TrialTuner(Protocol):
     distribution_strategy: Any
 
     def get_trial_dir(self, trial_id: str) -> str: ...
+    def _checkpoint_file(self, trial_id: str) -> Path: ...
 
 
 class SearchingTuner(Protocol):

@@ -22,6 +22,7 @@ from keras_tricks.tuners._typing import HyperModelLike
 from keras_tricks.tuners.oracles import base
 from keras_tricks.tuners.random_search import RandomSearch
 from keras_tricks.tuners.results import confirmation
+from keras_tricks.tuners.results import progress
 from keras_tricks.tuners.results import records
 from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.search_space import narrowing
@@ -214,7 +215,7 @@ class CoarseToFine:
         self.limits = _dictionary("limits", limits)
         self.seed = seeds.checked_seed(seed)
         self.hyperparameters = hyperparameters
-        self.directory = Path(directory or ".")
+        self.directory = Path(directory or ".").absolute()
         self.project_name = _validation.check_text("project_name", project_name)
         self.overwrite = _validation.check_flag("overwrite", overwrite)
         self.tuner_arguments = tuner_arguments
@@ -285,7 +286,7 @@ class CoarseToFine:
             if not stopped and number < self.rounds:
                 space = self._next_space(current)
             if call["verbose"] != 0:
-                print(current)
+                progress.say(str(current))
             if stopped:
                 break
 

@@ -67,6 +67,10 @@ class DamagedFileError(ValueError):
     """
 
 
+class ForeignFileError(DamagedFileError):
+    """A file is whole, and another trial's or another search's."""
+
+
 class StorageError(keras_tuner.errors.FatalError, OSError):
     """The search's folder cannot be written. It ends the search, not only a trial.
 

@@ -17,6 +17,7 @@ from keras_tricks.tuners.search_space import ranges
 from keras_tricks.tuners.storage import files
 from keras_tricks.tuners.storage import identity
 from keras_tricks.tuners.storage import project_lock
+from keras_tricks.tuners.storage import seals
 from keras_tricks.tuners.storage.identity import Identity
 
 
@@ -73,6 +74,12 @@ class Project:
         if not has_trials and not (self.folder / "oracle.json").exists():
             return False
         saved = Identity.read(self.folder)
+        if saved is not None and not seals.Seal.of(self.folder).has_checksums:
+            warnings.warn(
+                f"The files of {self.folder} have no checksums, as those of an older "
+                "version of keras_tricks: whether they were changed is not known",
+                stacklevel=2,
+            )
         # Found at random points, or by KerasTuner, which does not say when.
         may_grow = saved is None or (space_was_drawn and oracle.given_seed is None)
         saved = saved or self._identity_in_trials(now, oracle)
@@ -90,7 +97,10 @@ class Project:
             # Of another search, which has no trial that ended.
             files.remove_trials(self.folder, except_for=oracle.trials)
             self._is_stale = False
+        for folder in self.folder.glob("trial_*"):
+            files.check_trial_folder(folder)
         files.remove_temporary_files(self.folder)
+        seals.seal(self.folder)
         if self._identity is not None:
             dataclasses.replace(self._identity, seed=oracle.seed).write(self.folder)
 
@@ -148,7 +158,7 @@ class Project:
         objective = seed = space = None
         for record in records.read_all(self.folder).values():
             if now.objective is not None and len(now.objective) == 1:
-                objective = [[record.objective, record.direction]]
+                objective = [(record.objective, record.direction)]
             seed = record.seed if seed is None else seed
         try:
             state = oracle.read_state()
@@ -175,12 +185,23 @@ class Project:
             return list(on_disk.values())
         ended = [trial for trial in trials.values() if trial.status in ENDED]
         self._warn_of_lost_records([trial.trial_id for trial in ended])
-        return [
+        found = []
+        for trial in sorted(ended, key=lambda t: scores.order(t.trial_id)):
+            record = on_disk.get(trial.trial_id)
+            told = records.TrialRecord.of_trial(trial, oracle.objective)
+            if record is not None and record.agrees(told):
+                found.append(record)
+                continue
             # A project of KerasTuner's own tuners, or a lost file, has no record.
-            on_disk.get(trial.trial_id)
-            or records.TrialRecord.of_trial(trial, oracle.objective)
-            for trial in sorted(ended, key=lambda t: scores.order(t.trial_id))
-        ]
+            found.append(told)
+            if record is not None:
+                path = self.folder / f"trial_{trial.trial_id}" / records.RECORD_FILE
+                warnings.warn(
+                    f"{path} is damaged (it disagrees with {oracle.told_by}: expected "
+                    f"{told.outcome}, found {record.outcome}): skipped",
+                    stacklevel=3,
+                )
+        return found
 
     def _warn_of_lost_records(self, trial_ids: list[str]) -> None:
         """Names the records that are gone from a project of this package."""

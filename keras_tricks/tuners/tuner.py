@@ -127,8 +127,11 @@ class TunerMixin(Results):
         # In a worker process KerasTuner puts a proxy in its place, without the seed.
         self._local_oracle = oracle
         self._runner = TrialRunner(self, oracle, options)
+        # Wherever the process goes meanwhile.
+        place = Path(directory or ".").absolute()
+        folder = place / (project_name or "untitled_project")
         self._project = Project(
-            Path(directory or ".") / (project_name or "untitled_project"),
+            folder,
             identity.arguments_of(
                 oracle,
                 {
@@ -147,15 +150,21 @@ class TunerMixin(Results):
             # KerasTuner's deletes a project in which another process is searching,
             # and a worker's that of its chief.
             self._project.clear()
+        # KerasTuner makes it, too, and has TensorFlow's errors.
+        files.made_folder(folder)
         # Past the constructors of the public classes, which only make their oracles.
-        keras_tuner.Tuner.__init__(
-            self,
-            oracle,
-            hypermodel,
-            directory=directory,
-            project_name=project_name,
-            **kwargs,
-        )
+        with keras_tuner_hooks.lenient_output(folder):
+            keras_tuner.Tuner.__init__(
+                self,
+                oracle,
+                hypermodel,
+                # It tells of the folder as it was given.
+                directory=directory,
+                project_name=project_name,
+                **kwargs,
+            )
+        self.directory = str(place)
+        oracle.set_folder(self.directory, self.project_name)
 
     def search(
         self,
@@ -333,6 +342,11 @@ class TunerMixin(Results):
     def on_trial_begin(self, trial: Any) -> None:
         """Begins the trial's record."""
         super().on_trial_begin(trial)
+        if self._in_worker and self._local_oracle.given_seed is None:
+            # One was drawn for this process; the search's is its chief's.
+            saved = identity.Identity.read(Path(self.project_dir))
+            if saved is not None and saved.seed is not None:
+                self._local_oracle.seed = saved.seed
         self._runner.begin(
             trial, self._seed_name(trial), builds_first=self._uses_our_run_trial
         )

@@ -19,6 +19,7 @@ import dataclasses
 import gc
 import io
 import json
+import os
 import random
 import shutil
 import signal
@@ -164,6 +165,19 @@ def _made_a_folder(folder, path, rng):
     return "a folder in its place"
 
 
+def _made_no_file(folder, path, rng):
+    path.unlink()
+    what = rng.choice(["pipe", "link to a device", "huge file"])
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "huge file":
+        path.touch()
+        os.truncate(path, 2**33)
+    else:
+        path.symlink_to("/dev/zero")
+    return f"a {what} in its place"
+
+
 def _linked(folder, path, rng):
     target = folder.parent / "target"
     what = rng.choice(["content", "nothing", "itself", "loop"])
@@ -269,6 +283,7 @@ def _json_of_before_changed(folder, path, rng):
 
 DAMAGES = [
     *(_bytes_changed, _bytes_changed, _encoded, _emptied, _deleted, _made_a_folder),
+    _made_no_file,
     *(_linked, _copied, _lines_changed, _json_changed, _json_changed),
     _json_of_before_changed,
 ]
@@ -387,8 +402,8 @@ class Damages:
         if sorted(ids) != sorted(expected["trial_id"]):
             if not was_told or len(set(ids)) != len(ids) or len(ids) > len(expected):
                 return f"trials {ids}, expected {sorted(expected['trial_id'])}"
-        if "without checksum" in case.damage:
-            return ""  # What such a file says cannot be told from what it said.
+        if "without checksum" in case.damage and case.file.endswith(".journal"):
+            return ""  # So are the lines that Optuna itself writes.
         for _, row in table.iterrows():
             if row["status"] != records.COMPLETED:
                 return f"trial {row['trial_id']} is {row['status']}"

@@ -22,6 +22,7 @@ of its own, so that a KerasTuner release that moves one of them fails there, by 
 | `Oracle._run_times` | 1.4.7, 1.4.8 | counts the attempts of each trial, to be restored when `oracle.json` is lost |
 | `Oracle._retry_queue` | 1.4.7, 1.4.8 | holds the trials to run again: those that a killed process left |
 | `Oracle._project_dir` | 1.4.7, 1.4.8 | the folder of the project |
+| `Oracle._set_project_dir` | 1.4.7, 1.4.8 | sets it; a relative one would change with the working directory |
 | `Oracle._get_oracle_fname` | 1.4.7, 1.4.8 | the file of the oracle's state, which the public `save` writes in place, so that it is cut off when the process is killed |
 | `Oracle._get_trial_dir` | 1.4.7, 1.4.8 | a trial's folder |
 | `Oracle._save_trial` | 1.4.7, 1.4.8 | writes `trial.json` in place |
@@ -46,6 +47,7 @@ import contextlib
 import copy
 import io
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -67,6 +69,7 @@ from keras_tricks.tuners.search_space import exploration
 from keras_tricks.tuners.search_space import points
 from keras_tricks.tuners.storage import checkpoints
 from keras_tricks.tuners.storage import files
+from keras_tricks.tuners.storage import seals
 
 # The statuses of KerasTuner's trials that are over.
 ENDED = ("COMPLETED", "FAILED")
@@ -99,6 +102,40 @@ class _WithoutReloading(io.TextIOBase):
 def silent_reload() -> Iterator[None]:
     """Keeps KerasTuner from telling of a tuner that the user has not made."""
     with contextlib.redirect_stdout(_WithoutReloading(sys.stdout)):
+        yield
+
+
+class _Lenient(io.TextIOBase):
+    """Passes on what is printed; characters that the stream lacks as their numbers."""
+
+    def __init__(self, stream: Any):
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        encoding = getattr(self.stream, "encoding", None) or "ascii"
+        with contextlib.suppress(OSError, ValueError):
+            self.stream.write(
+                text.encode(encoding, "backslashreplace").decode(encoding)
+            )
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self.stream.flush()
+
+
+@contextlib.contextmanager
+def lenient_output(path: Path) -> Iterator[None]:
+    """Lets KerasTuner tell of a path that standard output may not be able to show."""
+    try:
+        str(path).encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+        is_fit = not getattr(sys.stdout, "closed", False)
+    except ValueError:
+        is_fit = False
+    if is_fit:
+        yield
+        return
+    with contextlib.redirect_stdout(_Lenient(sys.stdout)):
         yield
 
 
@@ -203,6 +240,10 @@ class TunerHooks(BeforeKerasTuner):
         """Returns the file of a trial's weights."""
         return Path(self._get_checkpoint_fname(trial_id))
 
+    def _digest_of(self, trial_id: str) -> str | None:
+        """Returns the SHA-256 of the file of a trial's weights, or None."""
+        return None
+
     @property
     def _fits_as_keras_tuner_does(self) -> bool:
         """Whether no subclass has its own way to build and fit a model."""
@@ -275,10 +316,10 @@ class TunerHooks(BeforeKerasTuner):
     def _reload_state(self) -> None:
         """Restores the tuner's own state, if its file can be read."""
         path = Path(self._get_tuner_fname())
-        if not path.exists():
+        if not os.path.lexists(path):
             return
         try:
-            state = files.read_json(path)
+            state = seals.Seal.of(self.project_dir).read(path)
         except errors.DamagedFileError as error:
             warnings.warn(f"{error}. The tuner's own state is new.", stacklevel=2)
             return
@@ -324,9 +365,12 @@ class TunerHooks(BeforeKerasTuner):
 
         Raises:
             ValueError: If there are none, or the model has none without data.
+            DamagedFileError: If they are not those that the trial has saved.
         """
-        path = self._checkpoint_file(trial_id)
-        if not path.exists():
+        path, saved = self._checkpoint_file(trial_id), self._digest_of(trial_id)
+        if saved is not None:
+            checkpoints.check(path, trial_id, saved)
+        elif not os.path.lexists(path):
             raise ValueError(
                 f"Trial {trial_id} has saved no weights. The `fit` of the hypermodel "
                 "must hand its `callbacks`, and the epochs, on to the model's. "
@@ -473,6 +517,7 @@ class OracleHooks(BeforeKerasTuner):
     _get_trial_dir: Any
     _id_to_hash: dict[str, str | None]
     _project_dir: str
+    _set_project_dir: Any
     _run_times: dict[str, int]
     _tried_so_far: set[str | None]
 
@@ -488,6 +533,10 @@ class OracleHooks(BeforeKerasTuner):
     def folder(self) -> Path:
         """The folder of the project."""
         return Path(self._project_dir)
+
+    def set_folder(self, directory: str, project_name: str) -> None:
+        """Sets the folder of the project."""
+        self._set_project_dir(directory, project_name)
 
     @contextlib.contextmanager
     def deferred_writes(self) -> Iterator[None]:
@@ -517,7 +566,7 @@ class OracleHooks(BeforeKerasTuner):
     def read_state(self) -> dict[str, Any]:
         """Returns what `save` wrote."""
         self.version_on_disk = files.version(self._get_oracle_fname())
-        return files.read_json(self._get_oracle_fname())
+        return seals.Seal.of(self.folder).read(self._get_oracle_fname())
 
     def was_changed_on_disk(self) -> bool:
         """Whether another process has saved since this one saved or read."""
@@ -553,7 +602,10 @@ class OracleHooks(BeforeKerasTuner):
         KerasTuner saves a trial and the oracle one after the other, and may be killed
         in between. The trials are right.
         """
-        unfinished = []
+        unfinished, trials = [], list(trials)
+        known = {trial.trial_id for trial in trials}
+        self.start_order = [one for one in dict.fromkeys(self.start_order) if one in known]
+        self.end_order = [one for one in dict.fromkeys(self.end_order) if one in known]
         for trial in trials:
             if trial.trial_id not in self.start_order:
                 self.start_order.append(trial.trial_id)
@@ -613,7 +665,9 @@ class OracleHooks(BeforeKerasTuner):
             self.deferred[trial.trial_id] = trial
             return
         path = Path(self._get_trial_dir(trial.trial_id)) / "trial.json"
-        files.write_json(path, trial.get_state(), durable=False)
+        # By the seed it is known as this search's.
+        state = {**trial.get_state(), seals.SEED: self.seed}
+        files.write_json(path, state, durable=False)
 
     def _check_consecutive_failures(self) -> None:
         # The tuner counts, after the trial has been saved.

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from keras_tricks import _validation
+from keras_tricks.tuners import errors
 
 
 def optuna() -> Any:
@@ -59,6 +62,43 @@ def check_place(storage: Any, study_name: Any) -> None:
         _validation.check_text("storage", storage)
     if study_name is not None:
         _validation.check_text("study_name", study_name)
+
+
+@contextlib.contextmanager
+def failures_named(storage: Any) -> Iterator[None]:
+    """Has a database that fails end the search by an error that names it.
+
+    Args:
+        storage: A path, a URL, or an Optuna storage.
+
+    Raises:
+        StorageError: If it does.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not _is_of_a_database(error):
+            raise
+        first = str(error.__cause__ or error).partition("\n")[0]
+        raise errors.StorageError(
+            f"The storage of the study, {_shown(storage)}, failed: {first}. Once it can "
+            "be read and written again, run the search again: it goes on from there"
+        ) from error
+
+
+def _is_of_a_database(error: BaseException) -> bool:
+    if isinstance(error, optuna().exceptions.StorageInternalError):
+        return True
+    # Optuna brings SQLAlchemy, and imports it for databases alone.
+    module = sys.modules.get("sqlalchemy.exc")
+    return module is not None and isinstance(error, module.SQLAlchemyError)
+
+
+def _shown(storage: Any) -> str:
+    """Returns what a storage is known by, without a password."""
+    storage = getattr(storage, "_backend", storage)  # Optuna's cache around it.
+    url = str(getattr(storage, "url", storage))
+    return re.sub(r"(://[^/:@]*):[^@/]*@", r"\1:***@", url)
 
 
 @contextlib.contextmanager

@@ -27,9 +27,11 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 from typing import Any
 from typing import TypedDict
 
+from keras_tricks.tuners import errors
 from keras_tricks.tuners.optuna._import import optuna
 from keras_tricks.tuners.storage import files
 from keras_tricks.tuners.storage import locks
@@ -37,6 +39,9 @@ from keras_tricks.tuners.storage import locks
 _SQLITE_SUFFIXES = (".db", ".db3", ".sqlite", ".sqlite3")
 # Of a line of a journal, as Optuna and `JournalFile` write it.
 _BEGINNING = b'{"op_code":'
+
+# By how many bytes a line that was read is known again.
+_TAIL = 256
 
 # The operations that number what they create, and those on a study, by Optuna's codes.
 _CREATE_STUDY, _DELETE_STUDY, _CREATE_TRIAL = 0, 1, 4
@@ -57,7 +62,8 @@ def journal_storage(path: str | os.PathLike[str]) -> Any:
     Raises:
         ValueError: If there is a file which is no journal. It is left as it is.
     """
-    journal = Path(path)
+    # Wherever the process goes meanwhile.
+    journal = Path(path).absolute()
     _check(journal)
     storages: Any = optuna().storages
     backend: Any = storages.journal.BaseJournalBackend
@@ -81,11 +87,16 @@ def journal_storage(path: str | os.PathLike[str]) -> Any:
             return list(self._entries)
 
         def append_logs(self, logs: list[Entry]) -> None:
-            with _locked(journal), files.opened_to_append(journal) as file:
+            # Read first: a file that is gone would be made anew by opening it.
+            with _locked(journal):
+                self._entries += self._reader.read()
+                self._append(logs)
+
+        def _append(self, logs: list[Entry]) -> None:
+            with files.opened_to_append(journal) as file:
                 # Half a line, of a writer that was killed, would spoil the next one.
                 end = _end_of_lines(file)
                 file.truncate(end)
-                self._entries += self._reader.read()
                 ahead = copy.deepcopy(self._reader)
                 text = "".join(map(ahead.written, logs))
                 try:
@@ -196,23 +207,45 @@ class _Reader:
         self.num_studies = 0
         # Those that were not deleted: name and directions.
         self.studies: dict[int, tuple[str, list[int]]] = {}
+        # The end of the last line that was read.
+        self._tail = b""
 
     def read(self) -> list[Entry]:
-        """Returns the entries that are there since the last call."""
+        """Returns the entries that are there since the last call.
+
+        Raises:
+            StorageError: If the file cannot be read, or if what was read before is
+                there no more. Nobody could tell which trials there are.
+        """
+        try:
+            with files.opened_journal(self.journal) as file:
+                return self._read(file)
+        except FileNotFoundError:
+            if not self.offset:
+                return []
+            raise self._gone("was deleted") from None
+        except errors.StorageError:
+            raise
+        except OSError as error:
+            raise errors.StorageError(
+                error.errno, f"Reading {self.journal} failed: {error}"
+            ) from error
+
+    def _read(self, file: IO[bytes]) -> list[Entry]:
         entries: list[Entry] = []
-        if not self.journal.exists():
-            return entries
-        with open(self.journal, "rb") as file:
-            file.seek(self.offset)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break  # Being written, or its writer was killed.
-                entry = _entry(line)
-                if entry is None:
-                    self._warn("Skipped a damaged line")
-                else:
-                    entries += self._taken(entry)
-                self.offset += len(line)
+        file.seek(self.offset - len(self._tail))
+        if file.read(len(self._tail)) != self._tail:
+            raise self._gone("was cut, or replaced by another one,")
+        for line in file:
+            if not line.endswith(b"\n"):
+                break  # Being written, or its writer was killed.
+            entry = _entry(line)
+            if entry is None:
+                self._warn("Skipped a damaged line")
+            else:
+                entries += self._taken(entry)
+            self.offset += len(line)
+            self._tail = line[-_TAIL:]
         return entries
 
     def written(self, log: Entry) -> str:
@@ -234,8 +267,8 @@ class _Reader:
                 return []
             if line > self.num_lines:
                 self._warn(
-                    f"{line - self.num_lines} lines are missing, and the trials that "
-                    "they told of are run again"
+                    f"{line - self.num_lines} lines are missing; a trial whose begin "
+                    "or end nothing else tells is run again"
                 )
             self.num_lines = line + 1
         entries = [*self._lost_study(entry), *self._lost_trials(entry), entry]
@@ -285,6 +318,12 @@ class _Reader:
         elif entry["op_code"] == _CREATE_TRIAL and entry["study_id"] in self.studies:
             self.num_trials += 1
 
+    def _gone(self, what: str) -> errors.StorageError:
+        return errors.StorageError(
+            f"{self.journal} {what} while a search goes on in it. Put back the file "
+            "as it was, or delete it, make the tuner again and search from the start",
+        )
+
     def _warn(self, what: str) -> None:
         warnings.warn(f"{what}: {self.journal}, byte {self.offset}", stacklevel=2)
 
@@ -297,9 +336,15 @@ def _check(journal: Path) -> None:
             "`storage` must be a file or a URL, and is a folder. "
             f"Received: storage={str(journal)!r}"
         )
-    if journal.is_file():
-        with open(journal, "rb") as file:
+    try:
+        with files.opened_journal(journal) as file:
             beginning = file.read(4096)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise errors.StorageError(
+            error.errno, f"`storage` must be a file; {journal} is {error}"
+        ) from error
     if beginning.startswith(b"SQLite format 3") or (
         not beginning and journal.suffix in _SQLITE_SUFFIXES
     ):
@@ -316,7 +361,7 @@ def _check(journal: Path) -> None:
 
 def _holds_an_entry(journal: Path) -> bool:
     """Whether some line of a file is one of a journal, or its only one begins so."""
-    with open(journal, "rb") as file:
+    with files.opened_journal(journal) as file:
         first = file.readline()
         if not first.endswith(b"\n"):  # Its writer was killed.
             return _BEGINNING.startswith(first[: len(_BEGINNING)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import time
 from collections.abc import Container
 from pathlib import Path
@@ -16,6 +18,7 @@ from keras_tricks.tuners.optuna import pruning
 from keras_tricks.tuners.optuna import samplers
 from keras_tricks.tuners.optuna import space as optuna_space
 from keras_tricks.tuners.optuna._import import check_place
+from keras_tricks.tuners.optuna._import import failures_named
 from keras_tricks.tuners.optuna._import import optuna
 from keras_tricks.tuners.optuna._import import quiet
 from keras_tricks.tuners.optuna.trials import Attempt
@@ -31,6 +34,17 @@ JOURNAL_FILE = "study.journal"
 POLL_SECONDS = 0.25
 
 
+def _names_failures(method: Any) -> Any:
+    """Has a method of the oracle name the storage where that fails."""
+
+    @functools.wraps(method)
+    def named(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with failures_named(self.storage):
+            return method(self, *args, **kwargs)
+
+    return named
+
+
 class OptunaOracle(OracleMixin, keras_tuner.Oracle):
     """Trials of an Optuna study; the study is right wherever the files differ.
 
@@ -44,6 +58,8 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
     """
 
     remote_methods = ("report", "pruned_after")
+    told_by = "the study"
+    what_of_lost_trials = "is as the study tells it"
 
     seed: int
     given_seed: int | None
@@ -69,7 +85,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
             _check_several(sampler, pruner)
         self.is_adaptive = self.sampler != "qmc"
         self.pruner = samplers.made_pruner(pruner)
-        self.storage = storage
+        self.storage = _absolute(storage)
         self.study_name = study_name
         self.lease_seconds = lease_seconds
         self.study: Any = None
@@ -79,11 +95,13 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
         self._entries: dict[str, Any] = {}
         self._pruning = pruning.Pruning()
 
+    @_names_failures
     def connect(self, folder: Path) -> None:
         """Opens the study, and makes it where there is none.
 
         Raises:
             ValueError: If the study has another objective, direction or seed.
+            StorageError: If the storage cannot be read, or is none.
         """
         storage = self.storage
         if storage is None:
@@ -155,6 +173,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
 
     # What KerasTuner's tuner asks.
 
+    @_names_failures
     @keras_tuner.synchronized
     def create_trial(self, tuner_id: str) -> Any:
         """Returns the next trial to run, of those that no process runs."""
@@ -185,6 +204,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
             self.tuner_ids.discard(tuner_id)
         return self._new_trial("", {}, status)
 
+    @_names_failures
     @keras_tuner.synchronized
     def end_trial(self, trial: Any) -> None:
         """Tells the study, and then ends the trial here.
@@ -231,6 +251,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
             attributes = {"settings": settings, "error": trial.message or ""}
             shared.finish(entry, "FAIL", None, attributes)
 
+    @_names_failures
     def report(self, trial_id: str, epoch: int, score: float) -> bool:
         """Tells the study an epoch's score. Returns whether the trial shall end now."""
         entry = self._entries.get(trial_id)
@@ -242,6 +263,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
         """Returns how many epochs a pruned trial had, or None."""
         return self._pruning.pruned_after(trial_id)
 
+    @_names_failures
     def release(self) -> None:
         """Leaves the trial that was interrupted to whoever resumes the search."""
         if self.shared is not None:
@@ -361,7 +383,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
         trial = self._new_trial(attempt.trial_id, attempt.settings)
         attributes = attempt.entry.user_attrs
         if attempt.finished:
-            score = attributes.get("score")
+            score = attempt.score
             trial.message = attributes.get("error")
             trial.status = "FAILED"
             if scores.is_feasible(score):
@@ -407,11 +429,24 @@ def _check_several(sampler: Any, pruner: Any) -> None:
         )
 
 
+def _absolute(storage: Any) -> Any:
+    """Returns a storage whose place stays the same wherever the process goes."""
+    if isinstance(storage, str) and "://" in storage:
+        beginning, slashes, path = storage.partition(":///")
+        # A file of SQLite; neither its memory nor a URI of its own.
+        if beginning.startswith("sqlite") and slashes and path[:1] not in ("", ":"):
+            if not path.startswith("file:"):
+                storage = f"{beginning}:///{Path(path).absolute()}"
+    elif isinstance(storage, str | os.PathLike):
+        storage = Path(storage).absolute()
+    return storage
+
+
 def _agrees(trial: Any, attempt: Attempt) -> bool:
     """Whether a trial has ended here as it has in the study."""
     if not attempt.finished:
         return trial.status in ("RUNNING", "INVALID")
-    score = attempt.entry.user_attrs.get("score")
+    score = attempt.score
     if scores.is_feasible(score):
         return trial.status == "COMPLETED" and trial.score == score
     return trial.status == "FAILED"

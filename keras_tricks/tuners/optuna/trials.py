@@ -57,6 +57,11 @@ class Attempt:
         return _has_ended(self.entry)
 
     @property
+    def score(self) -> Any:
+        """Its score, if it has one."""
+        return _score_of(self.entry)
+
+    @property
     def owner(self) -> str:
         return self.entry.user_attrs.get("owner", "")
 
@@ -67,8 +72,17 @@ class Attempt:
 
 def _has_ended(entry: Any) -> bool:
     """Whether a study knows the result of an attempt."""
-    has_result = "score" in entry.user_attrs or "error" in entry.user_attrs
+    has_result = _score_of(entry) is not None or "error" in entry.user_attrs
     return entry.state.is_finished() and has_result
+
+
+def _score_of(entry: Any) -> Any:
+    """Returns the score that an entry tells: twice, so that one may be lost."""
+    told = entry.user_attrs.get("score")
+    is_complete = entry.state.name == "COMPLETE" and entry.values is not None
+    if told is None and is_complete and len(entry.values) == 1:
+        return entry.values[0]
+    return told
 
 
 def _is_attempt(entry: Any) -> bool:

@@ -23,6 +23,7 @@ from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.search_space import initial
 from keras_tricks.tuners.search_space import points
 from keras_tricks.tuners.storage import files
+from keras_tricks.tuners.storage import seals
 
 CHECKPOINT = "checkpoint.weights.h5"
 
@@ -78,12 +79,16 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
     trials: dict[str, Any]
     objective: Any
     hyperparameters: Any
+    max_trials: int | None
 
     continues_trials: bool = False
     is_adaptive: bool = True
     # Whether they are the first trials as they are, without a place in a schedule.
     places_initial_settings: bool = True
     remote_methods: tuple[str, ...] = ()
+    # Where the end of a trial stands, and what becomes of one whose files are lost.
+    told_by: str = "trial.json"
+    what_of_lost_trials: str = "is run again"
 
     def __init__(self, *, seed: int | None = None, **kwargs: Any):
         seed = seeds.checked_seed(seed)
@@ -358,15 +363,22 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         """Returns all trials; stand-ins for those that are lost."""
         found: dict[str, Any] = {}
         missing: dict[str, None] = {}
+        seal = seals.Seal.of(self.folder)
         self._lost = set()
-        listed = filter(files.TRIAL_ID.fullmatch, _strings(state.get("start_order")))
+        there = [folder.name for folder in self.folder.glob("trial_*") if folder.is_dir()]
+        listed, unknown = self._listed(state, there)
         folders = {f"trial_{trial_id}": True for trial_id in listed}
-        for folder in self.folder.glob("trial_*"):
-            if folder.is_dir():
-                folders.setdefault(folder.name, False)
+        for name in there:
+            folders.setdefault(name, False)
+        if unknown:
+            problems.append(
+                f"{self.folder / 'oracle.json'} is damaged (start_order: expected the "
+                f"search's trials, found {len(unknown)} others, of which the first is "
+                f"{_validation.shown(unknown[0])}): skipped"
+            )
         for name, is_listed in folders.items():
             trial_id, told = files.trial_id_of(name), list[str]()
-            trial = None if trial_id is None else self._read_trial(trial_id, told)
+            trial = None if trial_id is None else self._read_trial(trial_id, told, seal)
             if trial_id is not None and trial is not None:
                 found[trial_id] = trial
             elif trial_id is not None and (
@@ -384,10 +396,39 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
                 found[trial_id] = _stand_in(trial_id)
         return _sorted(found)
 
-    def _read_trial(self, trial_id: str, problems: list[str]) -> Any:
+    def _listed(
+        self, state: dict[str, Any], there: list[str]
+    ) -> tuple[list[str], list[str]]:
+        """Returns the trials of a list which may be some, and the rest of the list.
+
+        Args:
+            state: What `oracle.json` holds.
+            there: The names of the trials' folders.
+        """
+        found = [files.trial_id_of(name) for name in there]
+        numbers = [int(trial_id) for trial_id in found if trial_id is not None]
+        # Trials are counted: one whose folder is gone is below the last, or the limit.
+        limit = max([self.max_trials or 0, *(n + 1 for n in numbers if n < 10**9)])
+        listed: dict[str, None] = {}
+        unknown = []
+        for trial_id in _strings(state.get("start_order")):
+            is_number = files.TRIAL_ID.fullmatch(trial_id) and len(trial_id) < 10
+            if is_number and int(trial_id) < limit:
+                listed[trial_id] = None
+            else:
+                unknown.append(trial_id)
+        return [*listed], unknown
+
+    def _read_trial(self, trial_id: str, problems: list[str], seal: seals.Seal) -> Any:
         folder = self.folder / f"trial_{trial_id}"
+        if folder.is_symlink():
+            problems.append(
+                f"{folder} is a symbolic link, which is not followed: trial {trial_id} "
+                f"{self.what_of_lost_trials}"
+            )
+            return None
         try:
-            state = files.read_json(folder / "trial.json", _TrialState)
+            state = seal.read(folder / "trial.json", _TrialState)
             if state["trial_id"] != trial_id:
                 raise errors.DamagedFileError(
                     f"{folder / 'trial.json'} is another trial's "
@@ -400,7 +441,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         if trial is not None:
             problems.append(f"{damage}: restored from {records.RECORD_FILE}")
         else:
-            problems.append(f"{damage}: trial {trial_id} is run again")
+            problems.append(f"{damage}: trial {trial_id} {self.what_of_lost_trials}")
         return trial
 
     def _record_of(self, trial_id: str) -> records.TrialRecord | None:

@@ -156,7 +156,10 @@ class _Brackets(keras_tuner.oracles.HyperbandOracle):
 
     def _drawn(self, rung: Rung, iteration: int, number: int) -> dict[str, Any] | None:
         space = self.get_space().space
-        seen = points.signatures(space, self.trials.values())
+        # One that was promoted has the settings of one below. Should that be lost, it
+        # is drawn as before.
+        drawn = [t for t in self.trials.values() if "tuner/trial_id" not in _values(t)]
+        seen = points.signatures(space, drawn)
         own = _tuner_values(rung, 0, iteration, number)
         name = place_name([own[name] for name in PLACE])
         values = self.next_initial_values()
@@ -197,6 +200,10 @@ def _tuner_values(
     }
 
 
+def _values(trial: Any) -> dict[str, Any]:
+    return trial.hyperparameters.values
+
+
 def place_of(trial: Any) -> tuple[int, ...] | None:
     """Returns iteration, bracket, rung and number of a trial, None if it is lost.
 
@@ -223,9 +230,18 @@ class HyperbandOracle(OracleMixin, _Brackets):
     hyperband_iterations: float
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restores what was saved, but for the number of iterations: it may grow."""
+        """Restores what was saved, but for what the search itself says.
+
+        Raises:
+            ValueError: If that is of another schedule.
+        """
+        for name in ("max_epochs", "factor"):
+            expected, found = getattr(self, name), state.get(name)
+            if expected != found:
+                raise ValueError(f"{name}: expected {expected}, found {found!r}")
         iterations = self.hyperband_iterations
         super().set_state(state)
+        # It may grow.
         self.hyperband_iterations = iterations
 
     def drop_checkpoints(self) -> None:

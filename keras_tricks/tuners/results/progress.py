@@ -1,5 +1,6 @@
 """The progress of a search: a bar on a terminal, lines elsewhere."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -98,7 +99,7 @@ class PlainProgress(SearchProgress):
 
     def trial_finished(self, record: records.TrialRecord) -> None:
         super().trial_finished(record)
-        print(self.line(record), flush=True)
+        say(self.line(record))
 
     def line(self, record: records.TrialRecord) -> str:
         of = " done" if self.total is None else f"/{self.total}"
@@ -140,14 +141,17 @@ class BarProgress(SearchProgress):
 
     def start(self) -> None:
         super().start()
-        self._bar.start()
+        with contextlib.suppress(*_OF_OUTPUT):
+            self._bar.start()
 
     def trial_finished(self, record: records.TrialRecord) -> None:
         super().trial_finished(record)
-        self._bar.update(self._task, completed=self.finished, **self._fields())
+        with contextlib.suppress(*_OF_OUTPUT):
+            self._bar.update(self._task, completed=self.finished, **self._fields())
 
     def stop(self) -> None:
-        self._bar.stop()
+        with contextlib.suppress(*_OF_OUTPUT):
+            self._bar.stop()
 
     def _fields(self) -> dict[str, Any]:
         best = left = ""
@@ -162,8 +166,26 @@ def progress_class(verbose: int | str) -> type[SearchProgress]:
     """Returns the display for `search`'s `verbose`, here and now."""
     if verbose == 0:
         return SearchProgress
-    on_terminal = sys.stdout.isatty() and not rich.console.Console().is_dumb_terminal
-    return BarProgress if on_terminal else PlainProgress
+    try:
+        # None: the process was started without one.
+        is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    except ValueError:  # It was closed.
+        is_terminal = False
+    is_plain = not is_terminal or rich.console.Console().is_dumb_terminal
+    return PlainProgress if is_plain else BarProgress
+
+
+# What a closed stream, a full disk or a pipe without a reader raises.
+_OF_OUTPUT = (OSError, ValueError)
+
+
+def say(text: str) -> None:
+    """Prints a line, as far as it can be: no search ends for want of an output."""
+    with contextlib.suppress(*_OF_OUTPUT):
+        try:
+            print(text, flush=True)
+        except UnicodeEncodeError:
+            print(text.encode("ascii", "backslashreplace").decode(), flush=True)
 
 
 def format_score(score: float) -> str:

@@ -21,6 +21,7 @@ import numpy as np
 from keras_tricks.tuners import errors
 from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.storage import files
+from keras_tricks.tuners.storage import seals
 
 RECORD_FILE = "record.json"
 NOTES_FILE = "notes.json"
@@ -88,6 +89,8 @@ class TrialRecord:
         stopped_by: `"max_seconds"` if the search's time was up before the last epoch,
             so that the score is that of the epochs so far; else None.
         several_ranges: Names that were asked for with another range than the search's.
+        weights: The SHA-256 of the file of the weights of its best epoch; None where it
+            saved none.
         note: Texts under `why`, `outcome` and `next`, from `tuner.note`.
     """
 
@@ -113,6 +116,7 @@ class TrialRecord:
     several_ranges: list[str] = dataclasses.field(default_factory=list)
     source: str = "search"
     stopped_by: str | None = None
+    weights: str | None = None
     note: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
@@ -120,6 +124,17 @@ class TrialRecord:
         """The score of a trial that has one, as each that is completed."""
         assert self.score is not None, self.status
         return self.score
+
+    @property
+    def outcome(self) -> str:
+        """Its end in words, for messages."""
+        return f"{self.status} with score={self.score}"
+
+    def agrees(self, told: TrialRecord) -> bool:
+        """Whether it tells the same end as a trial: its score, or that it has none."""
+        if self.status != COMPLETED or told.status != COMPLETED:
+            return self.status != COMPLETED and told.status != COMPLETED
+        return math.isclose(self.known_score, told.known_score, rel_tol=1e-9)
 
     def write(self, folder: str | os.PathLike[str]) -> None:
         """Writes the record into the trial's folder, whole or not at all."""
@@ -129,16 +144,23 @@ class TrialRecord:
         files.write_json(Path(folder) / RECORD_FILE, content, indent=1)
 
     @classmethod
-    def read(cls, folder: str | os.PathLike[str]) -> TrialRecord:
+    def read(
+        cls, folder: str | os.PathLike[str], seal: seals.Seal | None = None
+    ) -> TrialRecord:
         """Returns the record in a trial's folder.
+
+        Args:
+            folder: The folder.
+            seal: Of the project, where it is known already.
 
         Raises:
             DamagedFileError: If there is none, or none of that trial.
         """
         path = Path(folder) / RECORD_FILE
-        record = files.read_json(path, cls)
+        seal = seals.Seal.of(path.parent.parent) if seal is None else seal
+        record = seal.read(path, cls)
         if files.trial_id_of(path.parent.name) != record.trial_id:
-            raise errors.DamagedFileError(
+            raise errors.ForeignFileError(
                 f"{path} is another trial's (trial_id={record.trial_id!r})"
             )
         if record.status == COMPLETED and not scores.is_feasible(record.score):
@@ -264,11 +286,12 @@ def read_all(project_dir: str | os.PathLike[str]) -> dict[str, TrialRecord]:
         notes = read_notes(project_dir)
     except errors.DamagedFileError as error:
         warnings.warn(f"Skipped the notes: {error}", stacklevel=4)
+    seal = seals.Seal.of(project_dir)
     for folder in Path(project_dir).glob("trial_*"):
         if not os.path.lexists(folder / RECORD_FILE):
             continue
         try:
-            record = TrialRecord.read(folder)
+            record = TrialRecord.read(folder, seal)
         except errors.DamagedFileError as error:
             warnings.warn(f"Skipped a damaged record: {error}", stacklevel=4)
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from collections.abc import Collection
 from pathlib import Path
@@ -14,6 +15,7 @@ import keras_tuner
 import numpy as np
 
 from keras_tricks import _validation
+from keras_tricks.tuners import errors
 from keras_tricks.tuners.compat import keras_tuner_hooks
 from keras_tricks.tuners.results import confirmation
 from keras_tricks.tuners.results import leaderboard
@@ -70,6 +72,27 @@ class Results(keras_tuner_hooks.TunerHooks):
         note = notes.setdefault(trial_id, {})
         note.update((name, text) for name, text in given.items() if text is not None)
         records.write_notes(self.project_dir, notes)
+
+    def _digest_of(self, trial_id: str) -> str | None:
+        """Returns what the record says of a trial's weights.
+
+        Raises:
+            ForeignFileError: If the record is another trial's: so are the weights.
+        """
+        folder = self.get_trial_dir(trial_id)
+        if not os.path.lexists(os.path.join(folder, records.RECORD_FILE)):
+            return None
+        try:
+            return records.TrialRecord.read(folder).weights
+        except errors.ForeignFileError:
+            raise
+        except errors.DamagedFileError as error:
+            warnings.warn(
+                f"{error}. Whether the weights beside it are those of trial "
+                f"{trial_id} is not checked.",
+                stacklevel=2,
+            )
+            return None
 
     def load_model(self, trial: Any) -> keras.Model:
         """Returns the model of a trial with the weights of its best epoch.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+from pathlib import Path
 from typing import Any
 
 import keras
 
+from keras_tricks.tuners import errors
 from keras_tricks.tuners.storage import files
 
 
@@ -34,6 +36,41 @@ def write_weights(path: str | os.PathLike[str], model: keras.Model) -> None:
     buffer = _NamedBuffer()
     model.save_weights(buffer)
     files.write_bytes(path, buffer.getbuffer())
+
+
+def check(path: Path, trial_id: str, digest: str) -> None:
+    """Checks that a file is the one that a trial has saved.
+
+    Args:
+        path: The file.
+        trial_id: The trial's ID.
+        digest: The file's SHA-256 when the trial ended.
+
+    Raises:
+        DamagedFileError: If it is not, or if there is none.
+    """
+    try:
+        found = files.sha256(path)
+    except FileNotFoundError:
+        raise errors.DamagedFileError(
+            f"{path} is missing: trial {trial_id} has saved its weights, and they were "
+            "deleted since, as those of all but the best `keep_checkpoints` are"
+        ) from None
+    except OSError as error:
+        raise errors.DamagedFileError(f"{path} is damaged ({error})") from error
+    if found != digest:
+        raise errors.DamagedFileError(
+            f"{path} is not the file that trial {trial_id} has saved: it was changed, "
+            f"or is another trial's (SHA-256: expected {digest}, found {found})"
+        )
+
+
+def digest_of(path: Path) -> str | None:
+    """Returns the SHA-256 of a file of weights, or None where there is none."""
+    try:
+        return files.sha256(path)
+    except OSError:
+        return None
 
 
 class AtomicCheckpoint(keras.callbacks.Callback):

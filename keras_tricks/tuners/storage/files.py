@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Collection
 from collections.abc import Iterator
 from concurrent import futures
@@ -35,6 +36,9 @@ _SEARCH_FILES = frozenset(
 _LEFT_BY_SEARCH = re.compile(
     r"notes\.json|worker_[0-9]+\.log|study\.journal\.lock|round_[0-9]+|reruns|\..*\.tmp\..*"
 )
+# Files of JSON, and journals, are not larger: what is would take all memory.
+_LARGEST_JSON = 256 * 2**20
+_LARGEST_JOURNAL = 64 * 2**30
 # What KerasTuner calls a trial. Part of a path, so that nothing else may be one.
 TRIAL_ID = re.compile(r"[0-9]+")
 # A drive of Windows has one letter; a `Path` makes one slash of two.
@@ -56,6 +60,7 @@ def atomic_write(path: str | os.PathLike[str], durable: bool = True) -> Iterator
             Waiting for the disk takes milliseconds.
     """
     path = Path(path)
+    check_trial_folder(path.parent)
     temporary = path.with_name(f".{os.getpid()}-{next(_counter)}.tmp.{path.name}")
     try:
         yield temporary
@@ -149,26 +154,102 @@ def write_json(
     write_text(path, json.dumps(with_checksum(content), indent=indent), durable)
 
 
-def read_json(path: str | os.PathLike[str], schema: Any = dict[str, Any]) -> Any:
+def opened_to_read(
+    path: str | os.PathLike[str], largest: int | None = None
+) -> IO[bytes]:
+    """Opens a file of a search, which is a regular file and none that is linked to.
+
+    Nothing waits for the writer of a pipe, and no device is read.
+
+    Args:
+        path: The file.
+        largest: Its largest size, in bytes; None is any.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        OSError: If it cannot be read, or is no such file; the message says why.
+    """
+    if os.path.islink(path):
+        raise OSError(f"a symbolic link, to {os.readlink(path)}, which is not followed")
+    flags = os.O_RDONLY
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
+        flags |= getattr(os, name, 0)  # None of them is there on every system.
+    # Whatever that is, it is not opened.
+    _check_regular(os.stat(path, follow_symlinks=False))
+    file = open(os.open(path, flags), "rb")
+    try:
+        status = os.fstat(file.fileno())
+        _check_regular(status)
+        if largest is not None and status.st_size > largest:
+            raise OSError(f"{status.st_size} bytes, more than the {largest} that fit")
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def opened_journal(path: str | os.PathLike[str]) -> IO[bytes]:
+    """Opens a journal as `opened_to_read` does."""
+    return opened_to_read(path, _LARGEST_JOURNAL)
+
+
+def _check_regular(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError("a folder")
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("no regular file: a pipe, a socket or a device")
+
+
+def json_in(path: str | os.PathLike[str]) -> Any:
+    """Returns what a JSON file holds, whatever that is.
+
+    Raises:
+        DamagedFileError: If there is no such file, or it holds no JSON.
+    """
+    try:
+        with opened_to_read(path, _LARGEST_JSON) as file:
+            return json.loads(file.read().decode("utf-8"))
+    except FileNotFoundError:
+        raise errors.DamagedFileError(f"{path} is missing") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise errors.DamagedFileError(f"{path} is damaged ({error})") from error
+
+
+def read_json(
+    path: str | os.PathLike[str],
+    schema: Any = dict[str, Any],
+    *,
+    is_sealed: bool = False,
+) -> Any:
     """Returns the object that a JSON file holds.
 
     Args:
         path: The file.
         schema: What the object is to be read as: a dataclass, a `TypedDict` or another
             type of `msgspec.convert`. Keys that it does not know are left out.
+        is_sealed: Whether it must have a checksum.
 
     Raises:
         DamagedFileError: If there is no such file, if what it holds does not fit the
             schema, or if it was changed since it was written.
     """
+    content = json_in(path)
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise errors.DamagedFileError(f"{path} is missing") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise errors.DamagedFileError(f"{path} is damaged ({error})") from error
-    try:
+        if is_sealed and isinstance(content, dict) and CHECKSUM not in content:
+            raise ValueError("its checksum is missing: it was changed by another hand")
         return parsed(content, schema)
+    except ValueError as error:
+        raise errors.DamagedFileError(f"{path} is damaged ({error})") from error
+
+
+def converted(path: str | os.PathLike[str], content: Any, schema: Any) -> Any:
+    """Returns what a file holds as an instance of `schema`; see `read_json`.
+
+    Raises:
+        DamagedFileError: If it does not fit.
+    """
+    try:
+        return _converted(content, schema)
     except ValueError as error:
         raise errors.DamagedFileError(f"{path} is damaged ({error})") from error
 
@@ -186,6 +267,10 @@ def parsed(content: Any, schema: Any) -> Any:
         content = dict(content)
         if content.pop(CHECKSUM) != checksum(content):
             raise ValueError("it was changed since it was written")
+    return _converted(content, schema)
+
+
+def _converted(content: Any, schema: Any) -> Any:
     try:
         return msgspec.convert(content, schema)
     except msgspec.ValidationError as error:  # Of older versions it is no ValueError.
@@ -226,10 +311,28 @@ def checked_directory(directory: str | os.PathLike[str] | None) -> None:
         )
 
 
+def made_folder(folder: Path) -> None:
+    """Makes a folder, and those above it, where they are missing.
+
+    Raises:
+        StorageError: If it cannot be made.
+        ValueError: If no folder can have such a name.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except ValueError as error:  # A zero byte, or half a character.
+        raise ValueError(
+            "`directory` and `project_name` must make a path of this file system "
+            f"({error}). Received: {str(folder)!r}"
+        ) from error
+    except OSError as error:
+        raise storage_error(error, folder) from error
+
+
 def version(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
     """Returns what differs whenever a file was replaced; None if there is none."""
     try:
-        status = os.stat(path)
+        status = os.lstat(path)
     except FileNotFoundError:
         return None
     return status.st_ino, status.st_mtime_ns, status.st_size
@@ -239,11 +342,14 @@ def storage_error(
     error: BaseException, path: str | os.PathLike[str]
 ) -> errors.StorageError:
     """Returns the error that ends a search whose folder cannot be written."""
-    return errors.StorageError(
-        getattr(error, "errno", None),
+    if isinstance(error, errors.StorageError):
+        return error  # It says so already.
+    text = (
         f"Writing {path} failed: {error}. What was saved before is intact. Once the "
-        "folder can be written again, run the search again: it goes on from there",
+        "folder can be written again, run the search again: it goes on from there"
     )
+    number = getattr(error, "errno", None)
+    return errors.StorageError(*([text] if number is None else [number, text]))
 
 
 def is_full_disk(error: BaseException) -> bool:
@@ -258,14 +364,27 @@ def opened_to_append(path: str | os.PathLike[str]) -> IO[bytes]:
     """Opens a file to read it and to write at its end; makes it where it is missing.
 
     Raises:
-        StorageError: If it cannot be written, or is a symbolic link: what that leads to
-            is no file of a search, and is left as it is.
+        StorageError: If it cannot be written, is no regular file, or stands in another
+            place, too: what a link leads to is no file of a search, and is left as it
+            is.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
-    # The first is not there on Windows, the second nowhere else.
-    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
+        flags |= getattr(os, name, 0)  # None of them is there on every system.
     try:
-        return open(os.open(path, flags, 0o666), "ab+", buffering=0)
+        with contextlib.suppress(FileNotFoundError):
+            _check_regular(os.stat(path))
+        file = open(os.open(path, flags, 0o666), "ab+", buffering=0)
+        if os.fstat(file.fileno()).st_nlink > 1:
+            file.close()
+            raise errors.StorageError(
+                f"{path} is a hard link: the same file has another name elsewhere. A "
+                "search writes only files of its own. Delete that name, or copy the "
+                "project without links.",
+            )
+        return file
+    except errors.StorageError:
+        raise
     except OSError as error:
         if not os.path.islink(path):
             raise storage_error(error, path) from error
@@ -275,6 +394,32 @@ def opened_to_append(path: str | os.PathLike[str]) -> IO[bytes]:
             "only files of its own. Delete the link, or give the path that it "
             "leads to.",
         ) from None
+
+
+def check_trial_folder(folder: Path) -> None:
+    """Refuses a link in the place of a trial's folder.
+
+    Raises:
+        StorageError: If it is one: what that leads to is left as it is.
+    """
+    if trial_id_of(folder.name) is not None and folder.is_symlink():
+        raise errors.StorageError(
+            f"{folder} is a symbolic link, to {os.readlink(folder)}. A search writes "
+            "only in folders of its own. Delete the link.",
+        )
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Returns the SHA-256 of a file's content.
+
+    Raises:
+        OSError: If it cannot be read, or is no regular file.
+    """
+    digest = hashlib.sha256()
+    with opened_to_read(path) as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def remove_temporary_files(folder: Path) -> None:
@@ -288,7 +433,9 @@ def remove_trials(folder: Path, except_for: Collection[str]) -> None:
     """Removes the folders of trials that are not among the named ones."""
     for path in folder.glob("trial_*"):
         trial_id = trial_id_of(path.name)
-        if trial_id is not None and trial_id not in except_for and path.is_dir():
+        if trial_id is None or trial_id in except_for or path.is_symlink():
+            continue
+        if path.is_dir():
             shutil.rmtree(path)
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import warnings
 from pathlib import Path
 from typing import Any
+from typing import Literal
 
 from keras_tricks.tuners import errors
 from keras_tricks.tuners.storage import files
 from keras_tricks.tuners.storage import fingerprints
+from keras_tricks.tuners.storage import seals
 
 SEARCH_FILE = "search.json"
 
@@ -52,6 +55,8 @@ TAKEN = frozenset(
 COMPARED = frozenset({"hypermodel", "hyperparameters", "objective", "seed"})
 PLACES = frozenset({"directory", "project_name", "storage", "study_name"})
 
+# Names and directions, in order.
+Objectives = list[tuple[str, Literal["min", "max"]]]
 # A hyperparameter's class and configuration, under its name. One name may stand for
 # several, under different conditions.
 Space = dict[str, list[dict[str, Any]]]
@@ -70,7 +75,7 @@ class Identity:
         arguments: Those of its constructor that are `REFUSED`; see `arguments_of`.
     """
 
-    objective: list[list[str]] | None
+    objective: Objectives | None
     seed: int | None
     space: Space | None
     kind: str | None = None
@@ -83,10 +88,10 @@ class Identity:
     def read(cls, folder: Path) -> Identity | None:
         """Returns what a folder's search is, or None where that is not known."""
         path = folder / SEARCH_FILE
-        if not path.exists():
+        if not os.path.lexists(path):
             return None
         try:
-            return files.read_json(path, cls)
+            return seals.Seal.of(folder).read(path, cls)
         except errors.DamagedFileError as error:
             warnings.warn(
                 f"{error}. Whether this is the same search is not checked.",
@@ -142,12 +147,12 @@ def arguments_of(oracle: Any, given: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def objective_of(objective: Any) -> list[list[str]]:
+def objective_of(objective: Any) -> Objectives:
     """Returns names and directions of a KerasTuner objective."""
     several = getattr(objective, "name_to_direction", None)
     if several is None:
         several = {objective.name: objective.direction}
-    return [[name, direction] for name, direction in several.items()]
+    return [*several.items()]
 
 
 def space_of(hyperparameters: Any) -> Space:
@@ -196,7 +201,7 @@ def refusal(folder: Path, differences: list[str]) -> ValueError:
     )
 
 
-def _objective_text(objective: list[list[str]] | None) -> str:
+def _objective_text(objective: Objectives | None) -> str:
     return " + ".join(f"{name!r} ({way})" for name, way in objective or ())
 
 

@@ -29,10 +29,7 @@ class ProjectLock(locks.FileLock):
         super().__init__(self.folder / files.LOCK_FILE)
 
     def __enter__(self) -> IO[bytes]:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise files.storage_error(error, self.folder) from error
+        files.made_folder(self.folder)
         try:
             file = super().__enter__()
         except locks.IsLockedError:
@@ -46,7 +43,8 @@ class ProjectLock(locks.FileLock):
         return file
 
     def _in_use(self) -> errors.ProjectInUseError:
-        holder = self.path.read_text(encoding="utf-8", errors="replace")
+        with files.opened_to_read(self.path) as file:
+            holder = file.read(1000).decode("utf-8", errors="replace")
         if holder == _this_process():
             holder = "this process"
         return errors.ProjectInUseError(

@@ -26,6 +26,7 @@ from keras_tricks.tuners.results import progress
 from keras_tricks.tuners.results import records
 from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.search_space import initial
+from keras_tricks.tuners.storage import checkpoints
 from keras_tricks.tuners.storage import files
 from keras_tricks.tuners.trials import budget
 from keras_tricks.tuners.trials import cross_validation
@@ -304,6 +305,8 @@ class TrialRunner:
         """
         record = self._record_of(trial)
         self.trial = None
+        path = self._tuner._checkpoint_file(trial.trial_id)
+        record.weights = checkpoints.digest_of(path)
         record.write(self._tuner.get_trial_dir(trial.trial_id))
         return record
 
