@@ -250,7 +250,8 @@ def restore_weights(
             "least one. Match these by `variable_map`, or give strict=False to leave "
             "them as they are.\n" + "\n".join(faults)
         )
-    made = report.of(matching, reader, None, faults)
+    notes = [*faults, *torn.look_alikes(matching, reader.shapes)]
+    made = report.of(matching, reader, None, notes)
     _assign(_values(matching, reader))
     return made
 
@@ -342,6 +343,8 @@ def _notes(
                 "Adam had another beta or another number of updates, and its bias "
                 "correction is not that of the Keras optimizer."
             )
+            if matching.name_of(state.counter) is None:
+                note = f"The checkpoint has no `global_step`. {note}"
             if strict:
                 raise ValueError(f"{note} Give strict=False to go on all the same.")
             notes.append(note)
@@ -385,5 +388,17 @@ def _values(
 
 
 def _assign(values: list[tuple[keras.Variable, np.ndarray]]) -> None:
+    lost = []
     for variable, value in values:
-        variable.assign(np.asarray(value).astype(_numpy_dtype(variable)))
+        with np.errstate(over="ignore"):
+            value = np.asarray(value).astype(_numpy_dtype(variable))
+        if _kind(value.dtype) == "float" and not np.isfinite(value.astype("f4")).all():
+            lost.append(variable.path)
+        variable.assign(value)
+    if lost:
+        warnings.warn(
+            f"{len(lost)} variables hold NaN or infinity after they were restored, "
+            f"such as {lost[0]!r}: the checkpoint does, or its numbers are beyond the "
+            "dtype of the layer.",
+            stacklevel=3,
+        )

@@ -13,14 +13,18 @@ _SPELLINGS: tuple[tuple[str, str], ...] = (
     (r"(?<=/inner_group_)(\d+)/ffn_1/intermediate/dense/", r"\1/intermediate/dense/"),
     (r"/transformer/group_(\d+)/inner_group_0/", r"/layer_\1/"),
     # Keras's MultiHeadAttention has its output layer inside.
-    (r"/attention/output/dense/", r"/attention/self/attention_output/"),
-    (r"/attention/self/(query|key|value|attention_output)/", r"/attention/\1/"),
+    (r"/attention(_1)?/output/dense/", r"/attention\1/self/attention_output/"),
+    (
+        r"/attention(_1)?/self/(query|key|value|attention_output)/",
+        r"/attention\1/\2/",
+    ),
     # A model of one encoder does not need the scope around it.
     (r"^(bert|electra|albert)/", r""),
     (r"^(.*/)?pooler/dense/", r"\1pooler/"),
     # A classifier's weights have no scope in BERT's `run_classifier.py`.
+    (r"^output_(weights|bias)$", r"output/output_\1"),
     (r"^output_(weights|bias)$", r"classifier/output_\1"),
-    (r"^classifier/output_(weights|bias)$", r"output/output_\1"),
+    (r"^output_(weights|bias)$", r"logits/output_\1"),
     (r"/output_weights$", r"/kernel"),
     (r"/output_bias$", r"/bias"),
     # KerasHub's backbones.

@@ -68,7 +68,8 @@ class Matching:
         self.powers: list[str] = []
         self.of_optimizer: list[str] = []
         self.unmatched: list[str] = []
-        heads = {name: _head(name, shapes) for name in shapes}
+        heads = {name: self._head(name) for name in shapes}
+        self._user_map.check_layouts([n for n, head in heads.items() if head is None])
         for name, head in heads.items():
             if head is None:
                 self._match(name)
@@ -132,16 +133,35 @@ class Matching:
         names, self.unmatched = self.unmatched, []
         taken = {id(variable) for variable in self.matched.values()}
         for name in names:
+            ambiguous: LookupError | None = None
             for spelling in known_names.spellings(self._user_map.renamed(name)):
                 try:
                     variable = self._index.find(spelling)
-                except LookupError:
+                except name_maps.UnknownNameError:
+                    continue
+                except name_maps.AmbiguousNameError as error:
+                    ambiguous = error
                     continue
                 if id(variable) not in taken:
                     self._take(name, variable)
                     break
             else:
                 self.unmatched.append(name)
+                if ambiguous is not None:
+                    self._faults.append(
+                        f"{name!r}: {ambiguous}. Name one in `variable_map`."
+                    )
+
+    def _head(self, name: str) -> str | None:
+        """Returns the name of the variable whose slot `name` is, if it is a slot.
+
+        One that the user renames to a name that is no slot's, such as an average, is a
+        variable as others are.
+        """
+        head, _, last = name.rpartition("/")
+        renamed = self._user_map.renamed(name).rpartition("/")[2]
+        is_slot = last in SLOT_NAMES and head in self._shapes
+        return head if is_slot and (renamed in SLOT_NAMES) else None
 
     def _take(
         self,
@@ -231,9 +251,3 @@ class Matching:
                     f"{', '.join(map(repr, names))} stand for one variable, "
                     f"{self.matched[names[0]].path!r}"
                 )
-
-
-def _head(name: str, names: dict) -> str | None:
-    """Returns the name of the variable whose slot `name` is, if it is a slot."""
-    head, _, last = name.rpartition("/")
-    return head if last in SLOT_NAMES and head in names else None

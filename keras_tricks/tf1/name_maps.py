@@ -153,6 +153,17 @@ class UserMap:
                     f"its {len(names)} names, such as {', '.join(map(repr, names[:3]))}"
                 )
 
+    def check_layouts(self, weights: list[str]) -> None:
+        """Raises if a rule of layout goes by names of slots, which follow theirs."""
+        for rule in self.rules:
+            if not isinstance(rule, conversions.Rename) and not any(
+                rule.applies_to(name) for name in weights
+            ):
+                raise ValueError(
+                    "`variable_map` must hold rules for the names of weights, whose "
+                    f"slots follow them. Received: {rule}"
+                )
+
     def renamed(self, name: str) -> str:
         """Returns the name under which the Keras variable is to be looked for."""
         original = name
@@ -190,4 +201,10 @@ def _named(part: Any, variable_map: Any) -> dict[str, Any]:
             "function, a rule such as Rename or Transpose, or a list of these. "
             f"{_validation.received('variable_map', variable_map)}"
         ) from None
+    for name in given:
+        if not isinstance(name, str):
+            raise TypeError(
+                "`variable_map` must map names, which are strings. "
+                f"{_validation.received('variable_map', variable_map)}"
+            )
     return {without_output(name): target for name, target in given.items()}

@@ -1,6 +1,7 @@
 """Reading the files of a TF1 checkpoint."""
 
 import os
+import re
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,12 @@ class CheckpointReader:
                 f"{_validation.received('checkpoint', checkpoint, True)}"
             )
         self.path = os.fspath(checkpoint)
+        if re.search(r"\.(index|meta|data-\d+-of-\d+)$", self.path):
+            raise ValueError(
+                "`checkpoint` must be the prefix that a checkpoint's files have in "
+                f"common, {self.path.rpartition('.')[0]!r}. "
+                f"{_validation.received('checkpoint', self.path)}"
+            )
         # What the native reader raises depends on where the file ends.
         self._errors = (tf.errors.OpError, LookupError, RuntimeError, ValueError)
         prefix: str | None = self.path

@@ -25,7 +25,8 @@ def faults(matching: Matching, shapes: dict[str, tuple[int, ...]]) -> list[str]:
     of_checkpoint = _torn(
         set(matching.sources.values()), matching.unmatched, _numbered_layer
     )
-    fresh = [variable.path for variable in matching.without_name()]
+    # What adapts a layer is no part of what was trained before.
+    fresh = [v.path for v in matching.without_name() if "lora_" not in v.name]
     restored = [variable.path for variable in matching.matched.values()]
     of_model = _torn(restored, fresh, _numbered_layer)
     for layer, paths in _torn(restored, fresh, _layer).items():
@@ -41,6 +42,30 @@ def faults(matching: Matching, shapes: dict[str, tuple[int, ...]]) -> list[str]:
     ] + [
         f"{layer!r} of the model is restored but for {_some(paths)}."
         for layer, paths in of_model.items()
+    ]
+
+
+def look_alikes(matching: Matching, shapes: dict[str, tuple[int, ...]]) -> list[str]:
+    """Returns a sentence if something that is left over would fit what is fresh.
+
+    The numbers of Keras's own layer names, such as `dense_1`, go on from one model to
+    the next.
+    """
+    left_over = {
+        (name.rpartition("/")[2], shapes[name]): name
+        for name in reversed(matching.unmatched)
+        if not name.startswith("cls/")  # BERT's pretraining, which is to be left over.
+    }
+    pairs = []
+    for variable in matching.without_name():
+        key = variable.path.rpartition("/")[2], tuple(variable.shape)
+        if key in left_over:
+            pairs.append(f"{left_over[key]!r} and {variable.path!r}")
+    if not pairs:
+        return []
+    return [
+        "What is left over has the shape of what is fresh, as if layers were named "
+        f"otherwise: {'; '.join(pairs[:3])}. `variable_map` leads names to each other."
     ]
 
 

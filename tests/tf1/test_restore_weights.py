@@ -365,6 +365,110 @@ def test_a_layer_that_is_torn_is_refused_or_noted(classifier, save):
     assert len(report.restored) == len(bert.shapes()) - 1
 
 
+def test_an_average_is_taken_by_name(save):
+    """Beside the weight itself it is a second source, which is refused."""
+    model = dense_model("a")
+    values = bert.values({"a/kernel": (4, 4), "a/bias": (4,)})
+    averages = {f"{n}/ExponentialMovingAverage": v + 1 for n, v in values.items()}
+    path = save(values | averages)
+    rule = Rename("/ExponentialMovingAverage$", "")
+    raised = unchanged(model, lambda: restore_weights(model, path, rule))
+    assert "stand for one variable" in raised
+    left_out = {"a/kernel": None, "a/bias": None}
+    restore_weights(model, path, [left_out, rule])
+    np.testing.assert_array_equal(model.layers[0].kernel, values["a/kernel"] + 1)
+    layout = Transpose("kernel/ExponentialMovingAverage")
+    raised = unchanged(model, lambda: restore_weights(model, path, layout))
+    assert "must hold rules for the names of weights" in raised
+
+
+def test_two_towers_of_one_name_are_ambiguous(save):
+    """By the spellings of known models, too."""
+    tokens = keras.Input((bert.LENGTH,), dtype="int32")
+    towers = [
+        keras.Sequential(
+            [
+                keras.Input((bert.LENGTH,), dtype="int32"),
+                keras.layers.Embedding(
+                    bert.VOCABULARY, bert.WIDTH, name="token_embedding"
+                ),
+            ]
+        )
+        for _ in range(2)
+    ]
+    outputs = keras.layers.Dense(2, name="classifier")(towers[0](tokens))
+    model = keras.Model(tokens, [outputs, towers[1](tokens)])
+    path = save(bert.values(bert.shapes()))
+    raised = unchanged(model, lambda: restore_weights(model, path, strict=False))
+    assert "'bert/embeddings/word_embeddings': " in raised
+    assert "stands for 2 variables" in raised
+
+
+def test_a_head_goes_into_one_layer(save):
+    layers = [
+        keras.layers.Dense(bert.WIDTH, name="classifier"),
+        keras.layers.Dense(bert.CLASSES, name="output"),
+    ]
+    model = keras.Sequential([keras.Input((bert.WIDTH,)), *layers])
+    shapes = {"output_weights": (bert.CLASSES, bert.WIDTH), "output_bias": (3,)}
+    report = restore_weights(model, save(bert.values(shapes)))
+    assert all("output/" in path for path in report.restored.values())
+
+
+@pytest.mark.parametrize("end", ["attention_1", "attention_1_self"])
+def test_alberts_own_scopes_of_attention(end, save):
+    scope = "bert/encoder/transformer/group_0/inner_group_0/attention_1"
+    content = {}
+    for part in ("self/query", "self/key", "self/value", "output/dense"):
+        content[f"{scope}/{part}/kernel"] = (16, 16)
+        content[f"{scope}/{part}/bias"] = (16,)
+    x = keras.Input((4, 16))
+    name = scope.replace("/", "_").removesuffix("attention_1") + end
+    layer = keras.layers.MultiHeadAttention(4, 4, name=name)
+    model = keras.Model(x, layer(x, x))
+    report = restore_weights(model, save(bert.values(content)))
+    assert not report.fresh
+
+
+def test_names_that_are_off_by_one_are_noted(save):
+    model = dense_model("dense_1", "dense_2")
+    content = bert.values(
+        {
+            f"{n}/{p}": (4, 4)[: 1 + (p == "kernel")]
+            for n in ("dense", "dense_1")
+            for p in ("kernel", "bias")
+        }
+    )
+    report = restore_weights(model, save(content))
+    [note] = report.notes
+    assert "'dense/kernel' and 'sequential" in note
+
+
+def test_numbers_that_are_lost_are_a_warning(save):
+    model = dense_model("a")
+    content = bert.values({"a/kernel": (4, 4), "a/bias": (4,)})
+    content["a/bias"][1] = np.nan
+    with pytest.warns(UserWarning, match=r"1 variables hold NaN .*a/bias"):
+        restore_weights(model, save(content))
+
+
+def test_the_name_of_a_file_is_no_prefix(save):
+    model = dense_model("a")
+    path = save(bert.values({"a/kernel": (4, 4), "a/bias": (4,)}))
+    raised = unchanged(model, lambda: restore_weights(model, f"{path}.index"))
+    assert "must be the prefix" in raised
+    assert repr(str(path)) in raised
+
+
+def test_what_adapts_a_layer_may_be_fresh(save):
+    model = dense_model("a")
+    model.layers[0].enable_lora(2)
+    report = restore_weights(
+        model, save(bert.values({"a/kernel": (4, 4), "a/bias": (4,)}))
+    )
+    assert len(report.fresh) == 2
+
+
 def test_a_checkpoint_of_something_else_is_refused(classifier, save):
     path = save(bert.values({"conv/kernel": (3, 3), "conv/bias": (3,)}))
     raised = unchanged(classifier, lambda: restore_weights(classifier, path))

@@ -415,7 +415,9 @@ def test_a_lost_trial_of_hyperband_has_its_settings_again(trial_id, tmp_path):
         assert table() == expected
 
 
-@pytest.mark.parametrize("values", [{"factor": 1}, {"factor": 2}, {"max_epochs": 10**9}])
+@pytest.mark.parametrize(
+    "values", [{"factor": 1}, {"factor": 2}, {"max_epochs": 10**9}]
+)
 def test_the_schedule_is_the_tuner_s_and_not_the_file_s(values, tmp_path):
     expected = scores_of(trained(tmp_path, tuners.Hyperband))
     path = tmp_path / "p" / "oracle.json"
@@ -563,9 +565,7 @@ with open("found", "w") as file:
 """
 
 
-@pytest.mark.parametrize(
-    "how", [">&-", "> /dev/full", "> file"], ids=str
-)
+@pytest.mark.parametrize("how", [">&-", "> /dev/full", "> file"], ids=str)
 def test_a_search_needs_no_output(how, tmp_path):
     """Nor can its output show the folder's name."""
     (tmp_path / "child.py").write_text(WITHOUT_OUTPUT)

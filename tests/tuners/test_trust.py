@@ -167,9 +167,8 @@ def test_a_trial_s_file_cannot_name_another_folder(tmp_path):
     shutil.copytree(tmp_path / "p" / "trial_0", other)
     (other / "checkpoint.weights.h5").write_text("weights")
     path = tmp_path / "p" / "trial_1" / "trial.json"
-    state = json.loads(path.read_text())
-    del state["checksum"]
-    path.write_text(json.dumps({**state, "trial_id": "1/../../../other/trial_0"}))
+    state = {**files.read_json(path), "trial_id": "1/../../../other/trial_0"}
+    files.write_json(path, state)
     with pytest.warns(UserWarning, match="another trial's"):
         tuner = searched(tmp_path, keep_checkpoints=1, max_trials=4)
     assert (other / "checkpoint.weights.h5").read_text() == "weights"
