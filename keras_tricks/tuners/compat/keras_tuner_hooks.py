@@ -604,7 +604,9 @@ class OracleHooks(BeforeKerasTuner):
         """
         unfinished, trials = [], list(trials)
         known = {trial.trial_id for trial in trials}
-        self.start_order = [one for one in dict.fromkeys(self.start_order) if one in known]
+        self.start_order = [
+            one for one in dict.fromkeys(self.start_order) if one in known
+        ]
         self.end_order = [one for one in dict.fromkeys(self.end_order) if one in known]
         for trial in trials:
             if trial.trial_id not in self.start_order:

@@ -363,7 +363,9 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         missing: dict[str, None] = {}
         seal = seals.Seal.of(self.folder)
         self._lost = set()
-        there = [folder.name for folder in self.folder.glob("trial_*") if folder.is_dir()]
+        there = [
+            folder.name for folder in self.folder.glob("trial_*") if folder.is_dir()
+        ]
         listed, unknown = self._listed(state, there)
         folders = {f"trial_{trial_id}": True for trial_id in listed}
         for name in there:
