@@ -81,8 +81,8 @@ def failures_named(storage: Any) -> Iterator[None]:
             raise
         first = str(error.__cause__ or error).partition("\n")[0]
         raise errors.StorageError(
-            f"The storage of the study, {_shown(storage)}, failed: {first}. Once it can "
-            "be read and written again, run the search again: it goes on from there"
+            f"The storage of the study, {_shown(storage)}, failed: {first}. Once it "
+            "can be used again, run the search again: it goes on from there"
         ) from error
 
 
