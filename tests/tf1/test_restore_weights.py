@@ -384,20 +384,17 @@ def test_an_average_is_taken_by_name(save):
 
 def test_two_towers_of_one_name_are_ambiguous(save):
     """By the spellings of known models, too."""
-    tokens = keras.Input((bert.LENGTH,), dtype="int32")
-    towers = [
-        keras.Sequential(
-            [
-                keras.Input((bert.LENGTH,), dtype="int32"),
-                keras.layers.Embedding(
-                    bert.VOCABULARY, bert.WIDTH, name="token_embedding"
-                ),
-            ]
+
+    def tower():
+        tokens = keras.Input((bert.LENGTH,), dtype="int32")
+        layer = keras.layers.Embedding(
+            bert.VOCABULARY, bert.WIDTH, name="token_embedding"
         )
-        for _ in range(2)
-    ]
-    outputs = keras.layers.Dense(2, name="classifier")(towers[0](tokens))
-    model = keras.Model(tokens, [outputs, towers[1](tokens)])
+        return keras.Model(tokens, layer(tokens))
+
+    tokens = keras.Input((bert.LENGTH,), dtype="int32")
+    outputs = keras.layers.Dense(bert.CLASSES, name="classifier")(tower()(tokens))
+    model = keras.Model(tokens, [outputs, tower()(tokens)])
     path = save(bert.values(bert.shapes()))
     raised = unchanged(model, lambda: restore_weights(model, path, strict=False))
     assert "'bert/embeddings/word_embeddings': " in raised
