@@ -44,13 +44,15 @@ def check(path: Path, trial_id: str, digest: str) -> None:
     Args:
         path: The file.
         trial_id: The trial's ID.
-        digest: The file's SHA-256 when the trial ended.
+        digest: The file's size and SHA-256 when the trial ended; see `digest_of`.
 
     Raises:
         DamagedFileError: If it is not, or if there is none.
     """
     try:
-        found = files.sha256(path)
+        found = f"{path.stat().st_size} bytes"
+        if digest.startswith(f"{found}, "):  # Else there is no need to read it.
+            found = f"{found}, SHA-256 {files.sha256(path)}"
     except FileNotFoundError:
         raise errors.DamagedFileError(
             f"{path} is missing: trial {trial_id} has saved its weights, and they were "
@@ -61,14 +63,14 @@ def check(path: Path, trial_id: str, digest: str) -> None:
     if found != digest:
         raise errors.DamagedFileError(
             f"{path} is not the file that trial {trial_id} has saved: it was changed, "
-            f"or is another trial's (SHA-256: expected {digest}, found {found})"
+            f"or is another trial's (expected {digest}, found {found})"
         )
 
 
 def digest_of(path: Path) -> str | None:
-    """Returns the SHA-256 of a file of weights, or None where there is none."""
+    """Returns size and SHA-256 of a file of weights, or None where there is none."""
     try:
-        return files.sha256(path)
+        return f"{path.stat().st_size} bytes, SHA-256 {files.sha256(path)}"
     except OSError:
         return None
 
