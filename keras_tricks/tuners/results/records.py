@@ -89,7 +89,7 @@ class TrialRecord:
         stopped_by: `"max_seconds"` if the search's time was up before the last epoch,
             so that the score is that of the epochs so far; else None.
         several_ranges: Names that were asked for with another range than the search's.
-        weights: Size and SHA-256 of the file of the weights of its best epoch; None where it
+        weights: Size and SHA-256 of the file of its best epoch's weights; None where it
             saved none.
         note: Texts under `why`, `outcome` and `next`, from `tuner.note`.
     """
