@@ -469,3 +469,25 @@ def test_a_sum_of_shapes_counts_the_same_graph():
         for name, shape in SHAPES.items():
             v1.get_variable(name, shape)
         assert run(new)["count"]() == run(code)["count"]() == 18
+
+
+LOST = {
+    "tf.train.RMSPropOptimizer(0.1, centered=True)": "without `centered=True`",
+    "tf.train.AdamOptimizer(0.1).minimize(loss, var_list=few)": "`var_list=few`",
+    "tf.contrib.layers.optimize_loss(loss, None, 0.1, 'SGD', gradient_multipliers=m)": (
+        "without `gradient_multipliers=m`"
+    ),
+    "[tf.clip_by_norm(g, 1) if 'a' in v.name else g for g, v in grads]": "no advice: ",
+    "tf.train.init_from_checkpoint(path, names)": "`names`",
+    "sum(np.prod(v.shape) for v in tf.trainable_variables('a'))": "without `tf.",
+    "sum(np.prod(v.shape) for v in tf.trainable_variables() if v.name)": "without `if",
+}
+
+
+@pytest.mark.parametrize("code", LOST)
+def test_advice_names_what_it_loses(code):
+    """And there is no rewrite of it."""
+    source = Source(f"import numpy as np\nimport tensorflow as tf\nx = {code}\n")
+    found = findings(source)
+    assert any(LOST[code] in finding.instead for finding in found)
+    assert all(f.rewrite is None or f.rewrite.is_comment for f in found)
