@@ -198,6 +198,64 @@ def test_a_call_is_read_with_the_function_that_it_calls(tmp_path):
         make(None, 1e-3, 100, layer_decay=0.9)
 
 
+TRAIN = """    weights = tf.trainable_variables()
+    (gradients, _) = tf.clip_by_global_norm(tf.gradients(loss, weights), clip_norm=1.0)
+"""
+OTHER_BODIES = {
+    "some variables, by a flag": (
+        TRAIN,
+        TRAIN.replace("()\n", "()\n    if few:\n        weights = weights[-2:]\n", 1),
+    ),
+    "some variables, by name": (
+        "tf.trainable_variables()\n    (",
+        "[v for v in tf.trainable_variables() if 'a' in v.name]\n    (",
+    ),
+    "of a scope": ("trainable_variables()\n    (", "trainable_variables('a')\n    ("),
+    "variables that are given": (
+        "weights = tf.trainable_variables()",
+        "weights = few or tf.trainable_variables()",
+    ),
+    "pairs of some": (
+        "zip(gradients, weights), g",
+        "zip(gradients[1:], weights[1:]), g",
+    ),
+    "gradients that change": (
+        "    train_op =",
+        "    gradients = [2.0 * g for g in gradients]\n    train_op =",
+    ),
+    "gradients that stop": (
+        "gradients(loss, weights)",
+        "gradients(loss, weights, stop_gradients=weights[:1])",
+    ),
+    "another loss": ("gradients(loss, weights)", "gradients(loss / 4, weights)"),
+    "two steps at once": ("assign(step + 1)", "assign(step + 2)"),
+    "no step": ("[step.assign(step + 1)]", "[]"),
+    "moments of ones": ("zeros_initializer", "ones_initializer"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_BODIES)
+def test_a_definition_that_does_more_than_berts_stays(name, tmp_path):
+    """And so do calls of it, for which the statement is named."""
+    assert TRAIN in BERT
+    head = "def make_train_op(loss, init_lr, num_train_steps, num_warmup_steps"
+    other = BERT.replace(*OTHER_BODIES[name]).replace(head, f"{head}, few=None")
+    assert other != BERT.replace(head, f"{head}, few=None")
+    other = other.replace("def make_train_op", "def create_optimizer")
+    new = rewritten(other)
+    assert "tf.group(train_op" in new
+    assert "import create_optimizer" not in new
+    (tmp_path / "optimization.py").write_text(other, encoding="utf-8")
+    call = "import optimization\nop = optimization.create_optimizer(loss, 1, 9, 1{})\n"
+    for given in ("", ", few=True"):
+        source = Source(call.format(given), str(tmp_path / "train.py"))
+        [finding] = findings(source)
+        assert finding.instead.startswith("no advice: ")
+        assert finding.rewrite is None
+        is_named = "no argument `few`" in finding.instead
+        assert is_named or not given or name == "moments of ones"
+
+
 @pytest.mark.parametrize(
     ("constructor", "made"),
     [
@@ -411,3 +469,25 @@ def test_a_sum_of_shapes_counts_the_same_graph():
         for name, shape in SHAPES.items():
             v1.get_variable(name, shape)
         assert run(new)["count"]() == run(code)["count"]() == 18
+
+
+LOST = {
+    "tf.train.RMSPropOptimizer(0.1, centered=True)": "without `centered=True`",
+    "tf.train.AdamOptimizer(0.1).minimize(loss, var_list=few)": "`var_list=few`",
+    "tf.contrib.layers.optimize_loss(loss, None, 0.1, 'SGD', gradient_multipliers=m)": (
+        "without `gradient_multipliers=m`"
+    ),
+    "[tf.clip_by_norm(g, 1) if 'a' in v.name else g for g, v in grads]": "no advice: ",
+    "tf.train.init_from_checkpoint(path, names)": "`names`",
+    "sum(np.prod(v.shape) for v in tf.trainable_variables('a'))": "without `tf.",
+    "sum(np.prod(v.shape) for v in tf.trainable_variables() if v.name)": "without `if",
+}
+
+
+@pytest.mark.parametrize("code", LOST)
+def test_advice_names_what_it_loses(code):
+    """And there is no rewrite of it."""
+    source = Source(f"import numpy as np\nimport tensorflow as tf\nx = {code}\n")
+    found = findings(source)
+    assert any(LOST[code] in finding.instead for finding in found)
+    assert all(f.rewrite is None or f.rewrite.is_comment for f in found)

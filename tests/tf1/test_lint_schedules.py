@@ -317,6 +317,49 @@ def test_where_no_schedule_has_the_rates_there_is_no_advice(name):
     assert all(f.rewrite is None for f in found if f.instead.startswith("no advice"))
 
 
+FALL = "rate = tf.train.polynomial_decay(peak, step, total, 0.0)\n"
+CLIMB = "return tf.where(step < warmup, peak * tf.to_float(step) / warmup, rate)\n"
+NOT_CERTAIN = {
+    "a step that is cut": f"step = tf.minimum(step, total)\n{FALL}{CLIMB}",
+    "a call": FALL.replace("peak", "peak * hvd.size()") + "return rate + rate\n",
+    "a condition on a rate": f"{FALL}return rate * (1 if peak > 1e-4 else 0.5)\n",
+    "a condition between lengths": (
+        FALL + CLIMB.replace("rate)", "rate) * (0.5 if warmup > total // 2 else 1)")
+    ),
+    "a warmup by a condition": (
+        f"{FALL}if peak > 1e-4 and warmup > 0:\n"
+        "    rate *= tf.minimum(1.0, tf.to_float(step) / warmup)\nreturn rate\n"
+    ),
+    "one step": f"{FALL}return tf.where(tf.equal(step, 70), 0.0, rate)\n",
+    "every some steps": f"{FALL}return tf.where(step % 777 < 1, 0.0, rate)\n",
+    "an attribute": (
+        "a.peak = 0.1\n"
+        + FALL.replace("peak", "a.peak")
+        + "a.peak *= 0.5\n"
+        + CLIMB.replace("peak", "a.peak")
+    ),
+    "an item": (
+        "a = {'peak': 0.1}\n"
+        + FALL.replace("peak", "a['peak']")
+        + "a['peak'] = 1\n"
+        + CLIMB.replace("peak", "a['peak']")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOT_CERTAIN)
+def test_what_holds_for_some_values_is_not_rewritten(name):
+    """The values by default are among those that are compared."""
+    code = program(NOT_CERTAIN[name]).replace(
+        "peak, total, warmup)", "peak=5e-5, total=100, warmup=60)"
+    )
+    found = findings(Source(code))
+    assert all(finding.rewrite is None for finding in found)
+    for finding in found:
+        is_conditional = " for `" in finding.check or "step" in finding.why_not
+        assert not finding.check or is_conditional
+
+
 @pytest.mark.parametrize(
     "code",
     [

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_tricks.tf1.lint.context import Context
+from keras_tricks.tf1.lint.originals import recipe_body
 from keras_tricks.tf1.lint.originals import reference_optimizers
 from keras_tricks.tf1.lint.rates.schedule_advice import Advice
 from keras_tricks.tf1.lint.reading import modules
@@ -45,6 +46,7 @@ class Recipe:
         advice: The advice on its rates; `None` for a function that is not at hand.
         adam: The call that makes the optimizer.
         clip: The call that clips the gradients.
+        other: The first statement that BERT's recipe has not.
     """
 
     parameters: Mapping[str, ast.expr | None]
@@ -55,6 +57,7 @@ class Recipe:
     advice: Advice | None = None
     adam: ast.Call | None = None
     clip: ast.Call | None = None
+    other: str = ""
 
 
 def _names(*names: str) -> dict[str, ast.expr]:
@@ -124,7 +127,36 @@ def of(context: Context, function: ast.FunctionDef) -> Recipe | None:
         advice,
         adam,
         clips[0] if clips else None,
+        recipe_body.other_statement(
+            source,
+            function,
+            adam,
+            {definition.node for definition in advice.used},
+            lambda statement: _is_never_run(context, statement, function, advice),
+        ),
     )
+
+
+def _is_never_run(
+    context: Context, statement: ast.stmt, function: ast.FunctionDef, advice: Advice
+) -> bool:
+    """Returns whether a statement stands in a branch that the recipe refuses."""
+    if isinstance(statement, ast.Raise):
+        return True
+    decided = {**advice.taken, **dict(advice.assumed)}
+    conditions = {name: ast.Constant(value) for name, value in advice.conditions}
+    inner: ast.AST = statement
+    while inner is not function:
+        around = context.source.parents[inner]
+        if isinstance(around, ast.If):
+            is_body = inner in around.body
+            if around in decided and decided[around] is not is_body:
+                return True
+            known = _constant(_filled_in(around.test, conditions))
+            if known is not None and bool(known[0]) is not is_body:
+                return True
+        inner = around
+    return False
 
 
 def _is_written(node: ast.expr | None, usual: str) -> bool:
@@ -222,6 +254,11 @@ def filled(recipe: Recipe, call: ast.Call) -> Filled:
         UnclearCallError: If it is not clear which argument is which.
     """
     given: dict[str, ast.expr] = {}
+    if recipe.other:
+        others = [k.arg for k in call.keywords if k.arg not in BERT.parameters]
+        named = "".join(f"BERT's has no argument `{name}`, and " for name in others)
+        reason = f"{named}its definition has `{recipe.other}`, which BERT's has not"
+        raise UnclearCallError(reason)
     if any(isinstance(a, ast.Starred) for a in call.args) or any(
         keyword.arg is None for keyword in call.keywords
     ):

@@ -16,7 +16,9 @@ from keras_tricks.tf1.lint.originals.reference_classes import is_documentation
 from keras_tricks.tf1.lint.originals.reference_classes import methods
 from keras_tricks.tf1.lint.originals.reference_classes import signature
 from keras_tricks.tf1.lint.reading import modules
+from keras_tricks.tf1.lint.reading.arguments import argument_node
 from keras_tricks.tf1.lint.reading.source import Source
+from keras_tricks.tf1.lint.reading.source import last_name
 
 # BERT's arguments in their order, with the defaults where they have one.
 ADAM_DEFAULTS: dict[str, object] = {
@@ -213,6 +215,11 @@ def _updates(
 def _created_moment(call: ast.Call) -> str | None:
     """Returns "m" or "v" for the `get_variable` that makes BERT's slot."""
     if not ast.unparse(call.func).endswith("get_variable"):
+        return None
+    initializer = argument_node(call, 3, "initializer")
+    if isinstance(initializer, ast.Call):
+        initializer = initializer.func
+    if initializer is None or "zeros" not in last_name(initializer).lower():
         return None
     for node in ast.walk(call):
         match node:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+from keras_tricks.tf1.lint.rates.samples import DEFAULT_SAMPLE
 from keras_tricks.tf1.lint.rates.samples import RATE_WORDS
 from keras_tricks.tf1.lint.rates.samples import SAMPLES
 from keras_tricks.tf1.lint.rates.samples import is_flag
@@ -38,11 +39,33 @@ from keras_tricks.tf1.lint.reading.source import last_name
 
 _MAX_DEPTH = 40
 
+_COMPARISONS = ("less", "less_equal", "greater", "greater_equal")
 _STEP_GETTERS = ("get_or_create_global_step", "create_global_step", "get_global_step")
 _STEP_NAME = re.compile(
     r"^(global|current|cur|train|training|curr)?_*(step|iteration|iter)"
     r"(_*(int|float|f|tensor|op|num|var|cast))?$|^global_*steps?(_\w+)?$"
 )
+
+
+def is_of_presence(node: ast.AST) -> bool:
+    """Returns whether an `if` only asks whether there is a warmup, or a decay."""
+    if not isinstance(node, ast.If):
+        return False
+    for other in node.orelse:
+        match other:
+            case ast.Assign(value=ast.Constant(value=0)):
+                continue
+        return False
+    match node.test:
+        case ast.Name() | ast.Attribute() | ast.Subscript():
+            return True
+        case ast.Compare(
+            left=ast.Name() | ast.Attribute() | ast.Subscript(),
+            ops=[ast.Gt() | ast.NotEq() | ast.IsNot()],
+            comparators=[ast.Constant(value=0 | None)],
+        ):
+            return True
+    return False
 
 
 class UnknownValueError(Exception):
@@ -167,6 +190,9 @@ class Interpreter:
         if self._depth > _MAX_DEPTH:
             self._depth -= 1
             raise UnknownValueError(f"{ast.unparse(node)}, which is nested too deeply")
+        wants_step = self._wants_step
+        # In what is computed from the step, other quantities are not the step.
+        self._wants_step = wants_step and self._is_as_it_is(node)
         try:
             found = self._compute(node)
         except UnknownValueError as error:
@@ -175,6 +201,7 @@ class Interpreter:
             raise
         finally:
             self._depth -= 1
+            self._wants_step = wants_step
         if isinstance(found, Value) and found.is_step and not self._calls:
             self.step_expressions[node] = None
         if isinstance(found, Value) and found.expression is not None:
@@ -182,6 +209,13 @@ class Interpreter:
         if not self._calls:
             self._known[node] = found
         return found
+
+    def _is_as_it_is(self, node: ast.expr) -> bool:
+        """Returns whether an expression is a quantity, or a conversion of one."""
+        if isinstance(node, ast.Call):
+            path = self.source.path_of(node.func) or ""
+            return path.rpartition(".")[2] in CONVERSIONS
+        return isinstance(node, ast.Name | ast.Attribute | ast.Subscript)
 
     def _compute(self, node: ast.expr) -> Any:
         match node:
@@ -340,6 +374,8 @@ class Interpreter:
             raise UnknownValueError(f"`{text}`, which is no step")
         if self._wants_step or _STEP_NAME.match(name):
             return self._step
+        if self.flows.changes.is_changed(node):
+            raise UnknownValueError(f"`{text}`, which is assigned more than once")
         default = self._default(definition)
         if default is not None:
             self.defaults[text] = default
@@ -350,6 +386,9 @@ class Interpreter:
         lanes: list[Any] = []
         for sample in range(SAMPLES):
             value = sample_value(name, number, sample, self._counts.get(text))
+            if sample == DEFAULT_SAMPLE and default is not None:
+                # Of 0 and -1, which say that there is none, no sample is made.
+                value = default if default > 0 and default is not True else value
             lanes += [value] * self._width
         return Value(tuple(lanes), node, names)
 
@@ -393,6 +432,9 @@ class Interpreter:
         return Value(tuple(lanes), expression, names, is_tensor=is_tensor)
 
     def _binary(self, op: ast.operator, left: Value, right: Value) -> Value:
+        if isinstance(op, ast.Mod) and left.expression is None:
+            # Steps beyond those that are compared have rates of their own.
+            raise UnknownValueError("a remainder of the step")
         if isinstance(op, ast.Div | ast.FloorDiv) and left.expression is None:
             self._note_length(right)
         made = ast.BinOp(
@@ -408,10 +450,17 @@ class Interpreter:
         if type(op) not in OPERATORS:
             raise UnknownValueError(ast.unparse(ast.Compare(left, [op], [right])))
         sides = [self.number(left), self.number(right)]
+        if isinstance(op, ast.Eq | ast.NotEq):
+            self._check_no_step(sides)
         self._note_comparison(sides)
         expressions = [side.expression or ast.Name("_") for side in sides]
         made = ast.Compare(expressions[0], [op], [expressions[1]])
         return self._elementwise(OPERATORS[type(op)], sides, made)
+
+    def _check_no_step(self, sides: Sequence[Value]) -> None:
+        """Refuses single steps, which may be beyond those that are compared."""
+        if any(side.expression is None for side in sides):
+            raise UnknownValueError("a rate at a single step")
 
     def _note_comparison(self, sides: Sequence[Value]) -> None:
         if sum(side.expression is None for side in sides) == 1:
@@ -442,10 +491,11 @@ class Interpreter:
             except UnknownValueError:
                 pass
             if tested is not None:
-                if all(tested.lanes):
-                    return True
-                if not any(tested.lanes):
-                    return False
+                is_true = all(tested.lanes)
+                if is_true or not any(tested.lanes):
+                    if tested.names and not is_of_presence(node):
+                        self.assumed[node] = is_true
+                    return is_true
                 if tested.expression is None:
                     # Python would have to know the step.
                     raise UnknownValueError(f"`if {ast.unparse(test)}`")
@@ -482,6 +532,8 @@ class Interpreter:
             # In eager mode a decay is a function of no arguments.
             called = self.value(function)
             if isinstance(called, Value):
+                if called.expression is not None:
+                    raise UnknownValueError(ast.unparse(node))
                 return called
             return self._called(called, {})
         if isinstance(function, ast.Attribute) and function.attr in ("get", "value"):
@@ -574,7 +626,9 @@ class Interpreter:
         values = [self.number(argument) for argument in arguments]
         if name in ("divide", "div", "truediv", "floordiv") and len(values) == 2:
             return self._binary(ast.Div(), *values)
-        if name in ("less", "less_equal", "greater", "greater_equal"):
+        if name in ("equal", "not_equal", "mod", "floormod"):
+            self._check_no_step(values)
+        if name in _COMPARISONS:
             self._note_comparison(values)
         operators = {"add": ast.Add(), "multiply": ast.Mult(), "subtract": ast.Sub()}
         if name in operators and len(values) == 2:

@@ -5,7 +5,9 @@ import re
 
 from keras_tricks.tf1.lint.reading.source import last_name
 
-SAMPLES = 3
+SAMPLES = 4
+# Parameters have their default values in it.
+DEFAULT_SAMPLE = 3
 RATE_WORDS = re.compile(r"rate|lr|ratio|prop|frac|percent|alpha|power|min_|decay_to")
 _COUNT_WORDS = re.compile(r"step|iter|epoch|num|batch|warm|max|total|every|n_|size")
 
@@ -27,13 +29,13 @@ def sample_value(name: str, number: int, sample: int, is_warmup: bool | None) ->
     Warmups are shorter than runs, counts are whole, and no two are alike.
     """
     if is_warmup is False:
-        return (100, 61, 250)[sample] + 3 * number
+        return (100, 61, 250, 1_000_000)[sample] + 3 * number
     if is_warmup or ("warm" in name and not RATE_WORDS.search(name)):
-        return (20, 7, 12)[sample] + number
+        return (20, 7, 12, 16)[sample] + number
     if RATE_WORDS.search(name) or not _COUNT_WORDS.search(name):
         if "power" in name:
-            return (1.5, 0.7, 2.0)[sample]
+            return (1.5, 0.7, 2.0, 1.2)[sample]
         if re.search(r"ratio|prop|frac|percent|alpha|min", name):
-            return (0.1, 0.05, 0.2)[sample]
-        return (0.3, 0.04, 1.7)[sample] * (1 + 0.13 * number)
-    return (100, 61, 250)[sample] + 3 * number
+            return (0.1, 0.05, 0.2, 0.15)[sample]
+        return (0.3, 0.04, 1.7, 0.9)[sample] * (1 + 0.13 * number)
+    return (100, 61, 250, 1_000_000)[sample] + 3 * number

@@ -17,6 +17,7 @@ from keras_tricks.tf1.lint.rates.candidates import Schedule
 from keras_tricks.tf1.lint.rates.candidates import candidates
 from keras_tricks.tf1.lint.rates.interpreter import Interpreter
 from keras_tricks.tf1.lint.rates.interpreter import UnknownValueError
+from keras_tricks.tf1.lint.rates.interpreter import is_of_presence
 from keras_tricks.tf1.lint.rates.rate_chain import Link
 from keras_tricks.tf1.lint.rates.samples import SAMPLES
 from keras_tricks.tf1.lint.rates.tf1_functions import DECAYS
@@ -201,7 +202,10 @@ class Advisor:
             failed,
             decays=tuple(computed.decays.values()),
             defaults=tuple(computed.defaults.items()),
-            assumed=tuple(computed.assumed.items()),
+            assumed=(
+                *computed.assumed.items(),
+                *_other_branches(self._source, chain[0].node, taken),
+            ),
             used=tuple(computed.used),
             step=tuple(computed.step_expressions),
             rate=rate,
@@ -256,6 +260,18 @@ def _branches_around(source: Source, node: ast.AST) -> dict[ast.AST, bool]:
     return taken
 
 
+def _other_branches(
+    source: Source, start: ast.AST, taken: Mapping[ast.AST, bool]
+) -> list[tuple[ast.AST, bool]]:
+    """Returns the branches of a chain that its start does not stand in."""
+    around = _branches_around(source, start)
+    return [
+        (node, is_body)
+        for node, is_body in taken.items()
+        if node not in around and not is_of_presence(node)
+    ]
+
+
 def _telling_steps(computed: Interpreter) -> list[list[int]]:
     """Returns, for each sample, steps at which different schedules differ."""
     chosen = []
@@ -281,7 +297,10 @@ def _telling_steps(computed: Interpreter) -> list[list[int]]:
             steps |= {high - 1, high, high + 1, low + (high - low) // 3}
             steps |= {low + (high - low) * 2 // 3}
         ordered = sorted(step for step in steps if step >= 0)
-        chosen.append(ordered[:: max(1, math.ceil(len(ordered) / _MAX_STEPS))])
+        every = max(1, math.ceil(len(ordered) / _MAX_STEPS))
+        told = {edge + offset for edge in edges for offset in (-1, 0, 1)}
+        kept = {step for step in ordered if step in told} if len(edges) < 99 else set()
+        chosen.append(sorted({*ordered[::every], *kept}))
     width = max(map(len, chosen))
     for steps_of_one in chosen:
         while len(steps_of_one) < width:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 from collections.abc import Sequence
 
+from keras_tricks.tf1.lint.reading.changes import Changes
 from keras_tricks.tf1.lint.reading.source import Scope
 from keras_tricks.tf1.lint.reading.source import Source
 
@@ -207,6 +208,7 @@ class Flows:
 
     def __init__(self, source: Source):
         self._source = source
+        self.changes = Changes(source)
         self._flows: dict[ast.AST, Flow] = {}
         self._uses: dict[Definition, list[ast.Name]] | None = None
         self._augmented: dict[ast.AST, dict[Definition, list[Definition]]] = {}

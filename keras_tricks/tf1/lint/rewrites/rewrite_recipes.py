@@ -24,22 +24,6 @@ from keras_tricks.tf1.lint.rewrites.rewrite_comments import statement_of
 
 _MODULE = "keras_tricks.optimizers"
 _STEPS = ("num_train_steps", "num_warmup_steps")
-_TRAIN_OPS = {
-    "apply_gradients",
-    "assign",
-    "clip_by_global_norm",
-    "CrossShardOptimizer",
-    "get_or_create_global_step",
-    "global_norm",
-    "gradients",
-    "compute_gradients",
-    "group",
-    "info",
-    "list",
-    "scalar",
-    "trainable_variables",
-    "zip",
-}
 _PRIORITY = 3
 
 
@@ -170,16 +154,15 @@ def definition(context: Context, node: ast.FunctionDef, recipe: Recipe) -> Rewri
         UncertainError: If it might change what the code does.
     """
     source = context.source
-    advice, adam = recipe.advice, recipe.adam
+    advice = recipe.advice
     assert advice is not None
     assert advice.schedule is not None
-    assert adam is not None
+    assert not recipe.other
     if node.decorator_list or node.args.vararg or node.args.kwarg:
         raise UncertainError("it is no plain function")
     kept = _kept_statements(context, node, recipe)
-    _check_is_train_op(context, node, recipe)
+    _check_is_train_op(node)
     guards = _guards(node, recipe)
-    _check_rest(context, node, recipe, kept, guards)
     fractions = []
     for name, value in advice.schedule.arguments:
         if isinstance(value, str):
@@ -303,7 +286,7 @@ def _guards(node: ast.FunctionDef, recipe: Recipe) -> list[tuple[ast.expr, str]]
     return list(unique.values())
 
 
-def _check_is_train_op(context: Context, node: ast.FunctionDef, recipe: Recipe) -> None:
+def _check_is_train_op(node: ast.FunctionDef) -> None:
     """Refuses a function that returns something else than the op of its updates."""
     returns = [n for n in ast.walk(node) if isinstance(n, ast.Return)]
     if len(returns) != 1 or returns[0] is not node.body[-1]:
@@ -317,94 +300,3 @@ def _check_is_train_op(context: Context, node: ast.FunctionDef, recipe: Recipe) 
         raise UncertainError("it does not apply the gradients, or twice")
     if not isinstance(returns[0].value, ast.Name | ast.Call):
         raise UncertainError("it returns more than the train op")
-
-
-def _check_rest(
-    context: Context,
-    node: ast.FunctionDef,
-    recipe: Recipe,
-    kept: list[ast.stmt],
-    guards: list[tuple[ast.expr, str]],
-) -> None:
-    """Refuses a function that does anything else; adds what that depends on."""
-    assert recipe.advice is not None
-    used = {d.node for d in recipe.advice.used}
-    guarded = {name for name, _ in recipe.conditions}
-    guarded |= recipes.parameters_in(test for test, _ in recipe.tests)
-    for statement in _leaves(node.body):
-        if statement in used or statement in kept or _is_docstring(node, statement):
-            continue
-        if isinstance(statement, ast.Raise | ast.Pass | ast.Return):
-            continue
-        if _only_tells(context, statement):
-            continue
-        for inner in ast.walk(statement):
-            if isinstance(inner, ast.Call) and inner is not recipe.adam:
-                name = last_name(inner.func)
-                if name in _TRAIN_OPS or _is_in_adam(recipe, inner):
-                    continue
-                if _is_behind(context, statement, node, guarded):
-                    continue
-                optional = _optional_parameter(context, statement, node, recipe)
-                if optional is None:
-                    raise UncertainError(f"it also calls `{ast.unparse(inner.func)}`")
-                test = ast.Name(optional, ast.Load())
-                guards.append((test, f"`{optional}` must be left out"))
-                guarded.add(optional)
-
-
-def _only_tells(context: Context, statement: ast.stmt) -> bool:
-    """Returns whether a statement only writes to a log."""
-    match statement:
-        case ast.Expr(value=ast.Call(func=function)):
-            path = context.source.path_of(function) or ast.unparse(function)
-            return path == "print" or "logging." in path or ".summary." in path
-    return False
-
-
-def _is_in_adam(recipe: Recipe, node: ast.AST) -> bool:
-    assert recipe.adam is not None
-    return any(inner is node for inner in ast.walk(recipe.adam))
-
-
-def _leaves(statements: list[ast.stmt]) -> list[ast.stmt]:
-    """Returns the statements that are no `if` or loop, also those inside of them."""
-    found = []
-    for statement in statements:
-        if isinstance(statement, ast.If | ast.For):
-            found += _leaves(statement.body) + _leaves(statement.orelse)
-        else:
-            found.append(statement)
-    return found
-
-
-def _is_behind(
-    context: Context, statement: ast.stmt, node: ast.FunctionDef, guarded: set[str]
-) -> bool:
-    """Returns whether a statement stands in a branch that a test keeps away from."""
-    inner = context.source.parents[statement]
-    while inner is not node:
-        if isinstance(inner, ast.If):
-            if recipes.parameters_in([inner.test]) & guarded:
-                return True
-        inner = context.source.parents[inner]
-    return False
-
-
-def _optional_parameter(
-    context: Context, statement: ast.stmt, node: ast.FunctionDef, recipe: Recipe
-) -> str | None:
-    """Returns a parameter without whose argument a statement does nothing."""
-    inner = context.source.parents[statement]
-    while inner is not node:
-        if isinstance(inner, ast.If):
-            match inner.test:
-                case (
-                    ast.Name(id=name)
-                    | ast.BoolOp(op=ast.And(), values=[ast.Name(id=name), *_])
-                ):
-                    default = recipe.parameters.get(name)
-                    if isinstance(default, ast.Constant) and not default.value:
-                        return name
-        inner = context.source.parents[inner]
-    return None

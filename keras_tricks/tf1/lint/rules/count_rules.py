@@ -39,9 +39,30 @@ def check(context: Context, node: ast.AST) -> Iterator[Finding]:
         return
     if counts:
         new = "keras_tricks.parameters.count_parameters(model)"
+        lost = _lost(source, node)
+        if lost:
+            new += f"; without `{lost}`, which it has no counterpart of"
         yield finding.make(
             source, place, "parameter count", new, lambda: _counted(source, node)
         )
+
+
+def _lost(source: Source, node: ast.AST) -> str:
+    """Returns what makes a count one of other than all trainable weights."""
+    iterable = getattr(node, "iter", None)
+    for clause in getattr(node, "generators", []):
+        iterable = clause.iter
+        if clause.ifs:
+            return f"if {ast.unparse(clause.ifs[0])}"
+    call = source.definition(iterable) if iterable is not None else None
+    call = call or iterable
+    if isinstance(call, ast.Call) and (call.args or call.keywords):
+        return ast.unparse(call)
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.If):
+            return f"if {ast.unparse(inner.test)}"
+    size = getattr(node, "elt", None)
+    return ast.unparse(size) if isinstance(size, ast.BinOp) else ""
 
 
 def _counted(source: Source, node: ast.AST) -> Rewrite:
@@ -51,6 +72,8 @@ def _counted(source: Source, node: ast.AST) -> Rewrite:
         UncertainError: If it is no such sum, and nothing more.
     """
     total = source.parents[node]
+    if lost := _lost(source, node):
+        raise UncertainError(f"it is a count with `{lost}`")
     match node:
         case (
             ast.ListComp(elt=ast.Call() as size, generators=[clause])

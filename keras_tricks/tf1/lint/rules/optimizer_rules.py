@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 
 from keras_tricks.tf1.lint import finding
@@ -88,7 +89,7 @@ _RENAMED = {
     "decay": "rho",
     "use_nesterov": "nesterov",
 }
-_NO_COUNTERPART = ("use_locking", "name", "centered")
+_NO_COUNTERPART = ("use_locking", "name")
 
 
 def check(context: Context, node: ast.AST) -> Iterator[Finding]:
@@ -147,9 +148,13 @@ def _check_tensorflow(
         checkpoint = argument(call, 0, "ckpt_dir_or_file") or "checkpoint"
         instead = f"keras_tricks.tf1.restore_weights(model, {checkpoint})"
         todo = f"call {instead}, once the Keras model is built"
+        names = argument(call, 1, "assignment_map")
+        if names is not None:
+            instead += f"; without the assignment map: see that `{names}` maps alike"
         yield made(instead, todo)
     elif name == "optimize_loss" and ".contrib" in library:
-        yield made(_optimize_loss(call))
+        lost = [] if call is None else _lost_in_optimize_loss(call)
+        yield made(_optimize_loss(call) + "".join(f"; without {one}" for one in lost))
     elif name in _LOSS_SCALES:
         instead = (
             "keras.mixed_precision.set_dtype_policy("
@@ -178,7 +183,7 @@ def _check_tensorflow(
             source,
             call,
             shown,
-            keras_optimizer(call, name),
+            keras_optimizer(call, name) + _lost_in_minimize(source, call),
             lambda: _keras_updates(context, call, name),
         )
     elif name.endswith("Optimizer") and call is not None:
@@ -241,7 +246,55 @@ def keras_optimizer(call: ast.Call, name: str) -> str:
         else:
             parts.append(f"{_RENAMED.get(old, old)}={value}")
     text = f"keras.optimizers.{made}({', '.join(parts)})"
-    return f"{text} ({remark})" if remark else text
+    remarks = [remark] if remark else []
+    known = (*order, "use_locking", "name")
+    lost = _without(call, [k.arg for k in call.keywords if k.arg not in known])
+    lost += _without(call, [f"{len(call.args) - len(order)} more arguments"])[
+        : len(call.args) > len(order)
+    ]
+    remarks += [f"without {one}" for one in lost]
+    return f"{text} ({'; '.join(remarks)})" if remarks else text
+
+
+def _without(call: ast.Call, names: Iterable[str | None]) -> list[str]:
+    """Returns arguments of a call that are not in the advice, as they are written."""
+    values = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+    parts = [
+        f"`**{values[None]}`"
+        if name is None
+        else f"`{name}={values[name]}`"
+        if name in values
+        else name
+        for name in names
+    ]
+    return [part for part in parts if not part.endswith(("=None`", "=False`"))]
+
+
+def _lost_in_minimize(source: Source, call: ast.Call) -> str:
+    """Returns what `minimize`, called on the optimizer, does that `fit` does not."""
+    attribute = source.parents[call]
+    made: ast.AST = call
+    parent = source.parents[attribute]
+    users = []
+    if isinstance(attribute, ast.Attribute) and isinstance(parent, ast.Call):
+        users.append(parent)
+    match source.parents[made]:
+        case ast.Assign(targets=[ast.Name(id=name) as target]):
+            for use in source.names[name]:
+                attribute = source.parents[use]
+                parent = source.parents[attribute]
+                if source.bindings(use) == source.bindings(target) and isinstance(
+                    attribute, ast.Attribute
+                ):
+                    users += [parent] if isinstance(parent, ast.Call) else []
+    lost = []
+    for user in users:
+        if last_name(user.func) in ("minimize", "compute_gradients"):
+            position = 2 if last_name(user.func) == "minimize" else 1
+            variables = argument(user, position, "var_list")
+            if variables not in (None, "None", "tf.trainable_variables()"):
+                lost.append(f"`var_list={variables}`: set trainable of the others")
+    return "".join(f"; without {one}" for one in dict.fromkeys(lost))
 
 
 def _keras_updates(context: Context, call: ast.Call, name: str) -> Rewrite:
@@ -250,6 +303,8 @@ def _keras_updates(context: Context, call: ast.Call, name: str) -> Rewrite:
         raise UncertainError(_KERAS_OPTIMIZERS[name][3])
     rate = argument(call, 0, "learning_rate") or ""
     made = keras_optimizer(call, name)
+    if "without " in made or (lost := _lost_in_minimize(context.source, call)):
+        raise UncertainError(f"it is {made if 'without ' in made else lost[2:]}")
     needed = [Import("keras", "", "keras")]
 
     def text(new_rate: str) -> str:
@@ -317,6 +372,10 @@ def _check_clip(
     source = context.source
     if not call.args or not _is_gradient(source, call.args[0]):
         return
+    if (test := _condition_of(source, call)) is not None:
+        instead = f"{_NO_ADVICE}: it clips only some gradients, by `{test}`"
+        yield finding.make(source, node, ast.unparse(node), instead)
+        return
     if name == "clip_by_norm" and argument(call, 2, "axes") not in (None, "None"):
         instead = f"{_NO_ADVICE}: ClippedOptimizer clips whole gradients, without axes"
     elif name == "clip_by_norm":
@@ -331,6 +390,21 @@ def _check_clip(
             return
         instead = f"{_OPTIMIZERS}.ClippedOptimizer(optimizer, clipvalue={high})"
     yield finding.make(source, node, ast.unparse(node), instead)
+
+
+def _condition_of(source: Source, call: ast.Call) -> str | None:
+    """Returns the test by which single gradients are clipped, if it is one of names."""
+    inner: ast.AST = call
+    while not isinstance(inner, ast.stmt):
+        inner = source.parents[inner]
+        if isinstance(inner, ast.IfExp) and "None" not in ast.unparse(inner.test):
+            return ast.unparse(inner.test)
+        if isinstance(inner, ast.ListComp | ast.GeneratorExp):
+            tests = [test for clause in inner.generators for test in clause.ifs]
+            for test in tests:
+                if "None" not in ast.unparse(test):
+                    return ast.unparse(test)
+    return None
 
 
 def _are_opposite(source: Source, low: str, high: str) -> bool:
@@ -358,6 +432,16 @@ def _is_gradient(source: Source, node: ast.expr, depth: int = 4) -> bool:
                 if origin is not None and _is_gradient(source, origin, depth - 1):
                     return True
     return False
+
+
+def _lost_in_optimize_loss(call: ast.Call) -> list[str]:
+    """Returns the arguments of `optimize_loss` that have no place in the advice."""
+    found = []
+    for position, name in ((4, "gradient_noise_scale"), (5, "gradient_multipliers")):
+        if (value := argument(call, position, name)) not in (None, "None"):
+            found.append(f"`{name}={value}`")
+    variables = argument(call, 9, "variables")
+    return [*found, f"`variables={variables}`"] if variables else found
 
 
 def _optimize_loss(call: ast.Call | None) -> str:

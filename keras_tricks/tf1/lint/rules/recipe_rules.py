@@ -18,11 +18,23 @@ def check(context: Context, node: ast.AST) -> Iterator[Finding]:
     if isinstance(node, ast.FunctionDef):
         recipe = recipes.of(context, node)
         if recipe is not None:
+            what = f"definition of {node.name}, BERT's recipe"
+            made = recipes.Filled(recipe.arguments, ()).text()
+            if recipe.other:
+                what = f"definition of {node.name}, much as BERT's recipe"
+                yield finding.make(
+                    context.source,
+                    node,
+                    what,
+                    f"not rewritten: `{recipe.other}` is not in BERT's recipe; without "
+                    f"that: {made}",
+                )
+                return
             yield finding.make(
                 context.source,
                 node,
-                f"definition of {node.name}, BERT's recipe",
-                recipes.Filled(recipe.arguments, ()).text(),
+                what,
+                made,
                 lambda: rewrite_recipes.definition(context, node, recipe),
                 recipe.check,
             )
