@@ -63,6 +63,8 @@ class Matching:
         self._faults: list[str] = []
         self.matched: dict[str, keras.Variable] = {}
         self.sources: dict[str, str] = {}
+        # Of weights: the name in the checkpoint -> the names of its parts.
+        self._parts: dict[str, list[str]] = {}
         self.conversions: dict[str, Conversion] = {}
         self.left_out: list[str] = []
         self.powers: list[str] = []
@@ -74,6 +76,8 @@ class Matching:
             if head is None:
                 self._match(name)
         self._match_by_known_names()
+        for part, source in self.sources.items():
+            self._parts.setdefault(source, []).append(part)
         for name, head in heads.items():
             if head is not None:
                 self._match_slot(name, head)
@@ -190,9 +194,7 @@ class Matching:
             return
         slot_name = name.rpartition("/")[2]
         matched = False
-        for part, source in list(self.sources.items()):
-            if source != head:
-                continue
+        for part in self._parts.get(head, []):
             slot = self._state.slot(self.matched[part], slot_name)
             if slot is not None:
                 number = part.removeprefix(head)

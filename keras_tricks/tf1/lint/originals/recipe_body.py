@@ -7,10 +7,11 @@ import ast
 from collections.abc import Callable
 from collections.abc import Collection
 
+from keras_tricks.tf1.lint.reading.source import STEP_GETTERS
 from keras_tricks.tf1.lint.reading.source import Source
 from keras_tricks.tf1.lint.reading.source import last_name
+from keras_tricks.tf1.lint.reading.source import shortened
 
-_STEP_GETTERS = ("get_or_create_global_step", "create_global_step", "get_global_step")
 _SHOWN = 70
 
 
@@ -40,7 +41,7 @@ def other_statement(
         if statement is function.body[0] and ast.get_docstring(function) is not None:
             continue
         if not body.is_known(statement):
-            return _short(body.shown(statement))
+            return shortened(body.shown(statement), _SHOWN)
     return "" if body.returned == "train op" else "return"
 
 
@@ -138,7 +139,7 @@ class _Body:
         path = self._source.path_of(function) or ""
         name = path.rpartition(".")[2] if path.startswith("tensorflow.") else ""
         roles = [self._role(argument) for argument in args]
-        if name in _STEP_GETTERS:
+        if name in STEP_GETTERS:
             return "step"
         if name == "trainable_variables" and not args and not keywords:
             return "variables"
@@ -200,8 +201,3 @@ class _Body:
             ):
                 return self._role(step) == "step"
         return False
-
-
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

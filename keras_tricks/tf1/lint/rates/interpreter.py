@@ -34,13 +34,13 @@ from keras_tricks.tf1.lint.rates.values import Other
 from keras_tricks.tf1.lint.rates.values import Value
 from keras_tricks.tf1.lint.reading.flow import Definition
 from keras_tricks.tf1.lint.reading.flow import Flows
+from keras_tricks.tf1.lint.reading.source import STEP_GETTERS
 from keras_tricks.tf1.lint.reading.source import Source
 from keras_tricks.tf1.lint.reading.source import last_name
 
 _MAX_DEPTH = 40
 
 _COMPARISONS = ("less", "less_equal", "greater", "greater_equal")
-_STEP_GETTERS = ("get_or_create_global_step", "create_global_step", "get_global_step")
 _STEP_NAME = re.compile(
     r"^(global|current|cur|train|training|curr)?_*(step|iteration|iter)"
     r"(_*(int|float|f|tensor|op|num|var|cast))?$|^global_*steps?(_\w+)?$"
@@ -507,7 +507,7 @@ class Interpreter:
         path = self.source.path_of(function) or ""
         library, _, name = path.rpartition(".")
         if path.startswith("tensorflow."):
-            if name in _STEP_GETTERS:
+            if name in STEP_GETTERS:
                 return self._step
             if name in DECAYS and ".keras" not in library:
                 return self._decay(node, name)

@@ -27,6 +27,7 @@ from keras_tricks.tf1.lint.rates.values import Value
 from keras_tricks.tf1.lint.reading.flow import Definition
 from keras_tricks.tf1.lint.reading.flow import Flows
 from keras_tricks.tf1.lint.reading.source import Source
+from keras_tricks.tf1.lint.reading.source import shortened
 
 _TOLERANCE = 1e-9
 _FIRST_STEPS = (range(4),) * SAMPLES
@@ -151,7 +152,7 @@ class Advisor:
                 later = ast.unparse(chain[length].statement)
                 return dataclasses.replace(
                     failed,
-                    reason=f"{reason}; before `{_short(later)}` the rate is that of "
+                    reason=f"{reason}; before `{shortened(later)}` the rate is that of "
                     f"{advice.schedule.text()}",
                 )
         return dataclasses.replace(failed, reason=reason)
@@ -196,7 +197,7 @@ class Advisor:
             steps = _telling_steps(first)
             rate, computed = self._interpret(chain[-1], steps, taken, defaults, counts)
         except UnknownValueError as error:
-            reason = f"`{_short(str(error))}` is more than arithmetic"
+            reason = f"`{shortened(str(error))}` is more than arithmetic"
             return dataclasses.replace(failed, reason=reason)
         failed = dataclasses.replace(
             failed,
@@ -240,11 +241,6 @@ class Advisor:
         if link.definition is not None:
             return computed.defined(link.definition), computed
         return computed.number(link.node), computed
-
-
-def _short(text: str, length: int = 60) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def _branches_around(source: Source, node: ast.AST) -> dict[ast.AST, bool]:

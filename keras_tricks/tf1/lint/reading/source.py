@@ -14,6 +14,8 @@ from typing import TypeAlias
 # A node with a place in the text, whose end may be None only to type checkers.
 Placed: TypeAlias = Any
 
+# What makes or finds the step in TF1.
+STEP_GETTERS = ("get_or_create_global_step", "create_global_step", "get_global_step")
 _FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
@@ -360,3 +362,9 @@ def encoding_of(path: Path) -> str:
     with path.open("rb") as file:
         encoding, _ = tokenize.detect_encoding(file.readline)
     return "utf-8" if encoding == "utf-8-sig" else encoding
+
+
+def shortened(text: str, length: int = 60) -> str:
+    """Returns a text in one line of at most so many characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= length else f"{text[: length - 3]}..."

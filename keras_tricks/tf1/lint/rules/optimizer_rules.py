@@ -13,6 +13,7 @@ from keras_tricks.tf1.lint.reading import arguments
 from keras_tricks.tf1.lint.reading import modules
 from keras_tricks.tf1.lint.reading.arguments import argument
 from keras_tricks.tf1.lint.reading.arguments import argument_node
+from keras_tricks.tf1.lint.reading.source import STEP_GETTERS
 from keras_tricks.tf1.lint.reading.source import Source
 from keras_tricks.tf1.lint.reading.source import last_name
 from keras_tricks.tf1.lint.rewrites import rewrite
@@ -25,9 +26,7 @@ from keras_tricks.tf1.lint.rewrites.edits import UncertainError
 
 _OPTIMIZERS = "keras_tricks.optimizers"
 _CLASS = "AdamWeightDecayOptimizer"
-_STEP_GETTERS = ("get_or_create_global_step", "create_global_step", "get_global_step")
 _NO_ADVICE = "no advice"
-_STEP = "optimizer.iterations (a schedule in an optimizer is given the step)"
 _LOSS_SCALES = (
     "DynamicLossScale",
     "ExponentialUpdateLossScaleManager",
@@ -140,7 +139,7 @@ def _check_tensorflow(
         )
     elif name in ("clip_by_norm", "clip_by_value") and call is not None:
         yield from _check_clip(context, node, call, name)
-    elif name in _STEP_GETTERS:
+    elif name in STEP_GETTERS:
         yield made(
             "optimizer.iterations (a schedule in an optimizer is given the step)"
         )
