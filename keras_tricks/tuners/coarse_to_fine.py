@@ -6,7 +6,6 @@ import dataclasses
 import difflib
 import inspect
 import math
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
@@ -19,6 +18,7 @@ from keras_tricks import _validation
 from keras_tricks._fit_call import FitCall
 from keras_tricks.tuners import seeds
 from keras_tricks.tuners._typing import HyperModelLike
+from keras_tricks.tuners.deadline import Deadline
 from keras_tricks.tuners.oracles import base
 from keras_tricks.tuners.random_search import RandomSearch
 from keras_tricks.tuners.results import confirmation
@@ -250,11 +250,7 @@ class CoarseToFine:
         rounds together; a round for which there was no time is left to the next
         `search`.
         """
-        if max_seconds is not None:
-            max_seconds = _validation.check_float(
-                "max_seconds", max_seconds, exclusive=True
-            )
-        begun = time.monotonic()
+        deadline = Deadline.after(max_seconds)
         self.rounds_run = []
         folder = self.directory / self.project_name
         folder.mkdir(parents=True, exist_ok=True)
@@ -268,20 +264,17 @@ class CoarseToFine:
             own: dict[str, Any] = {}
             if number == 1:
                 own["initial_settings"] = initial_settings
-            if max_seconds is not None:
-                left = begun + max_seconds - time.monotonic()
-                own["max_seconds"] = max(left, 1e-3)
+            if deadline.is_set:
+                own["max_seconds"] = max(deadline.seconds_left, 1e-3)
+            args, kwargs = fit_args, fit_kwargs
             if is_cheap:
                 cheap = self._cheap(call)
-                cheap_args, cheap_kwargs = (*cheap.args, *rest), cheap.kwargs
-                current.tuner.search(*cheap_args, **own, **cheap_kwargs)
-                if _is_over(begun, max_seconds):
-                    break
+                args, kwargs = (*cheap.args, *rest), cheap.kwargs
+            current.tuner.search(*args, **own, **kwargs)
+            if deadline.is_over:
+                break
+            if is_cheap:
                 self._check_agreement(current, fit_args, fit_kwargs)
-            else:
-                current.tuner.search(*fit_args, **own, **fit_kwargs)
-                if _is_over(begun, max_seconds):
-                    break
             stopped = self._is_settled(current, fit_args, fit_kwargs)
             if not stopped and number < self.rounds:
                 space = self._next_space(current)
@@ -549,7 +542,3 @@ def _dictionary(name: str, value: Any) -> dict[str, Any]:
 
 def _share(name: str, value: float) -> float:
     return _validation.check_float(name, value, exclusive=True, maximum=1)
-
-
-def _is_over(begun: float, max_seconds: float | None) -> bool:
-    return max_seconds is not None and time.monotonic() - begun >= max_seconds

@@ -8,7 +8,6 @@ import gc
 import importlib
 import os
 import secrets
-import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from keras_tricks._fit_call import FitCall
 from keras_tricks.tuners import seeds
 from keras_tricks.tuners.compat import keras_tuner_hooks
 from keras_tricks.tuners.compat.keras_settings import KerasSettings
+from keras_tricks.tuners.deadline import Deadline
 from keras_tricks.tuners.oracles.fixed import fixed
 from keras_tricks.tuners.oracles.random import RandomSearchOracle
 from keras_tricks.tuners.project import Project
@@ -229,15 +229,11 @@ class TunerMixin(Results):
             fit_checks.check(call)
         if call.is_given("verbose"):
             call = call.replace(verbose=2 if verbose == 2 else 0)
-        if max_seconds is not None:
-            max_seconds = _validation.check_float(
-                "max_seconds", max_seconds, exclusive=True
-            )
+        deadline = Deadline.after(max_seconds)
         session = SearchSession.idle(self.oracle.objective, None)
         session.initial_settings = initial.checked(initial_settings)
         initial.check_values(self.oracle.get_space().space, session.initial_settings)
-        if max_seconds is not None:
-            session.deadline = time.monotonic() + max_seconds
+        session.deadline = deadline
         session.shows_fit = verbose == 2
         if keras_tuner_hooks.has_tensorboard(keras.tree.flatten(call.callbacks)):
             _require_tensorboard()
@@ -278,7 +274,7 @@ class TunerMixin(Results):
                 self.hypermodel = hypermodel
                 # An interrupted trial must not claim a model built after it.
                 self._runner.trial = None
-                oracle.initial_settings, oracle.deadline = [], None
+                oracle.initial_settings, oracle.deadline = [], Deadline()
                 if not self._in_worker:
                     self._local_oracle.run_again_what_was_interrupted()
             if not self._in_worker:

@@ -180,7 +180,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
         if tuner_id in self.ongoing_trials:
             return self.ongoing_trials[tuner_id]
         self.tuner_ids.add(tuner_id)
-        trial = None if self.is_time_up() else self._next_trial()
+        trial = None if self.deadline.is_over else self._next_trial()
         if trial is not None:
             trial.status = "RUNNING"
             trial.message = None
@@ -193,7 +193,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
             self.save()
             return trial
         status = "STOPPED"
-        if not self.is_time_up() and any(
+        if not self.deadline.is_over and any(
             not one.finished for one in self._study_trials.attempts().values()
         ):
             # Others run the last ones; should they die, there is work to do.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +17,7 @@ from keras_tricks import _validation
 from keras_tricks.tuners import errors
 from keras_tricks.tuners import seeds
 from keras_tricks.tuners.compat import keras_tuner_hooks
+from keras_tricks.tuners.deadline import Deadline
 from keras_tricks.tuners.results import records
 from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.search_space import initial
@@ -72,8 +72,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         remote_methods: Names of the methods that a worker process may call.
         has_workers: Whether several processes run its trials now.
         initial_settings: What a search is given to begin with.
-        deadline: When no further trial begins, on the clock `time.monotonic`; None is
-            never.
+        deadline: When no further trial begins.
     """
 
     trials: dict[str, Any]
@@ -114,7 +113,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         self.keep_checkpoints: int | None = None
         self.has_workers = False
         self.initial_settings: list[points.Settings] = []
-        self.deadline: float | None = None
+        self.deadline = Deadline()
         self._lost: set[str] = set()
         # Trial ID -> what it asked for, until now and in all; see `asked_for`.
         self._asked_for: dict[str, list[str] | None] = {}
@@ -130,8 +129,8 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
 
         Settings that were tried before are replaced by others, as long as there are.
         """
-        given = self.next_initial_values()
-        if given is not None and self.places_initial_settings:
+        given = self.next_initial_values() if self.places_initial_settings else None
+        if given is not None:
             return {"status": "RUNNING", "values": given}
         self.seed_suggestion(trial_id)
         response = super().populate_space(trial_id)
@@ -144,16 +143,14 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
 
     def next_initial_values(self) -> dict[str, Any] | None:
         """Returns the first of the initial settings that no trial has, or None."""
+        if not self.initial_settings:
+            return None
         space = self.hyperparameters.space
         tried = [trial.hyperparameters.values for trial in self.trials.values()]
         for settings in self.initial_settings:
             if not any(initial.is_of(values, space, settings) for values in tried):
                 return initial.values_of(space, settings)
         return None
-
-    def is_time_up(self) -> bool:
-        """Whether no further trial is to begin."""
-        return self.deadline is not None and time.monotonic() >= self.deadline
 
     def replacement(self, trial_id: str) -> dict[str, Any] | None:
         """Returns settings in place of a duplicate, or None if none are left."""
@@ -171,7 +168,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
     @keras_tuner.synchronized
     def create_trial(self, tuner_id: str) -> Any:
         """Returns the next trial to run; those that were interrupted come first."""
-        if self.is_time_up():
+        if self.deadline.is_over:
             return _nothing_more()
         trial = super().create_trial(tuner_id)
         if trial.trial_id not in self._lost or trial.status != "RUNNING":
@@ -273,7 +270,8 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
 
     def names_with_several_ranges(self) -> set[str]:
         """Returns the hyperparameters that trials asked for with another range, too."""
-        found = map(self._record_of, self.trials)
+        seal = seals.Seal.of(self.folder)
+        found = (self._record_of(trial_id, seal) for trial_id in self.trials)
         return {name for r in found if r is not None for name in r.several_ranges}
 
     @property
@@ -446,9 +444,11 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
             problems.append(f"{damage}: trial {trial_id} {self.what_of_lost_trials}")
         return trial
 
-    def _record_of(self, trial_id: str) -> records.TrialRecord | None:
+    def _record_of(
+        self, trial_id: str, seal: seals.Seal | None = None
+    ) -> records.TrialRecord | None:
         try:
-            return records.TrialRecord.read(self.folder / f"trial_{trial_id}")
+            return records.TrialRecord.read(self.folder / f"trial_{trial_id}", seal)
         except errors.DamagedFileError:
             return None
 

@@ -31,8 +31,6 @@ class _ExpectedImprovement(keras_tuner.Oracle):
 
     seed: int
     trials: dict[str, Any]
-    unseen_values: Any
-    replacement: Any
 
     def __init__(self, *, num_initial_points: int | None, **kwargs: Any):
         super().__init__(**kwargs)
@@ -102,6 +100,7 @@ class _ExpectedImprovement(keras_tuner.Oracle):
             seeds.derived_seed(self.seed, trial_id, "candidates")
         )
         seen = points.signatures(space, self.trials.values())
+        # Few of the candidates of a small space are new; `seen` has the last word.
         tried = np.concatenate([ended, pending])
         for settings in expected_improvement.suggestions(
             surrogate, cube, tried, generator
@@ -131,11 +130,12 @@ class _ExpectedImprovement(keras_tuner.Oracle):
         """Returns the parameters of the process of what is feasible, if not all is."""
         if not failed:
             return None
+        with_score = {trial.trial_id for trial in scored}
         every = sorted([*scored, *failed], key=lambda t: scores.order(t.trial_id))
 
         def fitted(count: int) -> np.ndarray:
             rows = _rows(cube, every[:count])
-            is_feasible = np.array([trial in scored for trial in every[:count]])
+            is_feasible = np.array([t.trial_id in with_score for t in every[:count]])
             return expected_improvement.fitted_feasibility(cube, rows, is_feasible)
 
         return self._fitted_once("feasible", len(every), cube, fitted)

@@ -32,7 +32,6 @@ from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.storage import files
 from keras_tricks.tuners.trials import out_of_memory
 from keras_tricks.tuners.trials import overrides
-from keras_tricks.tuners.trials.runner import MAX_SECONDS
 
 _LOG = logging.getLogger(__name__)
 
@@ -221,15 +220,13 @@ class TrialScheduler:
         session = self.tuner._runner.session
 
         def stops(number: int, epoch: int, logs: dict[str, float]) -> bool:
-            is_cut = epoch + 1 < plan.epochs and session.is_time_up()
-            if is_cut:
-                jobs[number].taken.running.stopped_by = MAX_SECONDS
-            return is_cut
+            running, is_last = jobs[number].taken.running, epoch + 1 >= plan.epochs
+            return session.cuts_off(running, is_last_epoch=is_last)
 
         return RunConfig(
             plan.epochs,
             plan.initial_epoch,
-            on_epoch=None if session.deadline is None else stops,
+            on_epoch=stops if session.deadline.is_set else None,
             score_of=lambda logs: sign * float(objective.get_value(logs)),
             followers=[job.follower for job in jobs],
         )

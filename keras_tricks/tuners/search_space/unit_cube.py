@@ -42,6 +42,9 @@ class _Axis:
         )
         self.codes = np.array([self.code(value) for value in self.values])
         self.default = self.code(hp.default)
+        self._order = np.argsort(self.codes)
+        ordered = self.codes[self._order]
+        self._middles = (ordered[1:] + ordered[:-1]) / 2
 
     def code(self, value: Any) -> float:
         """Returns where a value lies; one out of the range at its end."""
@@ -53,9 +56,7 @@ class _Axis:
 
     def indices(self, codes: np.ndarray) -> np.ndarray:
         """Returns which of the values is nearest to each code."""
-        order = np.argsort(self.codes)
-        middles = (self.codes[order][1:] + self.codes[order][:-1]) / 2
-        return order[np.searchsorted(middles, codes)]
+        return self._order[np.searchsorted(self._middles, codes)]
 
     def value(self, code: float) -> Any:
         """Returns the value at a code."""
@@ -83,6 +84,9 @@ class UnitCube:
         self._axes = [axis for axis in axes if len(axis.values) != 1]
         self._fixed = {
             id(axis.hp): axis.values[0] for axis in axes if len(axis.values) == 1
+        }
+        self._fixed_values = {
+            hp.name: self._fixed[id(hp)] for hp in self._space if id(hp) in self._fixed
         }
         self.dimensions = len(self._axes)
         self._number = {id(axis.hp): n for n, axis in enumerate(self._axes)}
@@ -137,12 +141,7 @@ class UnitCube:
                     chosen = np.array(is_one)[axis.indices(codes[:, number])]
                     holds |= chosen & self._active(axis.hp, codes)
             if condition.name not in self._named:  # It is fixed.
-                values = {
-                    h.name: self._fixed[id(h)]
-                    for h in self._space
-                    if id(h) in self._fixed
-                }
-                holds |= condition.is_active(values)
+                holds |= condition.is_active(self._fixed_values)
             active &= holds
         return active
 

@@ -27,15 +27,8 @@ REFUSED = frozenset(
     {
         *("allow_new_entries", "tune_new_entries", "executions_per_trial"),
         *("optimizer", "loss", "metrics", "splits", "groups", "preprocess"),
-        *(
-            "num_initial_points",
-            "alpha",
-            "beta",
-            "engine",
-            "max_epochs",
-            "factor",
-            "sequence",
-        ),
+        *("num_initial_points", "alpha", "beta", "engine"),
+        *("max_epochs", "factor", "sequence"),
         # Of `CoarseToFine`, whose rounds follow from each other.
         *("tuner", "trials_per_round", "quantile", "importance_threshold", "limits"),
         *("subset", "first_round", "agreement_trials"),

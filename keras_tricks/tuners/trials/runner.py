@@ -37,8 +37,6 @@ from keras_tricks.tuners.trials.context import RunningTrial
 from keras_tricks.tuners.trials.options import TunerOptions
 from keras_tricks.tuners.trials.session import SearchSession
 
-# What a record says of a trial that had no time for its last epochs.
-MAX_SECONDS = "max_seconds"
 # What `search` takes beside the arguments of `fit`.
 OWN_ARGUMENTS = ("workers", "initial_settings", "max_seconds")
 
@@ -251,8 +249,8 @@ class TrialRunner:
         callbacks = call.callbacks
         if not self.session.shows_fit:
             callbacks.append(progress.QuietFit())
-        if self.session.deadline is not None:
-            callbacks.append(progress.StopTraining(self.stop_if_time_is_up))
+        if self.session.deadline.is_set:
+            callbacks.append(progress.StopTraining(self._is_cut_off))
         # By their name, to which KerasTuner adds its own.
         call = call.replace(callbacks=callbacks)
         if self.trial is not None:
@@ -274,13 +272,8 @@ class TrialRunner:
                 results += train(trial, *fold_args, **fold_kwargs)
             return results
 
-    def stop_if_time_is_up(self, is_last_epoch: bool) -> bool:
-        """Returns whether a training is to end here, and marks its trial if so."""
-        if is_last_epoch or not self.session.is_time_up():
-            return False
-        if self.trial is not None:
-            self.trial.stopped_by = MAX_SECONDS
-        return True
+    def _is_cut_off(self, is_last_epoch: bool) -> bool:
+        return self.session.cuts_off(self.trial, is_last_epoch=is_last_epoch)
 
     def end_epoch(self, logs: dict[str, Any]) -> None:
         """Keeps the epoch's metrics, also of a trial that fails later."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from typing import Any
 
 from keras_tricks.tuners.compat.keras_settings import KerasSettings
+from keras_tricks.tuners.deadline import Deadline
 from keras_tricks.tuners.results import progress
 from keras_tricks.tuners.trials import objectives
+from keras_tricks.tuners.trials.context import RunningTrial
+
+# What a record says of a trial that had no time for its last epochs.
+MAX_SECONDS = "max_seconds"
 
 
 @dataclasses.dataclass
@@ -31,8 +35,7 @@ class SearchSession:
         unknown_arguments: Names of what `search` was given that Keras's `fit` does not
             have, and the values as text.
         initial_settings: What it was given to begin with.
-        deadline: When it ends, on the clock `time.monotonic`, which the processes of a
-            machine share; None is when there are no trials left.
+        deadline: When it ends.
     """
 
     progress: progress.SearchProgress
@@ -47,11 +50,15 @@ class SearchSession:
     input_shape: Any = None
     unknown_arguments: dict[str, str] = dataclasses.field(default_factory=dict)
     initial_settings: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    deadline: float | None = None
+    deadline: Deadline = dataclasses.field(default_factory=Deadline)
 
-    def is_time_up(self) -> bool:
-        """Whether trainings are to end after the epoch that goes on."""
-        return self.deadline is not None and time.monotonic() >= self.deadline
+    def cuts_off(self, running: RunningTrial | None, *, is_last_epoch: bool) -> bool:
+        """Returns whether a training is to end here, and marks its trial if so."""
+        if is_last_epoch or not self.deadline.is_over:
+            return False
+        if running is not None:
+            running.stopped_by = MAX_SECONDS
+        return True
 
     @classmethod
     def idle(cls, objective: Any, splits: Any) -> SearchSession:
