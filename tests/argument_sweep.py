@@ -19,6 +19,7 @@ import tensorflow as tf
 
 import keras_tricks
 from keras_tricks import callbacks
+from keras_tricks import diagnosis
 from keras_tricks import hypermodels
 from keras_tricks import losses
 from keras_tricks import optimizers
@@ -391,6 +392,19 @@ CASES: dict[str, Case] = {
             "verbose": count(0),
         },
         {"monitor": "loss", "factor": 0.5, "patience": 3},
+    ),
+    "diagnosis.diagnose": Case(
+        diagnosis.diagnose,
+        {
+            "history": text,
+            "baseline": optional(number(-_GREATEST)),
+            "human_level": optional(number(-_GREATEST)),
+            "noise": optional(not_negative),
+            "metric": choice("loss"),
+            "direction": choice("min", "max", "auto"),
+        },
+        {"history": {"loss": [2.0, 1.0]}},
+        tries_accepted=False,  # There are no such files.
     ),
     "hypermodels.HyperCNN": Case(
         hypermodels.HyperCNN,
@@ -890,6 +904,8 @@ METHODS: dict[str, dict[str, Kind]] = {
 
 # What a caller reads, and the package makes.
 RESULTS = {
+    "diagnosis.Diagnosis",
+    "diagnosis.Verdict",
     "parameters.ParameterBudget",
     "parameters.ParameterTable",
     "training.Trained",
