@@ -5,12 +5,13 @@ The other cases carry the mark `exhaustive`, which `setup.cfg` leaves out; they 
 """
 
 from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 
-def one_in(number: int, cases: Iterable[Any], *, always: Iterable[Any] = ()) -> list:
+def one_in(number: int, cases: Iterable[Any], *, always: Sequence[Any] = ()) -> list:
     """Returns parameters of which each `number`-th, and those of `always`, are run.
 
     Args:
@@ -18,8 +19,13 @@ def one_in(number: int, cases: Iterable[Any], *, always: Iterable[Any] = ()) -> 
         cases: Values for `pytest.mark.parametrize`; a tuple is one of several values.
         always: Those of the cases that no ordinary run may leave out.
     """
-    cases = list(cases)
-    return only([*cases[::number], *always], cases)
+    # By place, since arrays cannot be looked for.
+    return [
+        case
+        if place % number == 0 or (always and case in always)
+        else _exhaustive(case)
+        for place, case in enumerate(cases)
+    ]
 
 
 def only(sample: Iterable[Any], cases: Iterable[Any]) -> list:

@@ -15,6 +15,7 @@ from keras_tricks.tf1.lint.reading.notebook import python_lines
 from keras_tricks.tf1.lint.reading.source import Source
 from keras_tricks.tf1.lint.rewrites import edits
 from keras_tricks.tf1.lint.rules import report
+from tests import sampling
 from tests.child_process import ROOT
 
 CODE = "import tensorflow as tf\nstep = tf.train.get_global_step()\n"
@@ -302,7 +303,8 @@ def test_the_command_starts_without_keras(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "way", ["import keras_tricks", "from keras_tricks.tf1 import lint"]
+    "way",
+    sampling.one_in(2, ["from keras_tricks.tf1 import lint", "import keras_tricks"]),
 )
 def test_every_other_import_registers_the_classes(run_python, way):
     """Also where a script is run by `-m`, and its arguments name the command."""

@@ -62,29 +62,34 @@ def assert_trains_alike(found, x, y, sample_weight=None, class_weight=None, **mo
 
 
 @pytest.mark.parametrize(
-    "x",
-    [
-        A,
-        [A, B],
-        (A, B),
-        {"two": B, "one": A},
-        Pair(A, B),
-        [{"one": A}, (B, A)],
-        A.astype("float16"),
-        A.astype(">f8"),
-        (A * 9).astype("int16"),
-        (A * 9).astype(">i4"),
-        A > 0,
-        TARGET,
-        np.asfortranarray(A)[::-1],
-        pd.DataFrame(A, columns=list("abc")),
-        pd.DataFrame({"real": TARGET, "whole": LABELS, "flag": LABELS > 0}),
-        pd.Series(TARGET, index=range(N, 0, -1)),
-        tf.constant(A),
-        tf.Variable(B),
-        tf.cast(B, "bfloat16"),
-        [tf.constant(B), pd.DataFrame(A)],
-    ],
+    ("x",),
+    sampling.one_in(
+        3,
+        zip(
+            [
+                A,
+                [A, B],
+                (A, B),
+                {"two": B, "one": A},
+                Pair(A, B),
+                [{"one": A}, (B, A)],
+                A.astype("float16"),
+                A.astype(">f8"),
+                (A * 9).astype("int16"),
+                (A * 9).astype(">i4"),
+                A > 0,
+                TARGET,
+                np.asfortranarray(A)[::-1],
+                pd.DataFrame(A, columns=list("abc")),
+                pd.DataFrame({"real": TARGET, "whole": LABELS, "flag": LABELS > 0}),
+                pd.Series(TARGET, index=range(N, 0, -1)),
+                tf.constant(A),
+                tf.Variable(B),
+                tf.cast(B, "bfloat16"),
+                [tf.constant(B), pd.DataFrame(A)],
+            ]
+        ),
+    ),
     ids=lambda x: type(x).__name__,
 )
 def test_a_model_is_trained_alike_by_what_becomes_of_its_inputs(x):
@@ -96,19 +101,22 @@ def test_a_model_is_trained_alike_by_what_becomes_of_its_inputs(x):
 
 @pytest.mark.parametrize(
     ("y", "weights"),
-    [
-        (TARGET, WEIGHTS),
-        (TARGET, WEIGHTS[:, None]),
-        (pd.Series(TARGET), pd.Series(WEIGHTS)),
-        (TARGET[:, None], tf.constant(WEIGHTS)),
-        ([TARGET, -TARGET], WEIGHTS),
-        ([TARGET, -TARGET], WEIGHTS[:, None]),
-        ([TARGET, -TARGET], [WEIGHTS, 1 / WEIGHTS]),
-        ([TARGET, -TARGET], [WEIGHTS, None]),
-        ({"p": TARGET, "q": -TARGET}, WEIGHTS),
-        ({"p": TARGET, "q": -TARGET}, {"p": WEIGHTS, "q": 1 / WEIGHTS}),
-        ([TARGET], WEIGHTS),
-    ],
+    sampling.one_in(
+        3,
+        [
+            (TARGET, WEIGHTS),
+            (TARGET, WEIGHTS[:, None]),
+            (pd.Series(TARGET), pd.Series(WEIGHTS)),
+            (TARGET[:, None], tf.constant(WEIGHTS)),
+            ([TARGET, -TARGET], WEIGHTS),
+            ([TARGET, -TARGET], WEIGHTS[:, None]),
+            ([TARGET, -TARGET], [WEIGHTS, 1 / WEIGHTS]),
+            ([TARGET, -TARGET], [WEIGHTS, None]),
+            ({"p": TARGET, "q": -TARGET}, WEIGHTS),
+            ({"p": TARGET, "q": -TARGET}, {"p": WEIGHTS, "q": 1 / WEIGHTS}),
+            ([TARGET], WEIGHTS),
+        ],
+    ),
 )
 def test_a_model_is_trained_alike_by_what_becomes_of_weights(y, weights):
     assert_trains_alike(arrays.as_arrays(A, y, weights), A, y, weights)

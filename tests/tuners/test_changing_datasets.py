@@ -100,12 +100,9 @@ def scores(directory, data, callbacks=(), **arguments):
 
 # Each kind once; "generated" is below.
 SAMPLE = [
-    ("shuffled", (Looks,)),
     ("shuffled by the global seed", ()),
-    ("repeated", ()),
     ("validation shuffled", (Looks,)),
     ("generated, of known length", ()),
-    ("validation filtered", ()),
 ]
 
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_tricks.training.compiled.data_order import epoch_order
 from keras_tricks.tuners.trials import shuffling
+from tests import sampling
 from tests.tuners import toys
 
 SEED, EPOCHS, BATCH_SIZE, EXAMPLES = 7, 3, 16, 60
@@ -195,18 +196,25 @@ X_BY_NAME = {"one": FLAT, "two": OTHER}
 
 @pytest.mark.parametrize(
     ("x", "y", "weights"),
-    [
-        ([FLAT, OTHER], TARGETS, None),
-        ((FLAT, OTHER), TARGETS, WEIGHTS),
-        (X_BY_NAME, TARGETS, None),
-        ([FLAT, OTHER], [TARGETS, -TARGETS], None),
-        ([FLAT, OTHER], [TARGETS, -TARGETS], WEIGHTS),
-        ([FLAT, OTHER], [TARGETS, -TARGETS], [WEIGHTS, WEIGHTS**2]),
-        ([FLAT, OTHER], [TARGETS, -TARGETS], [WEIGHTS, None]),
-        (X_BY_NAME, {"p": TARGETS, "q": -TARGETS}, WEIGHTS),
-        ([FLAT, OTHER], {"p": TARGETS, "q": -TARGETS}, {"p": WEIGHTS, "q": WEIGHTS}),
-        ([pd.DataFrame(FLAT), tf.constant(OTHER)], pd.Series(TARGETS[:, 0]), None),
-    ],
+    sampling.one_in(
+        3,
+        [
+            ([FLAT, OTHER], TARGETS, None),
+            ((FLAT, OTHER), TARGETS, WEIGHTS),
+            (X_BY_NAME, TARGETS, None),
+            ([FLAT, OTHER], [TARGETS, -TARGETS], None),
+            ([FLAT, OTHER], [TARGETS, -TARGETS], WEIGHTS),
+            ([FLAT, OTHER], [TARGETS, -TARGETS], [WEIGHTS, WEIGHTS**2]),
+            ([FLAT, OTHER], [TARGETS, -TARGETS], [WEIGHTS, None]),
+            (X_BY_NAME, {"p": TARGETS, "q": -TARGETS}, WEIGHTS),
+            (
+                [FLAT, OTHER],
+                {"p": TARGETS, "q": -TARGETS},
+                {"p": WEIGHTS, "q": WEIGHTS},
+            ),
+            ([pd.DataFrame(FLAT), tf.constant(OTHER)], pd.Series(TARGETS[:, 0]), None),
+        ],
+    ),
 )
 def test_several_inputs_and_outputs_come_in_the_common_order(x, y, weights):
     wanted = curve_of_plain_fit(structured_model(x, y), x, y, weights)

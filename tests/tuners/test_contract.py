@@ -147,6 +147,7 @@ def test_any_integer_is_the_seed_of_the_search(tuner_class, tmp_path, seed):
     assert state["seed"] == seed
 
 
+@pytest.mark.parametrize("tuner_class", sampling.only(DRAWING, TUNERS), indirect=True)
 def test_another_seed_gives_another_search(tuner_class, searched, tmp_path):
     other = toys.search(tuner_class, tmp_path, seed=1, max_trials=2).leaderboard()
     table = searched.leaderboard()
@@ -356,7 +357,9 @@ def test_a_finished_search_is_taken_up_and_not_run_again(tuner_class, searched):
 
 # Interrupted grids and brackets are in files of their own.
 @pytest.mark.parametrize(
-    "tuner_class", sampling.only([*DRAWING, "QuasiRandomSearch"], TUNERS), indirect=True
+    "tuner_class",
+    sampling.only(["OptunaSearch", "RandomSearch"], TUNERS),
+    indirect=True,
 )
 def test_an_interrupted_search_ends_as_if_it_had_not_been(
     tuner_class, searched, tmp_path

@@ -9,7 +9,7 @@ pytest.importorskip("optuna", reason="Optuna is not installed")
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("number", sampling.only([25], [25, 200]))
+@pytest.mark.parametrize("number", sampling.only([15], [15, 200]))
 def test_damage_is_named_or_costs_nothing(number, tmp_path):
     cases = damage.run(damage.Damages(tmp_path), cases=number, first_seed=1_000)
     bad = [case for case in cases if case.outcome in damage.BAD]

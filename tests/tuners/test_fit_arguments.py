@@ -346,9 +346,8 @@ CASES = {
 # What is most used, and one of each sort beside it: of inputs, of outputs, of the
 # validation, of the course, and of other sources.
 SAMPLE = (
-    *("sample_weight", "class_weight", "validation_split", "shuffle", "dataset"),
-    *("flat labels", "dict of inputs", "sample weights of outputs"),
-    *("validation_freq", "batch_size that leaves some", "PyDataset"),
+    *("class_weight", "shuffle", "dataset", "sample weights of outputs"),
+    *("validation_freq", "batch_size that leaves some"),
 )
 # Packs are given the same data: those of the sample that are packed; all others are.
 PACKED = ("class_weight", "sample weights of outputs", "batch_size that leaves some")

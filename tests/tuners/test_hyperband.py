@@ -222,6 +222,7 @@ def test_a_search_resumed_between_any_rungs_gives_the_same_scores(
         assert resumed.curves(trial.trial_id) == expected.curves(other.trial_id)
 
 
+@pytest.mark.exhaustive  # Two more processes begin.
 def test_two_workers_promote_the_same_trials_to_the_same_scores(
     tmp_path, uninterrupted
 ):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_tricks import tuners
+from tests import sampling
 
 X = np.linspace(-1, 1, 32, dtype="float32").reshape(-1, 1)
 DATA = {"x": X, "y": 2 * X, "validation_data": (X, 2 * X), "verbose": 0}
@@ -91,6 +92,7 @@ def test_they_are_not_run_again(kind, tmp_path):
     assert len(set(every)) == 6
 
 
+@pytest.mark.exhaustive  # Two more processes begin.
 def test_workers_begin_with_them(tmp_path):
     tuner = made("RandomSearch", tmp_path, max_trials=4)
     tuner.search(verbose=0, workers=2, initial_settings=GIVEN)
@@ -272,7 +274,7 @@ def test_a_search_with_time_enough_is_as_without_a_limit(tmp_path):
     assert scores[0] == scores[1]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", sampling.one_in(2, [1, 2]))
 def test_no_trial_begins_when_the_time_is_up(workers, tmp_path):
     """Also in worker processes, and where the oracle shares a study."""
     tuner = made("OptunaSearch", tmp_path, max_trials=1000)

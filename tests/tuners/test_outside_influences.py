@@ -512,29 +512,15 @@ IN_PACKS = [
 
 
 # One of each sort: two of what begins at another place each time, for instance.
+# Of what acts through labels, the optimizer, a callback, data, a schedule, a step that
+# is replaced, and the order of inputs.
 SAMPLE = [
-    (infinite_label, "one by one"),
-    (loss_by_the_step, "one by one"),
     (replaced_apply_gradients, "one by one"),
-    (own_trainable_weights, "one by one"),
-    (metrics_read_by_a_callback, "one by one"),
     (seeds_of_a_list_iterator, "one by one"),
-    (seeds_of_a_variable, "one by one"),
-    (statistics_of_the_training_data, "one by one"),
-    (data_that_change_by_the_call, "one by one"),
     (data_changed_by_the_build, "one by one"),
-    (base_tuned_in_some_trials, "one by one"),
-    (schedule_that_counts, "one by one"),
-    (length_of_the_batch, "one by one"),
-    (inputs_in_an_order, "one by one"),
     (arguments_in_an_order_and_own_code, "one by one"),
-    (layer_frozen_in_training, "one by one"),
     (scheduler_that_sets_what_the_loss_reads, "one by one"),
-    (schedule_that_a_callback_restarts, "one by one"),
-    (step_replaced_in_training, "one by one"),
-    (dtype_policy_of_some_trials, "one by one"),
     (infinite_label, "in packs"),
-    (data_changed_by_the_build, "in packs"),
     (callback_that_knows_the_model_from_the_build, "in packs"),
 ]
 
@@ -623,7 +609,9 @@ def test_the_model_with_the_best_score_is_kept_before_callbacks_end_it(way, tmp_
     assert loss == pytest.approx(tuner.leaderboard()["val_loss"][0], rel=1e-5)
 
 
-@pytest.mark.parametrize("way", [BY_FIT, {}], ids=["by fit", "shared"])
+@pytest.mark.parametrize(
+    "way", sampling.one_in(2, [{}, BY_FIT]), ids=["shared", "by fit"]
+)
 @pytest.mark.parametrize(
     ("make", "dtypes"),
     [

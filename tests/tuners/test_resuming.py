@@ -129,7 +129,7 @@ def cases(table):
     ]
 
 
-@pytest.mark.parametrize(("name", "argument"), cases(REFUSED))
+@pytest.mark.parametrize(("name", "argument"), sampling.one_in(2, cases(REFUSED)))
 def test_what_would_be_another_search_is_refused(tmp_path, name, argument):
     tuner_class = TUNERS[name]
     value, other, besides = REFUSED[argument]
@@ -182,7 +182,7 @@ def test_objects_of_keras_are_compared_by_what_they_are(
         tuner_of(tuners.RandomSearch, tmp_path, **{argument: made(0.2)})
 
 
-@pytest.mark.parametrize(("name", "argument"), cases(TAKEN))
+@pytest.mark.parametrize(("name", "argument"), sampling.one_in(2, cases(TAKEN)))
 def test_what_may_change_is_in_force_at_once(tmp_path, name, argument):
     tuner_class = TUNERS[name]
     value, other, in_force = TAKEN[argument]
@@ -533,7 +533,7 @@ def coarse(folder, **arguments):
     return tuners.CoarseToFine(toys.Scored(float), directory=folder, **given)
 
 
-@pytest.mark.parametrize("argument", COARSE)
+@pytest.mark.parametrize("argument", sampling.one_in(3, COARSE))
 def test_rounds_that_were_decided_otherwise_are_refused(tmp_path, argument):
     value, other = COARSE[argument]
     besides = {"first_round": {"epochs": 1}} if argument == "subset" else {}

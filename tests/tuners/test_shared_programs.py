@@ -230,7 +230,9 @@ def test_executions_and_folds_are_packed_and_kept_apart(tmp_path, monkeypatch):
     ("tuner_class", "arguments"),
     [
         (tuners.Hyperband, {"max_epochs": 2, "factor": 2, "max_trials": None}),
-        (tuners.OptunaSearch, {"sampler": "qmc"}),
+        pytest.param(
+            tuners.OptunaSearch, {"sampler": "qmc"}, marks=pytest.mark.exhaustive
+        ),
         pytest.param(tuners.QuasiRandomSearch, {}, marks=pytest.mark.exhaustive),
     ],
 )
@@ -397,7 +399,12 @@ def test_a_dataset_is_streamed_with_the_curves_that_fit_gives(tmp_path):
             "the callback LambdaCallback has `on_train_batch_end`",
             marks=pytest.mark.exhaustive,
         ),
-        (fixed_build, {"validation_steps": 1}, "`validation_steps`"),
+        pytest.param(
+            fixed_build,
+            {"validation_steps": 1},
+            "`validation_steps`",
+            marks=pytest.mark.exhaustive,
+        ),
     ],
     ids=["train_step", "fit", "callback", "validation_steps"],
 )

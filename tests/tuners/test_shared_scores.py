@@ -168,7 +168,7 @@ PACKED_IN_WORKERS = {"packed_trials": 2, "workers": 2}
 @pytest.mark.parametrize(
     ("names", "arguments"),
     sampling.only(
-        [(SENT, PACKED_IN_WORKERS)],
+        [(REPRESENTATIVE, {"packed_trials": 2})],
         [
             (REPRESENTATIVE, {}),
             (REPRESENTATIVE, {"packed_trials": 2}),

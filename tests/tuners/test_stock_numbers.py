@@ -14,17 +14,14 @@ from tests.tuners import stock_numbers
 
 NAMES = [name for name in stock_numbers.classes() if name not in stock_numbers.LEFT_OUT]
 
-# One of each family; of the layers one with state, one of integers, one that draws, and
-# one in a loop.
+# One of each family; of the layers one with state, one that draws, and one in a loop.
 SAMPLE = (
     "regularizers.L1L2",
     "constraints.MinMaxNorm",
-    "initializers.RandomNormal",
     "losses.Huber",
     "metrics.Precision",
     "optimizers.RMSprop",
     "layers.BatchNormalization",
-    "layers.CategoryEncoding",
     "layers.Dropout",
     "layers.SimpleRNNCell",
 )

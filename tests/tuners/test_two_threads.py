@@ -8,6 +8,7 @@ import pytest
 
 from keras_tricks.tuners import RandomSearch
 from keras_tricks.tuners.storage import files
+from tests import sampling
 
 X = np.random.default_rng(0).normal(size=(32, 4)).astype("float32")
 Y = X[:, :1]
@@ -45,7 +46,9 @@ def search(build, folder, **arguments):
     return tuner
 
 
-@pytest.mark.parametrize("arguments", [{}, {"packed_trials": 2}], ids=["one", "packs"])
+@pytest.mark.parametrize(
+    "arguments", sampling.one_in(2, [{"packed_trials": 2}, {}]), ids=["packs", "one"]
+)
 def test_a_search_that_fails_is_not_seen_by_another(arguments, tmp_path):
     alone = search(network, tmp_path / "alone", **arguments).leaderboard()
     failed = []

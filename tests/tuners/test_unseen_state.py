@@ -104,10 +104,7 @@ KINDS = {
     "class of a loss": counting_loss,
 }
 # One of each: two metrics, and counters in a global, in the process and in a class.
-SAMPLE = (
-    *("never reset", "reset to what it begins with"),
-    *("iterator in a global", "environment", "class of a loss"),
-)
+SAMPLE = (*("reset to what it begins with", "iterator in a global", "class of a loss"),)
 # Those of the sample that are packed as well; all others are.
 PACKED = ("reset to what it begins with", "iterator in a global")
 # Nothing but rates tells the trials of these apart.

@@ -1,7 +1,9 @@
 """Searches in several processes: equal to serial ones, whichever process dies."""
 
 import contextlib
+import importlib
 import os
+import pickle
 import random
 import signal
 import socket
@@ -22,6 +24,7 @@ import tensorflow as tf
 from keras_tricks.tuners import RandomSearch
 from keras_tricks.tuners.storage import project_lock
 from keras_tricks.tuners.workers import pool
+from keras_tricks.tuners.workers import worker_payload
 from tests import child_process
 from tests import sampling
 from tests.tuners import fault_search
@@ -529,3 +532,23 @@ def test_workers_import_what_the_searching_process_imports(of_a_script):
 def test_the_interpreter_ends_when_the_search_has(of_a_script):
     _, printed, ended = of_a_script
     assert ended - float(printed.splitlines()[-1]) < 4.0
+
+
+def test_a_class_whose_module_no_worker_finds_is_left_out(tmp_path, monkeypatch):
+    """It may be registered by what the search has nothing to do with."""
+    (tmp_path / "elsewhere.py").write_text(
+        "import keras\n"
+        "@keras.saving.register_keras_serializable('elsewhere')\n"
+        "class Other(keras.layers.Layer): pass\n"
+    )
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    importlib.import_module("elsewhere")
+    keras.saving.register_keras_serializable("found")(Worker)
+    sent = pickle.dumps(worker_payload.CustomObjects.now())
+    monkeypatch.setattr(sys, "path", sys.path[1:])
+    monkeypatch.delitem(sys.modules, "elsewhere")
+    objects = keras.saving.get_custom_objects()
+    del objects["elsewhere>Other"], objects["found>Worker"]
+    pickle.loads(sent)
+    assert objects.pop("found>Worker") is Worker
+    assert "elsewhere>Other" not in objects

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pickle
 from typing import Any
@@ -163,27 +164,33 @@ def apply_tensorflow_settings(settings: dict[str, Any] | None) -> None:
 class CustomObjects:
     """What the script has registered by `keras.saving`; unpickling registers it again.
 
-    A worker imports the modules that the search needs, and not the script itself.
+    A worker imports the modules that the search needs, and not the script itself. Each
+    object is pickled by itself, since a search may need none of those that cannot be
+    sent, or whose module a worker does not find.
     """
 
-    def __init__(self, objects: dict[str, Any]):
-        self._objects = objects
+    def __init__(self, pickled: dict[str, bytes]):
+        self._pickled = pickled
 
     @classmethod
     def now(cls) -> CustomObjects:
         """Returns those registered in this process, of those that can be sent."""
-        objects = keras.saving.get_custom_objects()
-        return cls({n: each for n, each in objects.items() if _is_picklable(each)})
+        pickled = {}
+        for name, each in keras.saving.get_custom_objects().items():
+            with contextlib.suppress(Exception):
+                pickled[name] = cloudpickle.dumps(each)
+        return cls(pickled)
 
     def __reduce__(self) -> Any:
-        return _registered, (self._objects,)
+        return _registered, (self._pickled,)
 
 
-def _registered(objects: dict[str, Any]) -> CustomObjects:
+def _registered(pickled: dict[str, bytes]) -> CustomObjects:
     known = keras.saving.get_custom_objects()
-    for name, each in objects.items():
-        known.setdefault(name, each)
-    return CustomObjects(objects)
+    for name, each in pickled.items():
+        with contextlib.suppress(Exception):
+            known.setdefault(name, pickle.loads(each))
+    return CustomObjects(pickled)
 
 
 def transportable(error: BaseException) -> Any:
