@@ -27,11 +27,13 @@ from keras_tricks.training.compiled.programs import numbers_of
 from keras_tricks.training.compiled.signature import Signature
 from keras_tricks.training.compiled.signature import compiled_signature
 from keras_tricks.training.compiled.signature import signature
+from keras_tricks.training.families import initial_values
 from keras_tricks.training.families import python_state
 from keras_tricks.training.families import structure
 from keras_tricks.training.families.initial_weights import InitialWeights
 from keras_tricks.training.families.trial_state import Holder
 from keras_tricks.training.families.trial_state import TrialState
+from keras_tricks.training.families.trial_state import generators_put_back
 from keras_tricks.training.families.trial_state import optimizer_start
 from keras_tricks.training.families.trial_state import seeded
 from keras_tricks.training.families.trial_state import trial_of
@@ -52,6 +54,7 @@ class ModelFamily:
         compile_arguments: Function from a setting to `optimizer`, `loss`, `metrics`
             and `rate`; None has all settings built.
         joins_weights: Whether a step may carry all weights in one vector.
+        build_seeds: Whether `build` itself seeds Keras, by the seed of its trial.
     """
 
     def __init__(
@@ -60,8 +63,10 @@ class ModelFamily:
         compile_arguments: Callable[[Any], dict[str, Any]] | None = None,
         *,
         joins_weights: bool = True,
+        build_seeds: bool = False,
     ):
         self._build = build
+        self._build_seeds = build_seeds
         self._compile_arguments = compile_arguments
         self._joins_weights = joins_weights
         self._num_built = 0
@@ -99,7 +104,8 @@ class ModelFamily:
         self, cache: ProgramCache, setting: Any, seed: int, data: Data, num_steps: int
     ) -> tuple[Steps, TrialState]:
         before, settings = keras_hooks.VariablesBefore(), keras_hooks.settings()
-        with seeded(seed), keras_hooks.names_put_back():
+        generators = generators_put_back() if self._build_seeds else seeded(seed)
+        with generators, keras_hooks.names_put_back(), initial_values.deferred():
             model = self._build(setting)
         self._num_built += 1
         reason = structure.reason_not_compiled_once(model)
@@ -136,7 +142,7 @@ class ModelFamily:
         so that its steps are traced now.
         """
         optimizer = model.optimizer
-        before = [tf.convert_to_tensor(v) for v in optimizer.variables]
+        before = [keras_hooks.value_of(v) for v in optimizer.variables]
         schedule = rate_schedule(optimizer)
         with contextlib.ExitStack() as stack:
             if not is_of_libraries(schedule):

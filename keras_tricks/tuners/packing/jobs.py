@@ -258,11 +258,15 @@ class Jobs:
         joins = not epoch_callbacks.needs_model(plan.callbacks)
         is_copied = overrides.prepares_fit(self._hypermodel)
         if not is_copied or "tuner/trial_id" in hp.values:
-            return ModelFamily(self._build, joins_weights=joins).trial(*arguments)
+            family = ModelFamily(self._build, joins_weights=joins, build_seeds=True)
+            return family.trial(*arguments)
         network = self._networks.pop(self._hypermodel.same_network(hp), None)
         if network is None:
             network = ModelFamily(
-                self._build, self._compile_arguments, joins_weights=joins
+                self._build,
+                self._compile_arguments,
+                joins_weights=joins,
+                build_seeds=True,
             )
         try:
             return network.trial(*arguments)
