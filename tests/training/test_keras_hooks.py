@@ -151,7 +151,7 @@ def test_tensorflows_context_has_the_seed_and_the_functions():
     eager = context.context()
     keras.utils.set_random_seed(5)
     assert eager._seed == 5
-    state = eager._rng.getstate()
+    state = eager._rng.getstate()  # `_rng` draws the seeds that no operation is given.
     keras.utils.set_random_seed(5)
     assert eager._rng.getstate() == state
     square = tf.function(lambda x: x**2).get_concrete_function(tf.constant(1.0))

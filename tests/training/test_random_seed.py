@@ -1,5 +1,6 @@
 """Seeding that keeps what is compiled: the numbers of Keras's own seeding."""
 
+import contextlib
 import random
 
 import keras
@@ -68,3 +69,29 @@ def test_a_function_without_a_random_state_stays_as_it_was_set_up():
     drawn_after = tf.random.uniform((2,)).numpy().tolist()
     keras.utils.set_random_seed(7)
     assert tf.random.uniform((2,)).numpy().tolist() == drawn_after
+
+
+def test_a_second_build_by_one_seed_draws_what_the_first_has_drawn():
+    def built(after_build):
+        random_seed.set_random_seed(17, after_build=after_build)
+        with random_seed.build_watched():
+            return drawn()
+
+    assert built(False) == built(True) == built(True)
+
+
+def test_a_build_that_draws_nothing_keeps_what_is_compiled(monkeypatch):
+    kept = []
+    monkeypatch.setattr(keras_hooks, "known_functions", set)
+    monkeypatch.setattr(
+        keras_hooks, "kernels_kept", lambda: kept.append(1) or contextlib.nullcontext()
+    )
+    for draws in (False, True):
+        random_seed.set_random_seed(19)
+        with random_seed.build_watched():
+            keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+            if draws:
+                tf.random.normal((1,), seed=3)
+        kept.clear()
+        random_seed.set_random_seed(19, after_build=True)
+        assert bool(kept) == (not draws)

@@ -17,6 +17,7 @@
 | `_pfor_converter_registry`, `wrap` of `tensorflow.python.ops.parallel_for.pfor` | TensorFlow 2.19 to 2.21 | `tf.vectorized_map` has no public place for conversions of further operations |
 | `tensorflow.python.framework.op_def_registry` | TensorFlow 2.19 to 2.21 | whether an operation inside of a function has a state is told nowhere else |
 | `tensorflow.python.eager.context`: `_seed` and `_rng` of its context, `list_function_names`, `get_function_def` | TensorFlow 2.19 to 2.21 | `tf.random.set_seed` sets the first two, and empties the cache of kernels, which holds the programs; the functions tell whether that is needed |
+| `tensorflow.python.framework.random_seed.get_seed` | TensorFlow 2.19 to 2.21 | all operations that draw by a state of their own ask it for their seed |
 | `tensorflow.python.client.device_lib` | TensorFlow 2.19 to 2.21 | the public functions tell what of a GPU's memory is in use, not how much there is |
 
 A test names each, so that a Keras release that moves one of them fails there.
@@ -470,6 +471,26 @@ def kernels_kept() -> Iterator[None]:
             yield
         finally:
             tf.random.set_seed = original
+
+
+@contextlib.contextmanager
+def draws_noticed() -> Iterator[list[Any]]:
+    """Yields a list, which is empty for as long as no operation is given a seed."""
+    from tensorflow.python.framework import random_seed
+
+    original = random_seed.get_seed
+    noticed: list[Any] = []
+
+    def get_seed(op_seed: Any) -> Any:
+        noticed.append(op_seed)
+        return original(op_seed)
+
+    with _keras_state.LOCK:
+        random_seed.get_seed = get_seed
+        try:
+            yield noticed
+        finally:
+            random_seed.get_seed = original
 
 
 def known_functions() -> set[str]:
