@@ -1,8 +1,8 @@
 """Trials per minute: KerasTuner's random search, shared programs, and packs of trials.
 
-    python benchmarks/packed_trials.py [--rows NAME ...] [--trials N] [--pack K]
-                                       [--jit-compile] [--profile] [--sizes K ...]
-                                       [--output FILE.png]
+    python benchmarks/packed_trials.py [--rows NAME ...] [--trials N] [--stock-trials N]
+                                       [--pack K] [--jit-compile] [--profile]
+                                       [--sizes K ...] [--output FILE.png]
 
 Each row is a search that three tuners run in turn, with the same number of trials, the
 same epochs and the same data:
@@ -258,21 +258,24 @@ def compare(rows, options):
         found = {}
         for way in options.ways:
             profile = search_profile.Profile() if options.profile else None
+            number = options.stock_trials if way == "stock" else None
             found[way] = search(
-                way, row, trials, options.pack, options.jit_compile, profile
+                way, row, number or trials, options.pack, options.jit_compile, profile
             )
             print(f"{row}, {way}: {found[way][0]:.1f} s", flush=True)
             if profile is not None and way != "stock":
                 parts.add_row(row, way, *profile.shares())
         for way, (seconds, scores) in found.items():
-            ratio = found["stock"][0] / seconds if "stock" in found else float("nan")
+            rate, ratio = 60 * len(scores) / seconds, float("nan")
+            if "stock" in found:
+                ratio = rate * found["stock"][0] / (60 * len(found["stock"][1]))
             reference = found.get("fit") or found.get("reuse")
             table.add_row(
                 row,
                 way,
-                str(trials),
+                str(len(scores)),
                 f"{seconds:.1f}",
-                f"{60 * trials / seconds:.0f}",
+                f"{rate:.0f}",
                 f"{ratio:.1f}",
                 f"{max(scores.values()):.4f}",
                 "" if way == "stock" or not reference else tau(scores, reference[1]),
@@ -343,6 +346,11 @@ def main():
     parser.add_argument("--ways", nargs="+", default=["stock", "reuse", "packed"])
     parser.add_argument(
         "--trials", type=int, help="of each search; by default the row's"
+    )
+    parser.add_argument(
+        "--stock-trials",
+        type=int,
+        help="of KerasTuner's own search, each of whose trials takes as long",
     )
     parser.add_argument("--pack", type=int, default=32)
     parser.add_argument("--sizes", type=int, nargs="+")
