@@ -19,7 +19,6 @@ def drawn():
         random.random(),
         np.random.normal(),
         keras.random.SeedGenerator().state.numpy()[0],
-        *keras.random.normal((2,)).numpy(),
         *tf.random.normal((2,)).numpy(),
         *tf.random.uniform((2,), seed=3).numpy(),
     ]
