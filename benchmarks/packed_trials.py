@@ -1,8 +1,8 @@
 """Trials per minute: KerasTuner's random search, shared programs, and packs of trials.
 
-    python benchmarks/packed_trials.py [--rows NAME ...] [--trials N] [--pack K]
-                                       [--jit-compile] [--sizes K ...]
-                                       [--output FILE.png]
+    python benchmarks/packed_trials.py [--rows NAME ...] [--trials N] [--stock-trials N]
+                                       [--pack K] [--jit-compile] [--profile]
+                                       [--sizes K ...] [--output FILE.png]
 
 Each row is a search that three tuners run in turn, with the same number of trials, the
 same epochs and the same data:
@@ -15,12 +15,15 @@ fit     the same with `reuse_programs=False`, if `--ways` names it: trained by `
 The last three have the same trials. Kendall's tau tells how far their scores rank them
 alike: of `packed` and `reuse` against the first of `fit` and `reuse` that has run.
 
-All that a search does counts: building, tracing, training, files. With `--sizes` the
-first row is searched in packs of each size instead, and trials per minute are drawn
-against it. The texts are made up, as many and as long as TREC's questions.
+All that a search does counts: building, tracing, training, files. `--profile` shows
+what it goes into. The rows that begin with "own" are plain hypermodels, as anybody
+writes them, whose every trial is built. With `--sizes` the first row is searched in
+packs of each size instead, and trials per minute are drawn against it. The texts are
+made up, as many and as long as TREC's questions.
 """
 
 import argparse
+import contextlib
 import gc
 import os
 import platform
@@ -36,6 +39,7 @@ import numpy as np
 import rich.console
 import rich.table
 import scipy.stats
+import search_profile
 import sklearn.datasets
 import tensorflow as tf
 
@@ -76,6 +80,58 @@ def fixed(**values):
         else:
             space.Fixed(name, value)
     return space
+
+
+def compiled(hp, model):
+    model.compile(
+        keras.optimizers.Adam(hp.Float("learning_rate", 1e-4, 1e-1, sampling="log")),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def own_mlp(hp):
+    layers = keras.layers
+    hidden = layers.Dense(64, "relu"), layers.Dense(64, "relu")
+    output = layers.Dense(10, "softmax")
+    return compiled(hp, keras.Sequential([keras.Input((64,)), *hidden, output]))
+
+
+def own_mlp_of_structures(hp):
+    layers = [keras.Input((64,))]
+    for _ in range(hp.Int("layers", 1, 2)):
+        layers.append(keras.layers.Dense(hp.Choice("units", [16, 32, 64, 128]), "relu"))
+    layers.append(keras.layers.Dense(10, "softmax"))
+    return compiled(hp, keras.Sequential(layers))
+
+
+def own_text_cnn(hp):
+    inputs = keras.Input((LENGTH,), dtype="int32")
+    words = keras.layers.Embedding(VOCABULARY, 64)(inputs)
+    pooled = [
+        keras.layers.GlobalMaxPooling1D()(
+            keras.layers.Conv1D(32, width, activation="relu")(words)
+        )
+        for width in (3, 4, 5)
+    ]
+    features = keras.layers.Dropout(0.5)(keras.layers.Concatenate()(pooled))
+    outputs = keras.layers.Dense(6, activation="softmax")(features)
+    return compiled(hp, keras.Model(inputs, outputs))
+
+
+def own_mlp_of_halves(hp):
+    upper, lower = keras.Input((32,)), keras.Input((32,))
+    x = keras.layers.Concatenate()([upper, lower])
+    for _ in range(2):
+        x = keras.layers.Dense(64, "relu")(x)
+    outputs = keras.layers.Dense(10, "softmax")(x)
+    return compiled(hp, keras.Model([upper, lower], outputs))
+
+
+def halves():
+    (x, y), (other_x, other_y) = digits((64,))
+    return ((x[:, :32], x[:, 32:]), y), ((other_x[:, :32], other_x[:, 32:]), other_y)
 
 
 # Name -> (hypermodel, data, what is fixed, epochs, batch size, trials)
@@ -121,18 +177,47 @@ ROWS = {
         {"embedding_units": 64, "layers": 1, "heads": 2, "optimizer": "adam"},
         (1, 128, 32),
     ),
+    "own mlp": (own_mlp, lambda: digits((64,)), None, (3, 64, 64)),
+    "own mlp, 8 structures": (
+        own_mlp_of_structures,
+        lambda: digits((64,)),
+        None,
+        (3, 64, 64),
+    ),
+    "own text cnn": (own_text_cnn, texts, None, (1, 128, 32)),
+    "own mlp, two inputs": (own_mlp_of_halves, halves, None, (3, 64, 64)),
 }
 
 
-def search(way, row, trials, pack, jit_compile):
+def fit_arguments(row, x, folder):
+    """Returns what `search` is given by name, beside the data."""
+    _, _, space, (epochs, batch_size, _) = ROWS[row]
+    if space is not None:
+        return {}  # Our hypermodels know it.
+    arguments = {"epochs": epochs, "batch_size": batch_size}
+    if row == "own mlp, two inputs":
+        path = os.path.join(folder, "last.weights.h5")
+        arguments |= {
+            "sample_weight": np.linspace(0.5, 1.5, len(x[0])).astype("float32"),
+            "callbacks": [
+                keras.callbacks.ModelCheckpoint(path, save_weights_only=True)
+            ],
+        }
+    return arguments
+
+
+def search(way, row, trials, pack, jit_compile, profile=None):
     """Returns the seconds of a search, and the score of each of its trials."""
     make, data, space, (epochs, batch_size, _) = ROWS[row]
     (x, y), validation = data()
     keras.utils.clear_session()
     gc.collect()
-    hypermodel = make(
-        epochs=epochs, batch_size=batch_size, jit_compile=jit_compile or "auto"
-    )
+    hypermodel, hyperparameters = make, None
+    if space is not None:
+        hypermodel = make(
+            epochs=epochs, batch_size=batch_size, jit_compile=jit_compile or "auto"
+        )
+        hyperparameters = fixed(**space)
     package = keras_tuner if way == "stock" else tuners
     more = {"packed": {"packed_trials": pack}, "fit": {"reuse_programs": False}}
     with tempfile.TemporaryDirectory() as folder:
@@ -141,16 +226,18 @@ def search(way, row, trials, pack, jit_compile):
             "val_accuracy",
             max_trials=trials,
             seed=1,
-            hyperparameters=fixed(**space),
+            hyperparameters=hyperparameters,
             directory=folder,
             **more.get(way, {}),
         )
         if way == "stock":
             # It imports tensorboard for every trial, which TensorFlow does not bring.
             tuner._configure_tensorboard_dir = lambda *args: None
-        began = time.perf_counter()
-        tuner.search(x, y, validation_data=validation, verbose=0)
-        seconds = time.perf_counter() - began
+        arguments = fit_arguments(row, x, folder)
+        with contextlib.nullcontext() if profile is None else profile.timed():
+            began = time.perf_counter()
+            tuner.search(x, y, validation_data=validation, verbose=0, **arguments)
+            seconds = time.perf_counter() - began
         ended = tuner.oracle.get_best_trials(trials)
         return seconds, {trial.trial_id: trial.score for trial in ended}
 
@@ -160,6 +247,9 @@ def compare(rows, options):
         title=f"Trials per minute, packs of {options.pack}"
         f"{', jit_compile=True' if options.jit_compile else ''}; {versions()}"
     )
+    parts = rich.table.Table(title="Where the time goes, in seconds")
+    for column in ("search", "way", *search_profile.PARTS, "rest"):
+        parts.add_column(column)
     measured = ("trials", "s", "trials/min", "stock = 1", "best", "tau")
     for column in ("search", "way", *measured):
         table.add_column(column, justify="right" if column in measured else "left")
@@ -167,23 +257,33 @@ def compare(rows, options):
         trials = options.trials or ROWS[row][3][2]
         found = {}
         for way in options.ways:
-            found[way] = search(way, row, trials, options.pack, options.jit_compile)
+            profile = search_profile.Profile() if options.profile else None
+            number = options.stock_trials if way == "stock" else None
+            found[way] = search(
+                way, row, number or trials, options.pack, options.jit_compile, profile
+            )
             print(f"{row}, {way}: {found[way][0]:.1f} s", flush=True)
+            if profile is not None and way != "stock":
+                parts.add_row(row, way, *profile.shares())
         for way, (seconds, scores) in found.items():
-            ratio = found["stock"][0] / seconds if "stock" in found else float("nan")
+            rate, ratio = 60 * len(scores) / seconds, float("nan")
+            if "stock" in found:
+                ratio = rate * found["stock"][0] / (60 * len(found["stock"][1]))
             reference = found.get("fit") or found.get("reuse")
             table.add_row(
                 row,
                 way,
-                str(trials),
+                str(len(scores)),
                 f"{seconds:.1f}",
-                f"{60 * trials / seconds:.0f}",
+                f"{rate:.0f}",
                 f"{ratio:.1f}",
                 f"{max(scores.values()):.4f}",
                 "" if way == "stock" or not reference else tau(scores, reference[1]),
             )
         table.add_section()
     rich.console.Console(width=110).print(table)
+    if options.profile:
+        rich.console.Console(width=130).print(parts)
 
 
 def tau(scores, others):
@@ -247,9 +347,15 @@ def main():
     parser.add_argument(
         "--trials", type=int, help="of each search; by default the row's"
     )
+    parser.add_argument(
+        "--stock-trials",
+        type=int,
+        help="of KerasTuner's own search, each of whose trials takes as long",
+    )
     parser.add_argument("--pack", type=int, default=32)
     parser.add_argument("--sizes", type=int, nargs="+")
     parser.add_argument("--jit-compile", action="store_true")
+    parser.add_argument("--profile", action="store_true")
     parser.add_argument("--output", type=Path, default=Path("packed_trials.png"))
     options = parser.parse_args()
     # Loads what TensorFlow and KerasTuner load once.

@@ -6,6 +6,7 @@ import operator
 import random
 from collections.abc import Iterator
 
+import keras
 import numpy as np
 
 from keras_tricks import _validation
@@ -61,6 +62,16 @@ def derived_seed(search_seed: int, trial_id: str, *purpose: int | str) -> int:
     name = str(int(trial_id)) if trial_id.isdecimal() else trial_id
     text = "/".join(map(str, (search_seed, name, *purpose)))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
+def set_random_seed(seed: int) -> None:
+    """Does what `keras.utils.set_random_seed` does; TensorFlow keeps its programs."""
+    if keras.config.backend() == "tensorflow":
+        from keras_tricks.training.compiled import random_seed  # It needs TensorFlow.
+
+        random_seed.set_random_seed(seed)
+    else:
+        keras.utils.set_random_seed(seed)
 
 
 @contextlib.contextmanager

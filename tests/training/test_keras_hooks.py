@@ -131,3 +131,29 @@ def test_readings_leave_a_shuffled_dataset_as_fit_leaves_it():
             next(batches)
             next(batches)
     assert rest(read) == rest(fitted)
+
+
+def test_a_variable_takes_its_value_by_the_methods_of_its_parent():
+    assert "_value" in vars(keras.Variable(1.0))
+    for name in ("_initialize", "_initialize_with_initializer"):
+        assert name not in vars(keras.Variable)
+        assert callable(getattr(super(keras.Variable, keras.Variable(1.0)), name))
+    with keras_hooks.values_deferred(lambda initializer: True):
+        assert {"_initialize", "_initialize_with_initializer"} <= {
+            *vars(keras.Variable)
+        }
+    assert "_initialize" not in vars(keras.Variable)
+
+
+def test_tensorflows_context_has_the_seed_and_the_functions():
+    from tensorflow.python.eager import context
+
+    eager = context.context()
+    keras.utils.set_random_seed(5)
+    assert eager._seed == 5
+    state = eager._rng.getstate()  # `_rng` draws the seeds that no operation is given.
+    keras.utils.set_random_seed(5)
+    assert eager._rng.getstate() == state
+    square = tf.function(lambda x: x**2).get_concrete_function(tf.constant(1.0))
+    assert square.name.decode() in eager.list_function_names()
+    assert eager.get_function_def(square.name.decode()).node_def

@@ -250,6 +250,10 @@ def _without(inputs: list[str], definition: Any) -> tuple[Any, set[str]]:
             continue
         kept = rest.node.add()
         kept.CopyFrom(node)
+        beside = kept.attr["_class"].list.s if "_class" in kept.attr else ()
+        if any(place.decode().partition("@")[2] in left_out for place in beside):
+            # The gradient of an embedding wants to be where the weights are.
+            del kept.attr["_class"]
         # There is nothing to wait for in an argument.
         kept.input[:] = [n for n in node.input if n[:1] != "^" or n[1:] not in left_out]
         needed.update(f"{name}:0" for name in kept.input if name in left_out)

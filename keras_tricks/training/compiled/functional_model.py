@@ -454,7 +454,7 @@ def _given(layer: keras.Layer, drawn: Any) -> Callable[[Any], Any]:
 
 def first_step(optimizer: keras.optimizers.Optimizer) -> int:
     """Returns the step that an optimizer is at: 0, unless it goes on from a file."""
-    return int(optimizer.iterations.numpy())
+    return int(keras_hooks.value_of(optimizer.iterations))
 
 
 def rate_schedule(optimizer: keras.optimizers.Optimizer) -> Any:
@@ -478,7 +478,8 @@ def rate_curve(
     """
     schedule = rate_schedule(optimizer)
     if isinstance(schedule, keras.Variable):
-        return np.full(num_steps, schedule.numpy(), dtype="float32")
+        constant = keras_hooks.value_of(schedule).numpy()
+        return np.full(num_steps, constant, dtype="float32")
     steps = tf.range(first, first + num_steps, dtype=tf.int64)
     if is_of_libraries(schedule):
         try:

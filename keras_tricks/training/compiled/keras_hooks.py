@@ -11,10 +11,13 @@
 | `stateless_scope` of Keras's global state | 3.11 to 3.15 | tells whether `clear_session`, which empties the state of all threads, was called while a step was traced |
 | `Trainer._loss_tracker`, `Layer._call_has_training_arg`, `Variable._autocast` | 3.11 to 3.15 | `Trainer.train_step` and layers go by them |
 | `Layer._losses`, `_trainable_variables`, `_non_trainable_variables`, `Trainer._distribute_strategy` | 3.11 to 3.15 | what was added by `add_loss` outside of a call, a layer's own weights whether it is frozen or not, and the strategy of a model have no public name |
+| `Variable._initialize`, `_initialize_with_initializer`, `_value` | 3.11 to 3.15 | a variable whose value nobody reads need not be made; Keras's own `_deferred_initialize` serves stateless scopes alone |
 | `_unique_id` of `tf.Variable` | TensorFlow 2.19 to 2.21 | nothing else tells whether a variable was there before a model was built |
 | `Loss._fn_kwargs` | 3.11 to 3.15 | where Keras's losses keep `label_smoothing` and the like |
 | `_pfor_converter_registry`, `wrap` of `tensorflow.python.ops.parallel_for.pfor` | TensorFlow 2.19 to 2.21 | `tf.vectorized_map` has no public place for conversions of further operations |
 | `tensorflow.python.framework.op_def_registry` | TensorFlow 2.19 to 2.21 | whether an operation inside of a function has a state is told nowhere else |
+| `tensorflow.python.eager.context`: `_seed` and `_rng` of its context, `list_function_names`, `get_function_def` | TensorFlow 2.19 to 2.21 | `tf.random.set_seed` sets the first two, and empties the cache of kernels, which holds the programs; the functions tell whether that is needed |
+| `tensorflow.python.framework.random_seed.get_seed` | TensorFlow 2.19 to 2.21 | all operations that draw by a state of their own ask it for their seed |
 | `tensorflow.python.client.device_lib` | TensorFlow 2.19 to 2.21 | the public functions tell what of a GPU's memory is in use, not how much there is |
 
 A test names each, so that a Keras release that moves one of them fails there.
@@ -22,8 +25,11 @@ A test names each, so that a Keras release that moves one of them fails there.
 
 import collections
 import contextlib
+import copy
 import functools
 import inspect
+import itertools
+import random
 import threading
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -241,13 +247,118 @@ def weights_that_stay(layer: keras.Layer) -> list[keras.Variable]:
     return layer._trainable_variables
 
 
+class DeferredVariable(keras.Variable):
+    """A variable whose value is made when somebody first reads it.
+
+    From then on it is a `keras.Variable` like any other.
+
+    Attributes:
+        initializer: What yields the value, at any time the same: an initializer, or a
+            tensor.
+    """
+
+    initializer: Any
+    _name_scope: str
+    _is_constructed: bool
+
+    @property
+    def _value(self) -> Any:
+        if not self._is_constructed and tf.is_tensor(self.initializer):
+            # Its constructor wants to know the shape.
+            self._is_constructed = True
+            return self.initializer
+        initializer, scope = self.initializer, self._name_scope
+        del self.initializer, self._name_scope, self._is_constructed
+        self.__class__ = keras.Variable
+        with tf.init_scope(), tf.name_scope(f"{scope}/" if scope else ""):
+            made: Any = super(keras.Variable, self)
+            if tf.is_tensor(initializer):
+                made._initialize(initializer)
+            else:
+                made._initialize_with_initializer(initializer)
+        return vars(self)["_value"]
+
+
+def value_of(variable: keras.Variable) -> tf.Tensor:
+    """Returns the value of a variable, which is not made for that alone."""
+    if not isinstance(variable, DeferredVariable):
+        return tf.convert_to_tensor(variable)
+    if tf.is_tensor(variable.initializer):
+        return variable.initializer
+    return variable.initializer(variable.shape, dtype=variable.dtype)
+
+
+@contextlib.contextmanager
+def values_deferred(is_pure: Callable[[Any], bool]) -> Iterator[None]:
+    """Has variables that are made inside, in this thread, wait for their values.
+
+    Args:
+        is_pure: Whether an initializer yields the same at any time.
+    """
+    given = keras.Variable._initialize
+    called = keras.Variable._initialize_with_initializer
+    this_thread = threading.get_ident()
+
+    def may_wait(variable: keras.Variable) -> bool:
+        return (
+            type(variable) is keras.Variable
+            and threading.get_ident() == this_thread
+            and tf.executing_eagerly()
+            and not tf.distribute.has_strategy()
+        )
+
+    def initialize(self: keras.Variable, value: Any) -> None:
+        # What is larger may be an array's memory.
+        if may_wait(self) and isinstance(value, tf.Tensor) and not value.shape.rank:
+            _defer(self, value)
+        else:
+            given(self, value)
+
+    def initialize_with(self: keras.Variable, initializer: Callable[..., Any]) -> None:
+        if may_wait(self) and is_pure(initializer):
+            _defer(self, copy.copy(initializer))
+        else:
+            called(self, initializer)
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_keras_state.LOCK)
+        _replace(stack, "_initialize", initialize)
+        _replace(stack, "_initialize_with_initializer", initialize_with)
+        yield
+
+
+def _replace(stack: contextlib.ExitStack, name: str, method: Callable) -> None:
+    """Replaces a method of `keras.Variable` until `stack` is closed."""
+    own = vars(keras.Variable).get(name)
+    if own is None:  # It is a parent's.
+        stack.callback(delattr, keras.Variable, name)
+    else:
+        stack.callback(setattr, keras.Variable, name, own)
+    setattr(keras.Variable, name, method)
+
+
+def _defer(variable: keras.Variable, initializer: Any) -> None:
+    variable.initializer = initializer
+    variable._name_scope = tf.get_current_name_scope()
+    variable._is_constructed = False
+    variable._deferred_as = next(_deferred)
+    variable.__class__ = DeferredVariable
+
+
+_deferred = itertools.count()
+
+
 class VariablesBefore:
     """Tells the variables that are there when this object is made from later ones."""
 
     def __init__(self) -> None:
         self._last = _number_of(tf.Variable(0, trainable=False))
+        self._last_deferred = next(_deferred)
 
     def __contains__(self, variable: keras.Variable) -> bool:
+        deferred_as = vars(variable).get("_deferred_as")
+        if deferred_as is not None:
+            return deferred_as < self._last_deferred
         return _number_of(variable.value) < self._last
 
 
@@ -338,6 +449,63 @@ def is_stateful(op: str) -> bool:
 
     definition = op_def_registry.get(op)
     return definition is None or definition.is_stateful
+
+
+@contextlib.contextmanager
+def kernels_kept() -> Iterator[None]:
+    """Has `tf.random.set_seed`, in this thread, leave the cache of kernels as it is."""
+    from tensorflow.python.eager import context
+
+    original, this_thread = tf.random.set_seed, threading.get_ident()
+
+    def set_seed(seed: int) -> None:
+        if threading.get_ident() != this_thread:
+            original(seed)
+            return
+        eager = context.context()
+        eager._seed, eager._rng = seed, random.Random(seed)
+
+    with _keras_state.LOCK:
+        tf.random.set_seed = set_seed
+        try:
+            yield
+        finally:
+            tf.random.set_seed = original
+
+
+@contextlib.contextmanager
+def draws_noticed() -> Iterator[list[Any]]:
+    """Yields a list, which is empty for as long as no operation is given a seed."""
+    from tensorflow.python.framework import random_seed
+
+    original = random_seed.get_seed
+    noticed: list[Any] = []
+
+    def get_seed(op_seed: Any) -> Any:
+        noticed.append(op_seed)
+        return original(op_seed)
+
+    with _keras_state.LOCK:
+        random_seed.get_seed = get_seed
+        try:
+            yield noticed
+        finally:
+            random_seed.get_seed = original
+
+
+def known_functions() -> set[str]:
+    """Returns the names of the functions that TensorFlow knows."""
+    from tensorflow.python.eager import context
+
+    return set(context.context().list_function_names())
+
+
+def has_random_state(function: str) -> bool:
+    """Whether a function has an operation that draws by a state of its own."""
+    from tensorflow.python.eager import context
+
+    nodes = context.context().get_function_def(function).node_def
+    return any("seed" in node.attr for node in nodes)
 
 
 def gpu_memory() -> int | None:

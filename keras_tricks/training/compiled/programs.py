@@ -22,6 +22,8 @@ Step = Callable[[tf.Tensor, State, Any], State]
 
 # Trials of which each step is their own, on as many cores.
 SIDE_BY_SIDE = 4
+# Signatures of which it is known what was traced of their models.
+_MAX_REMEMBERED = 1024
 
 
 class Program:
@@ -383,6 +385,7 @@ class ProgramCache:
         self.max_models = _validation.check_int("max_models", max_models, minimum=1)
         # The structure that was used last is the last one.
         self._models: dict[Any, list[Steps]] = {}
+        self._exact: dict[Any, tuple[Any, Any]] = {}
         self._lock = threading.Lock()
 
     def programs(self) -> list[Program]:
@@ -408,6 +411,22 @@ class ProgramCache:
         self._models[key] = [*self._models.pop(key, ()), steps]
         while len(self._models) > self.max_models:
             del self._models[next(iter(self._models))]
+
+    def remembered(self, exact: Any) -> tuple[Steps, Any] | None:
+        """Returns the steps, and the fed numbers, of models of an exact signature.
+
+        Args:
+            exact: See `signature.exact_signature`.
+        """
+        key, numbers = self._exact.get(exact, (None, None))
+        steps = None if key is None else self.find(key, numbers)
+        return None if steps is None else (steps, numbers)
+
+    def remember(self, exact: Any, key: Any, numbers: Any) -> None:
+        """Notes by which key and fed numbers models of an exact signature are known."""
+        self._exact[exact] = key, numbers
+        while len(self._exact) > _MAX_REMEMBERED:
+            del self._exact[next(iter(self._exact))]
 
     def program(
         self, functional: Steps, *, packed: bool, jit_compile: bool = False

@@ -122,29 +122,58 @@ def signature(model: keras.Model, specs: Any) -> Signature | None:
     compiled = compiled_signature(
         model, {"optimizer": model.optimizer, **keras_hooks.compiled_with(model)}
     )
-    if compiled is None:
-        return None
-    walk = _Walk(model, runtime_scalars.penalty_places(model))
+    network = None if compiled is None else _network(model, specs)
+    return None if network is None else Signature(network, str(compiled))
+
+
+def _network(model: keras.Model, specs: Any, *, by_value: bool = False) -> str | None:
+    fed = [] if by_value else runtime_scalars.penalty_places(model)
+    walk = _Walk(model, fed, by_value=by_value)
     try:
         walk.tell(_global_settings(), repr(specs))
         walk.add(model)
         walk.add(_output_names(model))
     except _NotProven:
         return None
-    return Signature(walk.digest(), compiled)
+    return walk.digest()
 
 
-def compiled_signature(model: keras.Model, arguments: dict[str, Any]) -> str | None:
+def exact_signature(model: keras.Model, specs: Any) -> Signature | None:
+    """Returns the signature of a model and of all its numbers, or None.
+
+    Two models with one such signature differ, for what a step computes, in nothing but
+    the values of variables: their steps are one graph, with the same constants.
+
+    Args:
+        model: See `signature`.
+        specs: See there.
+    """
+    compiled = compiled_signature(
+        model,
+        {"optimizer": model.optimizer, **keras_hooks.compiled_with(model)},
+        by_value=True,
+    )
+    network = None if compiled is None else _network(model, specs, by_value=True)
+    return None if network is None else Signature(network, f"{compiled} by value")
+
+
+def compiled_signature(
+    model: keras.Model, arguments: dict[str, Any], *, by_value: bool = False
+) -> str | None:
     """Returns the digest of what `model` is compiled with, or None.
 
     Args:
         model: A built model.
         arguments: What `compile` is given; the optimizer is an object, not built.
+        by_value: Whether numbers that are fed, or were chosen, are taken up.
     """
     optimizer, loss = arguments["optimizer"], arguments["loss"]
-    walk = _Walk(model, runtime_scalars.places(optimizer, loss), optimizer)
+    fed = [] if by_value else runtime_scalars.places(optimizer, loss)
+    walk = _Walk(model, fed, optimizer, by_value=by_value)
     try:
-        if arguments.get("loss_weights") is not None:
+        if by_value:
+            walk.add(arguments.get("loss_weights"))
+        elif arguments.get("loss_weights") is not None:
             return None
         for name in ("optimizer", "loss", *_OTHERS_COMPILED):
             walk.tell(name)
@@ -176,6 +205,7 @@ class _Walk:
         model: The model.
         fed: Where the numbers are that are fed.
         optimizer: The optimizer, if it is to be taken up.
+        by_value: Whether a number that was chosen is taken up, too.
     """
 
     def __init__(
@@ -183,7 +213,10 @@ class _Walk:
         model: keras.Model,
         fed: list[runtime_scalars.AttributeRef],
         optimizer: Any = None,
+        *,
+        by_value: bool = False,
     ):
+        self._by_value = by_value
         self._hash = hashlib.sha256()
         self._fed = {(id(place.owner), place.key) for place in fed}
         self._seen: dict[int, int] = {}
@@ -348,7 +381,8 @@ class _Walk:
         is_number = isinstance(value, float | np.floating) or (
             kind.__name__ in PENALTIES and isinstance(value, tf.Tensor)
         )
-        if is_number and name != "epsilon" and not _is_default(kind, name, value):
+        is_free = is_number and name != "epsilon" and not self._by_value
+        if is_free and not _is_default(kind, name, value):
             raise _NotProven(f"{kind.__name__}.{name} was chosen")
         self.add(value)
 
@@ -361,7 +395,8 @@ class _Walk:
                 constants = keras.tree.flatten(
                     [*node.arguments.args, *node.arguments.kwargs.values()]
                 )
-                if any(isinstance(each, float) for each in constants):
+                is_float = any(isinstance(each, float) for each in constants)
+                if is_float and not self._by_value:
                     raise _NotProven("a number in a call")
                 self.add([*node.arguments.args])
                 self.add(dict(node.arguments.kwargs))

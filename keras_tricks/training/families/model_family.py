@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_tricks._runtime_scalars import RuntimeScalars
 from keras_tricks.parameters.keras_hooks import all_layers
 from keras_tricks.training.compiled import keras_hooks
+from keras_tricks.training.compiled import random_seed
 from keras_tricks.training.compiled import runtime_scalars
 from keras_tricks.training.compiled.captured import CapturedModel
 from keras_tricks.training.compiled.data import Data
@@ -26,12 +27,15 @@ from keras_tricks.training.compiled.programs import ProgramCache
 from keras_tricks.training.compiled.programs import numbers_of
 from keras_tricks.training.compiled.signature import Signature
 from keras_tricks.training.compiled.signature import compiled_signature
+from keras_tricks.training.compiled.signature import exact_signature
 from keras_tricks.training.compiled.signature import signature
+from keras_tricks.training.families import initial_values
 from keras_tricks.training.families import python_state
 from keras_tricks.training.families import structure
 from keras_tricks.training.families.initial_weights import InitialWeights
 from keras_tricks.training.families.trial_state import Holder
 from keras_tricks.training.families.trial_state import TrialState
+from keras_tricks.training.families.trial_state import generators_put_back
 from keras_tricks.training.families.trial_state import optimizer_start
 from keras_tricks.training.families.trial_state import seeded
 from keras_tricks.training.families.trial_state import trial_of
@@ -52,6 +56,7 @@ class ModelFamily:
         compile_arguments: Function from a setting to `optimizer`, `loss`, `metrics`
             and `rate`; None has all settings built.
         joins_weights: Whether a step may carry all weights in one vector.
+        build_seeds: Whether `build` itself seeds Keras, by the seed of its trial.
     """
 
     def __init__(
@@ -60,8 +65,10 @@ class ModelFamily:
         compile_arguments: Callable[[Any], dict[str, Any]] | None = None,
         *,
         joins_weights: bool = True,
+        build_seeds: bool = False,
     ):
         self._build = build
+        self._build_seeds = build_seeds
         self._compile_arguments = compile_arguments
         self._joins_weights = joins_weights
         self._num_built = 0
@@ -99,7 +106,13 @@ class ModelFamily:
         self, cache: ProgramCache, setting: Any, seed: int, data: Data, num_steps: int
     ) -> tuple[Steps, TrialState]:
         before, settings = keras_hooks.VariablesBefore(), keras_hooks.settings()
-        with seeded(seed), keras_hooks.names_put_back():
+        generators = generators_put_back() if self._build_seeds else seeded(seed)
+        with (
+            generators,
+            keras_hooks.names_put_back(),
+            initial_values.deferred(),
+            random_seed.build_watched(),
+        ):
             model = self._build(setting)
         self._num_built += 1
         reason = structure.reason_not_compiled_once(model)
@@ -136,7 +149,7 @@ class ModelFamily:
         so that its steps are traced now.
         """
         optimizer = model.optimizer
-        before = [tf.convert_to_tensor(v) for v in optimizer.variables]
+        before = [keras_hooks.value_of(v) for v in optimizer.variables]
         schedule = rate_schedule(optimizer)
         with contextlib.ExitStack() as stack:
             if not is_of_libraries(schedule):
@@ -146,7 +159,14 @@ class ModelFamily:
         if proven is None:
             # What is compared by tracing has to be built.
             self._compile_arguments = None
-            return _compared(cache, model, data, before, rates)
+            exact = exact_signature(model, data.specs) if is_alone else None
+            known = None if exact is None else cache.remembered(exact)
+            if known is not None:
+                return known[0], trial_of(known[0], model, rates, known[1])
+            key, compared = _compared(cache, model, data, before, rates)
+            if exact is not None:
+                cache.remember(exact, key, compared[1].numbers)
+            return compared
         if self._compile_arguments is not None and self._num_built == 1:
             self._model = model
             self._network_signature = proven.network
@@ -157,7 +177,8 @@ class ModelFamily:
         numbers = numbers_of(model)
         steps = cache.find(key, numbers)
         if steps is not None:
-            return steps, trial_of(steps, model, rates)
+            fed = runtime_scalars.as_fed(numbers)
+            return steps, trial_of(steps, model, rates, fed)
         # The model is changed from here on; what the trial needs was read.
         steps = FunctionalModel(
             model,
@@ -211,8 +232,11 @@ def _compared(
     data: Data,
     before: list[tf.Tensor],
     rates: np.ndarray,
-) -> tuple[Steps, TrialState]:
-    """Returns the steps that were traced of a model, or of one before it."""
+) -> tuple[Any, tuple[Steps, TrialState]]:
+    """Returns the steps that were traced of a model, or of one before it.
+
+    Before them, and the trial, comes the key by which the cache knows the steps.
+    """
     with python_state.unchanged(model):
         functional = FunctionalModel(
             model,
@@ -233,7 +257,8 @@ def _compared(
     if steps is None:
         cache.add(own.key, own)
         steps = own
-    return steps, TrialState(start, own.numbers, rates, Holder(model, own.variables))
+    trial = TrialState(start, own.numbers, rates, Holder(model, own.variables))
+    return own.key, (steps, trial)
 
 
 def _check_same(one: CapturedModel, other: CapturedModel) -> None:

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_tricks.training.compiled import programs
-from keras_tricks.training.compiled import runtime_scalars
+from keras_tricks.training.compiled import keras_hooks
+from keras_tricks.training.compiled import random_seed
 from keras_tricks.training.compiled.functional_model import State
 from keras_tricks.training.compiled.functional_model import Steps
 
@@ -40,27 +40,30 @@ class TrialState(NamedTuple):
     holder: Holder | None = None
 
 
-def trial_of(functional: Steps, model: keras.Model, rates: np.ndarray) -> TrialState:
+def trial_of(
+    functional: Steps, model: keras.Model, rates: np.ndarray, numbers: np.ndarray
+) -> TrialState:
     """Returns the trial that a compiled model is the beginning of.
 
     Args:
         functional: The model whose program trains it, of the same structure.
         model: The model, not trained yet; it is only read.
         rates: The learning rate of each step.
+        numbers: The fed numbers.
     """
     return TrialState(
         start=functional.start._replace(
             trainable=_values(model.trainable_variables),
             non_trainable=_values(model.non_trainable_variables),
-            optimizer=optimizer_start(functional, model.optimizer.variables),
+            optimizer=optimizer_start(functional, _values(model.optimizer.variables)),
         ),
-        numbers=runtime_scalars.as_fed(programs.numbers_of(model)),
+        numbers=numbers,
         rates=rates,
     )
 
 
 def _values(variables: list) -> list:
-    return [tf.convert_to_tensor(variable) for variable in variables]
+    return [keras_hooks.value_of(variable) for variable in variables]
 
 
 def optimizer_start(functional: Steps, own_values: list) -> list:
@@ -84,10 +87,22 @@ def optimizer_start(functional: Steps, own_values: list) -> list:
 
 
 @contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seeds Keras, Python, NumPy and TensorFlow; Python's and NumPy's are put back."""
+def seeded(seed: int, *, after_build: bool = False) -> Iterator[None]:
+    """Seeds Keras, Python, NumPy and TensorFlow; Python's and NumPy's are put back.
+
+    Args:
+        seed: The seed.
+        after_build: Whether a trial was just built by it, and nothing else done.
+    """
+    with generators_put_back():
+        random_seed.set_random_seed(seed, after_build=after_build)
+        yield
+
+
+@contextlib.contextmanager
+def generators_put_back() -> Iterator[None]:
+    """Leaves Python's and NumPy's global generators as they were."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
-    keras.utils.set_random_seed(seed)
     try:
         yield
     finally:

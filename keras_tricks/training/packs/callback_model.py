@@ -56,7 +56,11 @@ class LiveModel:
         model.stop_training = False
         self._methods = [_NotAnew(model, "train"), _NotAnew(model, "test")]
         self._iterations = _index_of(model.optimizer.iterations, self._variables)
+        (leaf,) = leaf_optimizers(model.optimizer)
+        self._rate = _index_of(keras_hooks.rate_of(leaf), self._variables)
         self._rates = rate_curve(self._optimizer, num_steps, self._first_step)
+        # What the variables hold, once they have been set.
+        self._values: list[Any] = []
         self._state = self._python_state()
 
     def check(self) -> None:
@@ -77,15 +81,19 @@ class LiveModel:
 
     def show(self, view: TrialView) -> None:
         """Gives the model the state of the trial."""
-        self._values = _shown(view.state)
-        for variable, value in zip(self._variables, self._values, strict=True):
-            variable.assign(value)
-        for variable, value in zip(self._metrics, view.state.metrics, strict=True):
-            variable.assign(value)
-        if not self._has_schedule():
+        state = view.state
+        values = _shown(state)
+        if self._rate is not None:
             # The program is fed the rate, the variable of which stays as it was.
-            self.model.optimizer.learning_rate = self._rates[0]
-            self._values = [variable.numpy() for variable in self._variables]
+            values[self._rate] = self._rates[0]
+        before = self._values or [None] * len(values)
+        for variable, value, held in zip(self._variables, values, before, strict=True):
+            # To set a variable takes longer than to see that it need not be.
+            if held is None or not _is_same(value, held):
+                variable.assign(value)
+        for variable, value in zip(self._metrics, state.metrics, strict=True):
+            variable.assign(value)
+        self._values = values
 
     def begin_epoch(self) -> None:
         """Clears the metrics, as `fit` does before callbacks hear of an epoch."""
@@ -123,16 +131,13 @@ class LiveModel:
             # A schedule goes by the step that a callback has set.
             moved = values[self._iterations] - self._values[self._iterations]
             self._first_step += int(moved)
+        self._values = values
         left = len(view.rates)
         done = self._num_steps - left
         rates = rate_curve(self._optimizer, left, self._first_step + done)
         if not _is_same(rates, self._rates[len(self._rates) - left :]):
             self._rates = rates
             view.set_rates(rates)
-
-    def _has_schedule(self) -> bool:
-        (leaf,) = leaf_optimizers(self.model.optimizer)
-        return not isinstance(keras_hooks.rate_of(leaf), keras.Variable)
 
 
 class _NotAnew:

@@ -187,11 +187,12 @@ class Jobs:
         execution = len(running.executions)
         seed = running.seed_of(execution)
         steps, start = self._started(taken.trial, plan, seed)
-        if len(running.executions) == execution:  # Nothing had to be built.
+        was_built = len(running.executions) > execution
+        if not was_built:
             running.begin_execution()
             running.asked_for.forget()
         running.set_parameters(sum(map(_size, steps.start.trainable)))
-        follower = self._follower(taken, execution, plan, steps, seed)
+        follower = self._follower(taken, execution, plan, steps, seed, was_built)
         return Job(taken, execution, plan, steps, start, follower)
 
     def _follower(
@@ -201,6 +202,7 @@ class Jobs:
         plan: fit_plan.FitPlan,
         steps: Steps,
         seed: int,
+        was_built: bool,
     ) -> epoch_callbacks.CallbackFollower:
         tuner, trial, running = self._tuner, taken.trial, taken.running
         callbacks = tuner._callbacks_of(trial, execution, plan.callbacks)
@@ -217,7 +219,7 @@ class Jobs:
         if epoch_callbacks.needs_model(callbacks):
             before = python_state.before_a_build(tuner.hypermodel)
             try:
-                with seeded(seed):
+                with seeded(seed, after_build=was_built):
                     model = tuner._spare_model(trial.hyperparameters)
                 before.put_back()
                 live = LiveModel(model, steps, plan.data.sample, plan.num_steps)
@@ -258,11 +260,15 @@ class Jobs:
         joins = not epoch_callbacks.needs_model(plan.callbacks)
         is_copied = overrides.prepares_fit(self._hypermodel)
         if not is_copied or "tuner/trial_id" in hp.values:
-            return ModelFamily(self._build, joins_weights=joins).trial(*arguments)
+            family = ModelFamily(self._build, joins_weights=joins, build_seeds=True)
+            return family.trial(*arguments)
         network = self._networks.pop(self._hypermodel.same_network(hp), None)
         if network is None:
             network = ModelFamily(
-                self._build, self._compile_arguments, joins_weights=joins
+                self._build,
+                self._compile_arguments,
+                joins_weights=joins,
+                build_seeds=True,
             )
         try:
             return network.trial(*arguments)

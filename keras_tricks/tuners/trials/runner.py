@@ -92,7 +92,7 @@ class TrialRunner:
         """Seeds Keras, NumPy and Python for one execution of the trial."""
         self.apply_keras_settings()
         if self.trial is not None:
-            keras.utils.set_random_seed(self.trial.begin_execution())
+            seeds.set_random_seed(self.trial.begin_execution())
 
     def end_build(self, model: keras.Model, hp: keras_tuner.HyperParameters) -> None:
         """Checks the model of the trial, and takes it to count its parameters."""
