@@ -21,9 +21,7 @@ def one_in(number: int, cases: Iterable[Any], *, always: Sequence[Any] = ()) -> 
     """
     # By place, since arrays cannot be looked for.
     return [
-        case
-        if place % number == 0 or (always and case in always)
-        else _exhaustive(case)
+        _param(case, place % number == 0 or (always and case in always))
         for place, case in enumerate(cases)
     ]
 
@@ -32,9 +30,10 @@ def only(sample: Iterable[Any], cases: Iterable[Any]) -> list:
     """Returns parameters of which those of `sample` are run."""
     sample, cases = list(sample), list(cases)
     assert all(case in cases for case in sample), "a case of the sample is no case"
-    return [case if case in sample else _exhaustive(case) for case in cases]
+    return [_param(case, case in sample) for case in cases]
 
 
-def _exhaustive(case: Any) -> Any:
+def _param(case: Any, is_ordinary: bool) -> Any:
     values = case if isinstance(case, tuple) else (case,)
-    return pytest.param(*values, marks=pytest.mark.exhaustive)
+    marks = () if is_ordinary else pytest.mark.exhaustive
+    return pytest.param(*values, marks=marks)

@@ -62,7 +62,7 @@ def assert_trains_alike(found, x, y, sample_weight=None, class_weight=None, **mo
 
 
 @pytest.mark.parametrize(
-    ("x",),
+    "x",
     sampling.one_in(
         3,
         zip(

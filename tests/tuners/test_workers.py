@@ -534,6 +534,10 @@ def test_the_interpreter_ends_when_the_search_has(of_a_script):
     assert ended - float(printed.splitlines()[-1]) < 4.0
 
 
+class Registered(keras.layers.Layer):
+    """Of a module that a worker finds."""
+
+
 def test_a_class_whose_module_no_worker_finds_is_left_out(tmp_path, monkeypatch):
     """It may be registered by what the search has nothing to do with."""
     (tmp_path / "elsewhere.py").write_text(
@@ -543,12 +547,12 @@ def test_a_class_whose_module_no_worker_finds_is_left_out(tmp_path, monkeypatch)
     )
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     importlib.import_module("elsewhere")
-    keras.saving.register_keras_serializable("found")(Worker)
+    keras.saving.register_keras_serializable("found")(Registered)
     sent = pickle.dumps(worker_payload.CustomObjects.now())
     monkeypatch.setattr(sys, "path", sys.path[1:])
     monkeypatch.delitem(sys.modules, "elsewhere")
     objects = keras.saving.get_custom_objects()
-    del objects["elsewhere>Other"], objects["found>Worker"]
+    del objects["elsewhere>Other"], objects["found>Registered"]
     pickle.loads(sent)
-    assert objects.pop("found>Worker") is Worker
+    assert objects.pop("found>Registered") is Registered
     assert "elsewhere>Other" not in objects
