@@ -19,6 +19,7 @@ import tensorflow as tf
 
 import keras_tricks
 from keras_tricks import callbacks
+from keras_tricks import data
 from keras_tricks import hypermodels
 from keras_tricks import losses
 from keras_tricks import optimizers
@@ -375,6 +376,26 @@ def _from_epochs(kind: Any, **own: Kind) -> Case:
     return Case(kind.from_epochs, kinds, valid)
 
 
+# Six rows of two classes.
+_EXAMPLES = {"x": np.arange(12).reshape(6, 2) / 8, "y": [0, 1, 0, 1, 0, 1]}
+
+
+def _are_six(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 6
+
+
+def _rows(**own: Kind) -> dict[str, Kind]:
+    """The kinds of what takes examples."""
+    always = {"x": _are_six, "y": lambda value: False}
+    return {**always, **own, "labels": none, "sample_weight": none}
+
+
+def _subset_size(value: Any) -> bool:
+    """From 2 to all of the six rows, or a share of so many."""
+    is_share = isinstance(_plain(value), float) and number(0.3, 1)(value)
+    return is_share or count(2, 6)(value)
+
+
 CASES: dict[str, Case] = {
     "callbacks.GradientMonitor": Case(callbacks.GradientMonitor, {"verbose": count(0)}),
     "callbacks.LearningRateHistory": Case(callbacks.LearningRateHistory, {}),
@@ -391,6 +412,40 @@ CASES: dict[str, Case] = {
             "verbose": count(0),
         },
         {"monitor": "loss", "factor": 0.5, "patience": 3},
+    ),
+    "data.BalancedBatches": Case(
+        data.BalancedBatches,
+        _rows(
+            batch_size=count(1, 10**6),
+            seed=optional(seed),
+            steps_per_epoch=optional(count(1, 10**6)),
+            undo_shift=flag,
+        ),
+        {**_EXAMPLES, "batch_size": 4, "seed": 0},
+    ),
+    "data.fewer_classes": Case(
+        data.fewer_classes,
+        _rows(classes=either(count(2, 2), _are_six), model=none, relabel=flag),
+        {**_EXAMPLES, "classes": 2, "model": None, "relabel": False},
+    ),
+    "data.oversample": Case(
+        data.oversample,
+        _rows(
+            to=either(
+                number(0, 1, but=(0,)),
+                choice("majority"),
+                lambda value: isinstance(value, dict) and not value,
+            ),
+            seed=optional(seed),
+            validation_data=none,
+            sampler=none,
+        ),
+        {**_EXAMPLES, "to": "majority", "seed": 0},
+    ),
+    "data.stratified_subset": Case(
+        data.stratified_subset,
+        _rows(size=_subset_size, seed=optional(seed), groups=none),
+        {**_EXAMPLES, "size": 4, "seed": 0},
     ),
     "hypermodels.HyperCNN": Case(
         hypermodels.HyperCNN,
