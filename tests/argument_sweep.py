@@ -244,6 +244,14 @@ def _clipped(inner_optimizer: Any = None, **kwargs: Any) -> Any:
     return optimizers.ClippedOptimizer(inner_optimizer, **kwargs)
 
 
+def _switched(**kwargs: Any) -> Any:
+    made = {
+        name: _sgd() if kwargs[name] is _DEFAULT else kwargs[name]
+        for name in ("first", "second")
+    }
+    return optimizers.SwitchedOptimizer(**{**kwargs, **made})
+
+
 _DEFAULT = object()
 
 
@@ -413,6 +421,17 @@ CASES: dict[str, Case] = {
         },
         {"monitor": "loss", "factor": 0.5, "patience": 3},
     ),
+    "callbacks.SwitchOnPlateau": Case(
+        callbacks.SwitchOnPlateau,
+        {
+            "monitor": text,
+            "patience": count(0),
+            "mode": choice("auto", "min", "max"),
+            "min_delta": not_negative,
+            "verbose": count(0),
+        },
+        {"monitor": "loss", "patience": 3},
+    ),
     "data.BalancedBatches": Case(
         data.BalancedBatches,
         _rows(
@@ -542,6 +561,18 @@ CASES: dict[str, Case] = {
             "min_updates": count(0),
         },
         {"percentile": 90, "window": 1000, "min_updates": 10},
+    ),
+    "optimizers.SwitchedOptimizer": Case(
+        _switched,
+        {
+            "first": lambda value: value is _DEFAULT,
+            "second": lambda value: value is _DEFAULT,
+            "at": either(count(1), choice("plateau", "swats")),
+            "find_rate": optional(flag),
+            "tolerance": positive,
+            "name": text,
+        },
+        {"first": _DEFAULT, "second": _DEFAULT, "at": 2, "find_rate": True},
     ),
     "optimizers.create_optimizer": Case(
         optimizers.create_optimizer,
