@@ -20,6 +20,7 @@ import tensorflow as tf
 import keras_tricks
 from keras_tricks import callbacks
 from keras_tricks import data
+from keras_tricks import diagnosis
 from keras_tricks import hypermodels
 from keras_tricks import losses
 from keras_tricks import optimizers
@@ -465,6 +466,19 @@ CASES: dict[str, Case] = {
         data.stratified_subset,
         _rows(size=_subset_size, seed=optional(seed), groups=none),
         {**_EXAMPLES, "size": 4, "seed": 0},
+    ),
+    "diagnosis.diagnose": Case(
+        diagnosis.diagnose,
+        {
+            "history": text,
+            "baseline": optional(number(-_GREATEST)),
+            "human_level": optional(number(-_GREATEST)),
+            "noise": optional(not_negative),
+            "metric": choice("loss"),
+            "direction": choice("min", "max", "auto"),
+        },
+        {"history": {"loss": [2.0, 1.0]}},
+        tries_accepted=False,  # There are no such files.
     ),
     "hypermodels.HyperCNN": Case(
         hypermodels.HyperCNN,
@@ -976,6 +990,8 @@ METHODS: dict[str, dict[str, Kind]] = {
 
 # What a caller reads, and the package makes.
 RESULTS = {
+    "diagnosis.Diagnosis",
+    "diagnosis.Verdict",
     "parameters.ParameterBudget",
     "parameters.ParameterTable",
     "training.Trained",

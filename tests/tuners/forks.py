@@ -10,6 +10,7 @@ import gc
 import multiprocessing
 import os
 import runpy
+import signal
 import sys
 import tempfile
 import traceback
@@ -77,6 +78,8 @@ def run_python(code_or_script: str | Path, *arguments: str, **options: Any) -> s
 def _run(script, arguments, cwd, environment, printed):
     os.chdir(cwd)
     os.environ.update(environment)
+    # Shells have what they start in the background ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, name in ((1, "stdout"), (2, "stderr")):
         file = open(Path(printed) / name, "w", encoding="utf-8", buffering=1)
         os.dup2(file.fileno(), number)

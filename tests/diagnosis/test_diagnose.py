@@ -1,0 +1,219 @@
+"""Verdicts on curves whose truth is known, by construction or by how they were made."""
+
+import collections
+import csv
+import json
+import math
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import datasets
+
+from keras_tricks.diagnosis import diagnose
+from tests.diagnosis import laws
+
+EPOCHS = np.arange(60)
+FALLING = 2.0 * np.exp(-EPOCHS / 6.0) + 0.05
+
+
+@pytest.fixture(scope="module")
+def confusions():
+    """How often curves of a law, of a hundred each, got a verdict."""
+    rng = np.random.default_rng(0)
+    found = {}
+    for name in laws.NAMES:
+        drawn = [diagnose(laws.curves(name, rng)).verdict for _ in range(100)]
+        found[name] = collections.Counter(drawn)
+    return found
+
+
+@pytest.mark.parametrize("name", laws.NAMES)
+def test_at_least_95_in_100_curves_of_a_law_get_its_verdict(name, confusions):
+    assert confusions[name][name] >= 95, confusions[name]
+
+
+@pytest.mark.parametrize("name", laws.NAMES)
+def test_scale_and_unit_of_a_loss_do_not_matter(name):
+    rng = np.random.default_rng(1)
+    history = laws.curves(name, rng)
+    larger = {key: 1e3 * values for key, values in history.items()}
+    assert diagnose(larger).verdict == diagnose(history).verdict
+
+
+def test_an_accuracy_is_judged_as_what_it_lacks_of_1():
+    rng = np.random.default_rng(2)
+    for name in laws.NAMES:
+        history = laws.curves(name, rng)
+        top = np.nanmax(history["loss"])
+        shares = {k.replace("loss", "acc"): 1.0 - v / top for k, v in history.items()}
+        scaled = {key: values / top for key, values in history.items()}
+        assert diagnose(shares, metric="acc").verdict == diagnose(scaled).verdict
+
+
+def digits(units, rate, epochs, examples=1200):
+    """Returns the history of a network on digits."""
+    x, y = datasets.load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(x))
+    x, y = x[order].astype("float32") / 16.0, y[order]
+    keras.utils.set_random_seed(0)
+    hidden = [keras.layers.Dense(number, "relu") for number in units]
+    model = keras.Sequential(
+        [keras.Input((64,)), *hidden, keras.layers.Dense(10, "softmax")]
+    )
+    adam = keras.optimizers.Adam(rate)
+    model.compile(adam, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model.fit(
+        x[:examples],
+        y[:examples],
+        batch_size=64,
+        epochs=epochs,
+        validation_data=(x[1300:], y[1300:]),
+        verbose=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("units", "rate", "epochs", "examples", "verdict"),
+    [
+        ([512, 512, 512], 1e-3, 40, 100, "overfitting"),
+        ([1], 1e-2, 40, 1200, "underfitting"),
+        ([64], 10.0, 20, 1200, "not learning at all"),
+        ([64], 1e-7, 10, 1200, "not learning at all"),
+        ([64], 1e-3, 2, 1200, "still improving at the end"),
+        ([64], 1e-2, 25, 1200, "learning well"),
+    ],
+)
+def test_trainings_made_wrong_on_purpose_are_seen_as_such(
+    units, rate, epochs, examples, verdict
+):
+    diagnosis = diagnose(digits(units, rate, epochs, examples))
+    assert diagnosis.verdict == verdict, str(diagnosis)
+
+
+def test_a_training_that_does_not_beat_the_baseline_has_learned_nothing():
+    """It falls from 3 to the loss of the prior, and looks like learning."""
+    history = {"loss": 0.69 + 2.0 * np.exp(-EPOCHS / 5.0)}
+    assert diagnose(history, baseline=0.69).verdict == "not learning at all"
+    assert diagnose(history, baseline=5.0).verdict != "not learning at all"
+
+
+def test_what_people_reach_is_the_floor():
+    """The same curve is good or bad by what can be reached."""
+    history = {"loss": 0.8 + 1.2 * np.exp(-EPOCHS / 6.0)}
+    assert diagnose(history, human_level=0.79).verdict == "learning well"
+    assert diagnose(history, human_level=0.1).verdict == "underfitting"
+
+
+def test_the_best_epoch_of_an_overfit_run_is_told():
+    """The minimum of the sum of a falling exponential and a line, by its derivative."""
+    rising = 2.0 * np.exp(-EPOCHS / 6.0) + 0.02 * EPOCHS
+    found = diagnose({"loss": FALLING, "val_loss": rising})
+    assert found.verdict == "overfitting"
+    assert abs(found.evidence["best_epoch"] - 1 - 6.0 * math.log(2.0 / 0.12)) <= 1.0
+
+
+def test_known_noise_replaces_the_estimate():
+    """A fall of 0.3 is progress, but not where runs differ by as much."""
+    history = {"loss": 3.0 - 0.3 * (1.0 - np.exp(-EPOCHS / 6.0))}
+    assert diagnose(history).verdict != "not learning at all"
+    assert diagnose(history, noise=0.5).verdict == "not learning at all"
+
+
+def test_one_epoch_tells_nothing():
+    found = diagnose({"loss": [2.0], "val_loss": [1.9]})
+    assert (found.verdict, found.verdicts[0].confidence) == ("undecided", 0.5)
+
+
+class Record:
+    """As a trial's record is."""
+
+    def __init__(self, curves):
+        self.executions = [type("Execution", (), {"curves": curves})()]
+
+
+def written(path, curves):
+    """Yields one history in each of the forms in which people have it."""
+    lists = {name: list(map(float, values)) for name, values in curves.items()}
+    yield lists
+    history = keras.callbacks.History()
+    history.history = lists
+    yield history
+    yield pd.DataFrame(lists)
+    yield Record(lists)
+    record = path / "record.json"
+    record.write_text(json.dumps({"executions": [{"curves": lists}]}))
+    yield record
+    for separator in ",;":
+        table = path / f"log{ord(separator)}.csv"
+        with open(table, "w", newline="") as file:
+            writer = csv.writer(file, delimiter=separator)
+            writer.writerow(["epoch", *lists])
+            rows = zip(*lists.values(), strict=True)
+            writer.writerows([number, *row] for number, row in enumerate(rows))
+        yield str(table)
+
+
+def test_each_form_of_a_history_is_the_same_history(tmp_path):
+    curves = laws.curves("overfitting", np.random.default_rng(3))
+    expected = diagnose(curves)
+    for history in written(tmp_path, curves):
+        assert diagnose(history) == expected
+
+
+def test_event_files_of_tensorboard_are_read(tmp_path):
+    """Keras's callback needs tensorboard; what it writes are these summaries."""
+    tf = pytest.importorskip("tensorflow")
+    curves = laws.curves("overfitting", np.random.default_rng(3))
+    for folder, name in (("train", "loss"), ("validation", "val_loss")):
+        with tf.compat.v1.Graph().as_default():
+            writer = tf.compat.v1.summary.FileWriter(str(tmp_path / folder))
+            for epoch, value in enumerate(curves[name]):
+                summary = tf.compat.v1.Summary()
+                summary.value.add(tag="epoch_loss", simple_value=float(value))
+                writer.add_summary(summary, epoch)
+            writer.close()
+    found = diagnose(tmp_path)
+    assert found.verdict == "overfitting"
+    expected = diagnose(curves).evidence
+    assert found.evidence == pytest.approx(expected, rel=1e-4)
+
+
+def test_epochs_without_validation_are_left_out():
+    """As with `validation_freq=2`, and as CSVLogger writes it."""
+    sparse = np.where(EPOCHS % 2, FALLING + 0.05, np.nan)
+    expected = diagnose({"loss": FALLING, "val_loss": (FALLING + 0.05)[1::2]})
+    assert diagnose({"loss": FALLING, "val_loss": sparse}) == expected
+
+
+def test_text_from_outside_is_escaped():
+    found = diagnose({"<script>": FALLING}, metric="<script>")
+    assert "<script>" not in found._repr_html_()
+    assert "&lt;script&gt;" in found._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("history", "error", "match"),
+    [
+        (3, TypeError, "`history` must be what `fit` returned"),
+        ({"loss": "falling"}, TypeError, "one number an epoch for 'loss'"),
+        ({"loss": [[1.0], [2.0]]}, TypeError, r"shape \(2, 1\)"),
+        ({"loss": []}, ValueError, "one epoch at least"),
+        ({}, ValueError, "one epoch at least"),
+        ({"mae": [1.0, 0.5]}, ValueError, "`metric` must be one of 'mae'"),
+        ("nowhere.csv", FileNotFoundError, "nowhere.csv"),
+    ],
+)
+def test_what_is_no_history_is_refused(history, error, match):
+    with pytest.raises(error, match=match):
+        diagnose(history)
+
+
+@pytest.mark.parametrize("text", ["{}", "nonsense", '{"executions": [1]}', ""])
+def test_a_file_that_holds_no_curves_is_named(text, tmp_path):
+    for name in ("record.json", "log.csv"):
+        path = tmp_path / name
+        path.write_text(text)
+        with pytest.raises(ValueError, match=name):
+            diagnose(path)
