@@ -15,6 +15,7 @@ import typing
 
 if typing.TYPE_CHECKING:
     from keras_tricks import callbacks
+    from keras_tricks import data
     from keras_tricks import diagnosis
     from keras_tricks import hypermodels
     from keras_tricks import losses
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "callbacks",
+    "data",
     "diagnosis",
     "hypermodels",
     "losses",

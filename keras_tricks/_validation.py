@@ -7,6 +7,7 @@ scalars of Keras and its backend count as the number or bool that they hold.
 
 import math
 import numbers
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -102,6 +103,32 @@ def check_int(name: str, value: Any, *, minimum: int = 0) -> int:
             f"`{name}` must be a whole number >= {minimum}. {received(name, given)}"
         )
     return int(value)
+
+
+def check_seed(name: str, value: Any) -> int | None:
+    """Returns a seed as a Python int (0 included), or None.
+
+    Raises:
+        TypeError: If `value` is neither an integer nor None.
+        ValueError: If it is negative or has more than 128 bits.
+    """
+    if value is None:
+        return None
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError("True and False are no seeds.")
+        # Also turns NumPy's integers into ints, which JSON can hold.
+        seed = operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"`{name}` must be an integer or None. {received(name, value)}"
+        ) from None
+    if seed < 0 or seed.bit_length() > 128:
+        raise ValueError(
+            f"`{name}` must be an integer from 0 on, of at most 128 bits, or None. "
+            f"{received(name, value)}"
+        )
+    return seed
 
 
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> str:

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 import keras_tricks
 from keras_tricks import callbacks
+from keras_tricks import data
 from keras_tricks import diagnosis
 from keras_tricks import hypermodels
 from keras_tricks import losses
@@ -244,6 +245,14 @@ def _clipped(inner_optimizer: Any = None, **kwargs: Any) -> Any:
     return optimizers.ClippedOptimizer(inner_optimizer, **kwargs)
 
 
+def _switched(**kwargs: Any) -> Any:
+    made = {
+        name: _sgd() if kwargs[name] is _DEFAULT else kwargs[name]
+        for name in ("first", "second")
+    }
+    return optimizers.SwitchedOptimizer(**{**kwargs, **made})
+
+
 _DEFAULT = object()
 
 
@@ -376,6 +385,26 @@ def _from_epochs(kind: Any, **own: Kind) -> Case:
     return Case(kind.from_epochs, kinds, valid)
 
 
+# Six rows of two classes.
+_EXAMPLES = {"x": np.arange(12).reshape(6, 2) / 8, "y": [0, 1, 0, 1, 0, 1]}
+
+
+def _are_six(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 6
+
+
+def _rows(**own: Kind) -> dict[str, Kind]:
+    """The kinds of what takes examples."""
+    always = {"x": _are_six, "y": lambda value: False}
+    return {**always, **own, "labels": none, "sample_weight": none}
+
+
+def _subset_size(value: Any) -> bool:
+    """From 2 to all of the six rows, or a share of so many."""
+    is_share = isinstance(_plain(value), float) and number(0.3, 1)(value)
+    return is_share or count(2, 6)(value)
+
+
 CASES: dict[str, Case] = {
     "callbacks.GradientMonitor": Case(callbacks.GradientMonitor, {"verbose": count(0)}),
     "callbacks.LearningRateHistory": Case(callbacks.LearningRateHistory, {}),
@@ -392,6 +421,51 @@ CASES: dict[str, Case] = {
             "verbose": count(0),
         },
         {"monitor": "loss", "factor": 0.5, "patience": 3},
+    ),
+    "callbacks.SwitchOnPlateau": Case(
+        callbacks.SwitchOnPlateau,
+        {
+            "monitor": text,
+            "patience": count(0),
+            "mode": choice("auto", "min", "max"),
+            "min_delta": not_negative,
+            "verbose": count(0),
+        },
+        {"monitor": "loss", "patience": 3},
+    ),
+    "data.BalancedBatches": Case(
+        data.BalancedBatches,
+        _rows(
+            batch_size=count(1, 10**6),
+            seed=optional(seed),
+            steps_per_epoch=optional(count(1, 10**6)),
+            undo_shift=flag,
+        ),
+        {**_EXAMPLES, "batch_size": 4, "seed": 0},
+    ),
+    "data.fewer_classes": Case(
+        data.fewer_classes,
+        _rows(classes=either(count(2, 2), _are_six), model=none, relabel=flag),
+        {**_EXAMPLES, "classes": 2, "model": None, "relabel": False},
+    ),
+    "data.oversample": Case(
+        data.oversample,
+        _rows(
+            to=either(
+                number(0, 1, but=(0,)),
+                choice("majority"),
+                lambda value: isinstance(value, dict) and not value,
+            ),
+            seed=optional(seed),
+            validation_data=none,
+            sampler=none,
+        ),
+        {**_EXAMPLES, "to": "majority", "seed": 0},
+    ),
+    "data.stratified_subset": Case(
+        data.stratified_subset,
+        _rows(size=_subset_size, seed=optional(seed), groups=none),
+        {**_EXAMPLES, "size": 4, "seed": 0},
     ),
     "diagnosis.diagnose": Case(
         diagnosis.diagnose,
@@ -501,6 +575,18 @@ CASES: dict[str, Case] = {
             "min_updates": count(0),
         },
         {"percentile": 90, "window": 1000, "min_updates": 10},
+    ),
+    "optimizers.SwitchedOptimizer": Case(
+        _switched,
+        {
+            "first": lambda value: value is _DEFAULT,
+            "second": lambda value: value is _DEFAULT,
+            "at": either(count(1), choice("plateau", "swats")),
+            "find_rate": optional(flag),
+            "tolerance": positive,
+            "name": text,
+        },
+        {"first": _DEFAULT, "second": _DEFAULT, "at": 2, "find_rate": True},
     ),
     "optimizers.create_optimizer": Case(
         optimizers.create_optimizer,

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from keras_tricks.optimizers import ClippedOptimizer
 from keras_tricks.optimizers import PercentileLimit
+from keras_tricks.optimizers import SwitchedOptimizer
 from keras_tricks.schedules import WarmupPolynomialDecay
 from tests.hypermodels import cases
 from tests.schedules import families
@@ -64,6 +65,9 @@ INNER_OPTIMIZERS: dict[str, Callable[[Any], keras.optimizers.Optimizer]] = {
     "adam": lambda rate: keras.optimizers.Adam(rate),
     "nadam": lambda rate: keras.optimizers.Nadam(rate),
     "adamw": lambda rate: keras.optimizers.AdamW(rate, weight_decay=0.01),
+    "swats": lambda rate: SwitchedOptimizer(
+        keras.optimizers.Adam(rate), keras.optimizers.SGD(0.01, 0.9), at="swats"
+    ),
 }
 
 # What the wrapper does. Skipping, raising and accumulating add conditions to the step,

@@ -3,5 +3,11 @@
 from keras_tricks.callbacks.gradients import GradientMonitor
 from keras_tricks.callbacks.plateau import ReduceScheduleOnPlateau
 from keras_tricks.callbacks.rates import LearningRateHistory
+from keras_tricks.callbacks.switch import SwitchOnPlateau
 
-__all__ = ["GradientMonitor", "LearningRateHistory", "ReduceScheduleOnPlateau"]
+__all__ = [
+    "GradientMonitor",
+    "LearningRateHistory",
+    "ReduceScheduleOnPlateau",
+    "SwitchOnPlateau",
+]

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_tricks.callbacks.innermost import innermost_optimizer
+from keras_tricks.optimizers import SwitchedOptimizer
 from keras_tricks.optimizers import keras_hooks
 from keras_tricks.schedules import shown
 from keras_tricks.schedules.curve import curve
@@ -56,7 +57,7 @@ class LearningRateHistory(keras.callbacks.Callback):
         super().__init__()
         self._per_update: list[float] = []
         self._first_update = 0
-        self._settable = 1.0
+        self._settable = [1.0]
         self._epoch_has_begun = False
 
     def __repr__(self) -> str:
@@ -76,7 +77,7 @@ class LearningRateHistory(keras.callbacks.Callback):
         if not self._epoch_has_begun:
             self._epoch_has_begun = True
             self._first_update = _updates_of(self._optimizer)
-            self._settable = _settable_part(self._optimizer)
+            self._settable = [_settable_part(o) for o in _phases(self._optimizer)]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not self._epoch_has_begun:  # there was no batch
@@ -91,16 +92,38 @@ class LearningRateHistory(keras.callbacks.Callback):
 
     def _rates(self, updates: np.ndarray) -> list[float]:
         """Returns the rates of updates that were made in the epoch that ends."""
-        schedule = keras_hooks.schedule_of(self._optimizer)
-        if schedule is None:
-            return [self._settable] * len(updates)
-        # The schedule is given the number of batches, of which k make an update.
-        batches_per_update = self._optimizer.gradient_accumulation_steps or 1
-        steps = batches_per_update * updates + batches_per_update - 1
-        if isinstance(schedule, Scaled):
-            # Its own multiplier may have been changed since.
-            schedule = schedule.schedule
-        return (np.float32(self._settable) * curve(schedule, steps)).tolist()
+        phases = _phases(self._optimizer)
+        rates = _rates_of(phases[0], updates, self._settable[0])
+        if len(phases) > 1:
+            switched_at = self._optimizer.switched_at
+            if switched_at is not None and updates[-1] >= switched_at:
+                # The rate may have been found in the switch.
+                settable = _settable_part(phases[1])
+                is_second = updates >= switched_at
+                own = (updates - switched_at)[is_second]
+                rates[is_second] = _rates_of(phases[1], own, settable)
+        return rates.tolist()
+
+
+def _phases(optimizer: keras.optimizers.Optimizer) -> tuple:
+    """Returns the optimizers that follow each other, or the only one."""
+    is_switched = isinstance(optimizer, SwitchedOptimizer)
+    return optimizer.phases if is_switched else (optimizer,)
+
+
+def _rates_of(
+    optimizer: keras.optimizers.Optimizer, updates: np.ndarray, settable: float
+) -> np.ndarray:
+    schedule = keras_hooks.schedule_of(optimizer)
+    if schedule is None:
+        return np.full(len(updates), settable, "float32")
+    # The schedule is given the number of batches, of which k make an update.
+    batches_per_update = optimizer.gradient_accumulation_steps or 1
+    steps = batches_per_update * updates + batches_per_update - 1
+    if isinstance(schedule, Scaled):
+        # Its own multiplier may have been changed since.
+        schedule = schedule.schedule
+    return np.float32(settable) * curve(schedule, steps)
 
 
 def _updates_of(optimizer: keras.optimizers.Optimizer) -> int:

@@ -11,9 +11,11 @@ from keras.optimizers.schedules import LearningRateSchedule
 from keras_tricks import _validation
 from keras_tricks.optimizers import AdamWeightDecay
 from keras_tricks.optimizers import ClippedOptimizer
+from keras_tricks.optimizers import SwitchedOptimizer
 from keras_tricks.schedules import WarmupPolynomialDecay
 
-WITH_BETAS = ("adam", "nadam", "adamw")
+WITH_BETAS = ("adam", "nadam", "adamw", "adam_then_sgd")
+WITH_MOMENTUM = ("sgd", "adam_then_sgd")
 
 # Decay shrinks what a norm or a bias has learned for no gain in generality.
 NOT_DECAYED = ("bias", "gamma", "beta")
@@ -40,6 +42,13 @@ def hyper_optimizer(
     | `epsilon` | fixed | | 1e-7 | scalar | Keras |
     | `weight_decay` (only with "adamw") | 1e-4 to 0.3 | log | 0.01 | scalar | 3, 6 |
     | `momentum` (only with "sgd") | 0.8 to 0.99 | linear | 0.9 | scalar | 2, 7 |
+    | `switch_fraction` (1) | 0.25 to 0.75 of the updates | linear | 0.5 | scalar | 8 |
+    | `second_learning_rate` (1) | 1e-3 to 1 | log | 1e-2 | scalar | 8 |
+
+    (1) Only with "adam_then_sgd", a `SwitchedOptimizer`: Adam until `switch_fraction`
+    of the updates, with the schedule below, and then SGD with Nesterov momentum, whose
+    rate falls from `second_learning_rate` to 0 at the last update. It has `momentum`,
+    too. A search trains it by `fit`: its trials share no compiled program.
 
     The rate warms up from 0 and then decays to 0 at the last update, as
     `WarmupPolynomialDecay` with `join="shift"` does, so that `learning_rate` is the
@@ -52,8 +61,8 @@ def hyper_optimizer(
     Args:
         hp: The hyperparameters of the trial.
         total_steps: Optimizer updates of the whole run, >= 1.
-        optimizers: The choices, from "adam", "nadam", "adamw" and "sgd" (with Nesterov
-            momentum).
+        optimizers: The choices, from "adam", "nadam", "adamw", "sgd" (with Nesterov
+            momentum) and "adam_then_sgd".
         learning_rate: Default of the rate of that name, > 0.
 
     Returns:
@@ -81,6 +90,9 @@ def hyper_optimizer(
         5. Kingma and Ba, "Adam", 2015.
         6. Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019.
         7. Sutskever et al., "On the importance of initialization and momentum", 2013.
+        8. Keskar and Socher, "Improving Generalization Performance by Switching from
+        Adam to SGD", 2017: rates of SGD some ten times those of Adam, and switches
+        after a part of the run.
     """
     return optimizer_settings(
         hp, total_steps, optimizers=optimizers, learning_rate=learning_rate
@@ -93,13 +105,14 @@ class OptimizerSettings(NamedTuple):
     Attributes:
         name: The kind of the inner optimizer, from "adam" to "sgd".
         schedule: Its learning rate.
-        numbers: Its other arguments.
+        numbers: Its other arguments; of "adam_then_sgd" those of Adam, `momentum`, `at`
+            and the rate of the `second`.
         global_clipnorm: The limit around it.
     """
 
     name: str
     schedule: WarmupPolynomialDecay
-    numbers: dict[str, float]
+    numbers: dict[str, Any]
     global_clipnorm: float
 
     def optimizer(self) -> ClippedOptimizer:
@@ -112,9 +125,14 @@ class OptimizerSettings(NamedTuple):
 
         That takes a fraction of the time that a new one takes.
         """
-        inner = optimizer.inner_optimizer
+        inner, numbers = optimizer.inner_optimizer, dict(self.numbers)
+        if isinstance(inner, SwitchedOptimizer):
+            inner.at = numbers.pop("at")
+            inner.second.learning_rate = numbers.pop("second")
+            inner.second.momentum = numbers.pop("momentum")
+            inner = inner.first
         inner.learning_rate = self.schedule
-        for name, number in self.numbers.items():
+        for name, number in numbers.items():
             setattr(inner, name, number)
         optimizer.global_clipnorm = self.global_clipnorm
 
@@ -141,9 +159,11 @@ def optimizer_settings(
             "`optimizers` must be a tuple of names. "
             f"{_validation.received('optimizers', optimizers, True)}"
         )
-    if learning_rate * 100 > _validation.GREATEST:
+    most = 1000 if "adam_then_sgd" in optimizers else 100
+    if learning_rate * most > _validation.GREATEST:
         raise ValueError(
-            "`learning_rate` must be a number of which 100 times are one in float32. "
+            f"`learning_rate` must be a number of which {most} times are one in "
+            "float32. "
             f"{_validation.received('learning_rate', learning_rate)}"
         )
     if not optimizers:
@@ -170,7 +190,7 @@ def optimizer_settings(
         power=power,
         join="shift",
     )
-    numbers: dict[str, float] = {}
+    numbers: dict[str, Any] = {}
     if set(optimizers) & set(WITH_BETAS):
         defaults = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
         betas = {key: hp.Fixed(key, value) for key, value in defaults.items()}
@@ -179,11 +199,43 @@ def optimizer_settings(
         with hp.conditional_scope("optimizer", ["adamw"]):
             decay = hp.Float("weight_decay", 1e-4, 0.3, sampling="log", default=0.01)
         numbers |= {"weight_decay": decay} if name == "adamw" else {}
-    if "sgd" in optimizers:
-        with hp.conditional_scope("optimizer", ["sgd"]):
+    with_momentum = [other for other in optimizers if other in WITH_MOMENTUM]
+    if with_momentum:
+        with hp.conditional_scope("optimizer", with_momentum):
             momentum = hp.Float("momentum", 0.8, 0.99, default=0.9)
-        numbers |= {"momentum": momentum} if name == "sgd" else {}
+        numbers |= {"momentum": momentum} if name in WITH_MOMENTUM else {}
+    if "adam_then_sgd" in optimizers:
+        numbers |= _switch(hp, name, total_steps, learning_rate, power)
     return OptimizerSettings(name, schedule, numbers, clipnorm)
+
+
+def _switch(
+    hp: keras_tuner.HyperParameters,
+    name: str,
+    total_steps: int,
+    learning_rate: float,
+    power: float,
+) -> dict[str, Any]:
+    """Declares when "adam_then_sgd" switches, and the rate after that.
+
+    Returns:
+        Both, empty where the optimizer is another one.
+    """
+    with hp.conditional_scope("optimizer", ["adam_then_sgd"]):
+        fraction = hp.Float("switch_fraction", 0.25, 0.75, default=0.5)
+        peak = hp.Float(
+            "second_learning_rate",
+            learning_rate,
+            learning_rate * 1000,
+            sampling="log",
+            default=learning_rate * 10,
+        )
+    if name != "adam_then_sgd":
+        return {}  # Keras has no values for what is not asked for.
+    at = min(max(int(total_steps * fraction), 1), max(total_steps - 1, 1))
+    steps_left = max(total_steps - at, 1)
+    second = WarmupPolynomialDecay(peak, decay_steps=steps_left, power=power)
+    return {"at": at, "second": second}
 
 
 def _adamw(
@@ -205,9 +257,24 @@ def _nesterov(
     return keras.optimizers.SGD(learning_rate, momentum=momentum, nesterov=True)
 
 
+def _adam_then_sgd(
+    learning_rate: LearningRateSchedule,
+    at: int,
+    second: LearningRateSchedule,
+    momentum: float,
+    **numbers: Any,
+) -> keras.optimizers.Optimizer:
+    return SwitchedOptimizer(
+        keras.optimizers.Adam(learning_rate, **numbers),
+        _nesterov(second, momentum),
+        at=at,
+    )
+
+
 _OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {
     "adam": keras.optimizers.Adam,
     "nadam": keras.optimizers.Nadam,
     "adamw": _adamw,
     "sgd": _nesterov,
+    "adam_then_sgd": _adam_then_sgd,
 }

@@ -18,6 +18,8 @@ from keras_tricks.optimizers import clipping
 from keras_tricks.optimizers import gradients as gradient_ops
 from keras_tricks.optimizers import keras_hooks
 from keras_tricks.optimizers import limits
+from keras_tricks.optimizers import state
+from keras_tricks.optimizers.shown_optimizers import shown_optimizer
 from keras_tricks.optimizers.statistics import ClippingStatistics
 from keras_tricks.schedules import shown
 
@@ -192,7 +194,7 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
         self._limit: Any = limit
         if isinstance(limit, float):
             # A variable, so that a change reaches steps that are compiled already.
-            self._limit = self._scalar("limit", limit)
+            self._limit = state.scalar(self, "limit", limit)
             self._given_limit = limit
         elif isinstance(limit, limits.PercentileLimit):
             self._remembered_norms = self.add_variable(
@@ -201,18 +203,7 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
                 dtype="float32",
                 aggregation="only_first_replica",
             )
-            self._num_norms = self._scalar("num_norms", 0, "int")
-
-    def _scalar(
-        self, name: str, value: float, dtype: str = "float32"
-    ) -> keras.Variable:
-        return self.add_variable(
-            (),
-            initializer=keras.initializers.Constant(value),
-            dtype=dtype,
-            aggregation="only_first_replica",
-            name=name,
-        )
+            self._num_norms = state.scalar(self, "num_norms", 0, "int")
 
     def _limit_now(self) -> limits.Limit | None:
         """The limit as it was given, with the changes made since."""
@@ -253,7 +244,7 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
         keras_hooks.take_over_reduction(self.inner_optimizer)
         keras_hooks.share_averages(self, self.inner_optimizer)
         if self.gradient_accumulation_steps:
-            self._batches = self._scalar("accumulated_batches", 0, "int")
+            self._batches = state.scalar(self, "accumulated_batches", 0, "int")
         super().build(variables)  # Makes the accumulators, too.
 
     def apply(
@@ -491,7 +482,7 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
             for name, value in given.items()
             if value is not None
         ]
-        inner = _shown(self.inner_optimizer)
+        inner = shown_optimizer(self.inner_optimizer)
         return f"ClippedOptimizer({', '.join([inner, *arguments])})"
 
     def get_config(self) -> dict:
@@ -522,15 +513,3 @@ class ClippedOptimizer(keras.optimizers.Optimizer):
                 config[name], custom_objects=custom_objects
             )
         return cls(**config)
-
-
-def _shown(optimizer: keras.optimizers.Optimizer) -> str:
-    """Returns an optimizer as it is made, by class and rate; a group by its parts."""
-    if hasattr(optimizer, "optimizers"):
-        # Those that are known: a function may choose them when it is built.
-        parts = ", ".join(map(_shown, optimizer.optimizers))
-        return f"{type(optimizer).__name__}([{parts}])"
-    if hasattr(optimizer, "inner_optimizer"):
-        return f"{type(optimizer).__name__}({_shown(optimizer.inner_optimizer)})"
-    rate = keras_hooks.given_rate(optimizer)
-    return shown.call(type(optimizer).__name__, [("learning_rate", rate)])

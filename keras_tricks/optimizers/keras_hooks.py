@@ -29,8 +29,10 @@ def leaf_optimizers(optimizer: keras.optimizers.Optimizer) -> list:
     """Returns the optimizers that make the updates, within wrappers and groups."""
     if hasattr(optimizer, "inner_optimizer"):
         return leaf_optimizers(optimizer.inner_optimizer)
-    if hasattr(optimizer, "optimizers"):
-        return [leaf for part in optimizer.optimizers for leaf in leaf_optimizers(part)]
+    for name in ("optimizers", "phases"):
+        if hasattr(optimizer, name):
+            parts = getattr(optimizer, name)
+            return [leaf for part in parts for leaf in leaf_optimizers(part)]
     return [optimizer]
 
 
@@ -63,7 +65,7 @@ def check_scope(trainable_variables: list, optimizers: dict) -> None:
     if outside:
         in_use = type(strategy).__name__ if tf.distribute.has_strategy() else "none"
         raise ValueError(
-            "The model, the inner optimizer and ClippedOptimizer must all be made "
+            "The model and all optimizers, those inside of others too, must be made "
             "within the scope of the same strategy: `with strategy.scope(): model = "
             "...; model.compile(ClippedOptimizer(keras.optimizers.Adam(1e-3), ...))`. "
             f"Received: made outside the scope in use ({in_use}): {', '.join(outside)}"
@@ -77,9 +79,15 @@ def take_over_reduction(optimizer: keras.optimizers.Optimizer) -> None:
     optimizers sum; on JAX and torch gradients come summed.
     """
     if keras.backend.backend() == "tensorflow":
+        # object.__setattr__: a function is no state that Keras should track.
+        object.__setattr__(optimizer, "_all_reduce_sum_gradients", list)
         for leaf in leaf_optimizers(optimizer):
-            # object.__setattr__: a function is no state that Keras should track.
             object.__setattr__(leaf, "_all_reduce_sum_gradients", list)
+
+
+def is_taken_over(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether `optimizer` gets gradients that are summed over the replicas already."""
+    return "_all_reduce_sum_gradients" in vars(optimizer)
 
 
 def reduced_over_replicas(gradients: list) -> list:
@@ -130,17 +138,40 @@ def update_if(
         gradients: What it is given; on each replica, that replica's.
         variables: All variables that it may change.
     """
+    update_either(predicate, update, lambda gradients: None, gradients, variables)
+
+
+def update_either(
+    predicate: Any,
+    update: Callable[[list], None],
+    otherwise: Callable[[list], None],
+    gradients: list,
+    variables: list,
+) -> None:
+    """Calls `update(gradients)` if `predicate`, and else `otherwise(gradients)`.
+
+    Args:
+        predicate: See `update_if`.
+        update: Function that updates variables.
+        otherwise: Another one.
+        gradients: See `update_if`.
+        variables: All variables that either may change.
+    """
     backend = keras.backend.backend()
     if backend == "tensorflow":
-        _tensorflow_update_if(predicate, update, gradients)
+        _tensorflow_update_either(predicate, update, otherwise, gradients)
     elif backend == "jax":
         # Updates on JAX are values until the step ends: the old ones are still there.
         before = [variable.value for variable in variables]
         update(gradients)
+        updated = [variable.value for variable in variables]
         for variable, old in zip(variables, before, strict=True):
-            variable.assign(ops.where(predicate, variable.value, old))
-    elif bool(predicate):
-        update(gradients)
+            variable.assign(old)
+        otherwise(gradients)
+        for variable, new in zip(variables, updated, strict=True):
+            variable.assign(ops.where(predicate, new, variable.value))
+    else:
+        (update if bool(predicate) else otherwise)(gradients)
 
 
 def raise_unless(condition: Any, message: str, *, required: bool = False) -> None:
@@ -165,8 +196,11 @@ def raise_unless(condition: Any, message: str, *, required: bool = False) -> Non
         )
 
 
-def _tensorflow_update_if(
-    predicate: Any, update: Callable[[list], None], gradients: list
+def _tensorflow_update_either(
+    predicate: Any,
+    update: Callable[[list], None],
+    otherwise: Callable[[list], None],
+    gradients: list,
 ) -> None:
     import tensorflow as tf
 
@@ -175,16 +209,19 @@ def _tensorflow_update_if(
         # updates do; so all replicas decide together, and each goes on by itself.
         first = distribution.experimental_local_results(predicate)[0]
 
-        def update_each() -> None:
-            distribution.extended.call_for_each_replica(update, args=(gradients,))
+        def by_each(function: Callable[[list], None]) -> Callable[[], None]:
+            def run() -> None:
+                distribution.extended.call_for_each_replica(function, args=(gradients,))
 
-        ops.cond(first, update_each, lambda: None)
+            return run
+
+        ops.cond(first, by_each(update), by_each(otherwise))
 
     distribute = tf.__internal__.distribute
     if tf.distribute.in_cross_replica_context() or (
         not tf.distribute.has_strategy() or distribute.strategy_supports_no_merge_call()
     ):
-        ops.cond(predicate, lambda: update(gradients), lambda: None)
+        ops.cond(predicate, lambda: update(gradients), lambda: otherwise(gradients))
     else:
         tf.distribute.get_replica_context().merge_call(
             decide, args=(predicate, gradients)
@@ -236,6 +273,16 @@ def schedule_of(
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         return rate
     return None
+
+
+def rate_variable(optimizer: keras.optimizers.Optimizer) -> keras.Variable | None:
+    """Returns the variable that holds the rate, or `None` where it is no number.
+
+    Args:
+        optimizer: An optimizer that is not a wrapper.
+    """
+    rate = optimizer._learning_rate
+    return rate if isinstance(rate, keras.Variable) else None
 
 
 def given_rate(optimizer: keras.optimizers.Optimizer) -> object:

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_tricks import _validation
+from keras_tricks.data import BalancedBatches
 from keras_tricks.training.compiled import programs
 from keras_tricks.training.compiled.data import Data
 from keras_tricks.training.compiled.data import is_stream
@@ -107,7 +108,7 @@ def train(
             device; or a `tf.data.Dataset` of batches `(x, y)`, or `(x, y, weights)`.
             All settings of a step see a batch of it together, so that it is read once
             an epoch for each pack; where it shuffles anew at each reading, settings
-            that are not in one pack see other batches.
+            that are not in one pack see other batches; or `data.BalancedBatches`.
         y: Labels, an array or one for each output; None with a dataset.
         sample_weight: A weight for each example, if they have any.
         validation_data: `(x, y)` or `(x, y, weights)` that decides on the best epoch,
@@ -177,14 +178,7 @@ def train(
     sweep = _Sweep(
         settings,
         seeds,
-        Data(
-            _on_device(x, y, sample_weight),
-            _on_device(*validation_data)
-            if isinstance(validation_data, tuple | list)
-            else validation_data,
-            batch_size,
-            order_seed,
-        ),
+        _data(x, y, sample_weight, validation_data, batch_size, order_seed),
         progress.RunConfig(epochs, patience=patience, on_epoch=on_epoch),
     )
     num_steps = epochs * sweep.data.steps_per_epoch
@@ -226,6 +220,40 @@ def train(
         for number, outcome in zip(numbers, outcomes, strict=True):
             sweep.add(number, outcome, packing.weights_of(functionals[0], outcome))
     return sweep.results()
+
+
+def _data(
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    validation_data: Any,
+    batch_size: int,
+    order_seed: int | None,
+) -> Data:
+    """Returns the data of all settings."""
+    if isinstance(validation_data, tuple | list):
+        validation_data = _on_device(*validation_data)
+    if not isinstance(x, BalancedBatches):
+        examples = _on_device(x, y, sample_weight)
+        return Data(examples, validation_data, batch_size, order_seed)
+    _check_only(y, sample_weight, "BalancedBatches, which have labels and weights")
+    return Data(
+        _on_device(*x.examples),
+        validation_data,
+        x.batch_size,
+        None,
+        validation_batch_size=batch_size,
+        rows_of=x.rows_of,
+    )
+
+
+def _check_only(y: Any, sample_weight: Any, what: str) -> None:
+    """Raises if there is something beside an `x` that has all."""
+    if y is not None or sample_weight is not None:
+        raise ValueError(
+            f"`y` and `sample_weight` must be left out where `x` is {what}. Received: "
+            f"y={y!r}, sample_weight={sample_weight!r}"
+        )
 
 
 class _Sweep:
@@ -282,12 +310,8 @@ class _Sweep:
 def _on_device(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
     """Returns `(x, y)`, with weights if there are any, as tensors; or a dataset."""
     if is_stream(x):
-        if y is not None or sample_weight is not None:
-            raise ValueError(
-                "`y` and `sample_weight` must be left out where `x` is a dataset, "
-                "whose elements are `(x, y)` or `(x, y, weights)`. Received: "
-                f"y={y!r}, sample_weight={sample_weight!r}"
-            )
+        what = "a dataset, whose elements are `(x, y)` or `(x, y, weights)`"
+        _check_only(y, sample_weight, what)
         return x
     if y is None:
         raise ValueError("`y` must be given where `x` is no dataset. Received: y=None")

@@ -9,7 +9,6 @@ from typing import Literal
 import keras_tuner
 
 from keras_tricks import _validation
-from keras_tricks.tuners import seeds
 from keras_tricks.tuners._typing import HyperModelLike
 from keras_tricks.tuners._typing import ObjectiveLike
 from keras_tricks.tuners.oracles.bayesian import BayesianOptimizationOracle
@@ -146,7 +145,7 @@ class BayesianOptimization(TunerMixin, keras_tuner.BayesianOptimization):
                 '`alpha` and `beta` must not be given with engine="log_ei", which '
                 f"has neither. Received: alpha={alpha}, beta={beta}"
             )
-        seed = seeds.checked_seed(seed)
+        seed = _validation.check_seed("seed", seed)
         is_keras_tuners = engine == "keras_tuner" or chooses
         if is_keras_tuners and seed is not None and not 0 <= seed < 2**32:
             # Scikit-learn's Gaussian process takes no others.

@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_tricks import _validation
 from keras_tricks._fit_call import FitCall
+from keras_tricks.data import rows
 from keras_tricks.tuners import seeds
 from keras_tricks.tuners._typing import HyperModelLike
 from keras_tricks.tuners.deadline import Deadline
@@ -213,7 +214,7 @@ class CoarseToFine:
             "agreement_trials", agreement_trials, minimum=3
         )
         self.limits = _dictionary("limits", limits)
-        self.seed = seeds.checked_seed(seed)
+        self.seed = _validation.check_seed("seed", seed)
         self.hyperparameters = hyperparameters
         self.directory = Path(directory or ".").absolute()
         self.project_name = _validation.check_text("project_name", project_name)
@@ -364,20 +365,22 @@ class CoarseToFine:
 
         several_outputs = keras.tree.is_nested(call["y"])
         for name in ("x", "y"):
-            if not cross_validation.has_rows(call[name]) or several_outputs:
+            if not rows.has_rows(call[name]) or several_outputs:
                 raise TypeError(
                     "`subset` needs arrays `x` and `y` as the first two arguments of "
                     "`search`; for other data give "
                     "`first_round={'steps_per_epoch': ...}`. "
                     f"Received: {name} of type {type(call[name]).__name__}"
                 )
-        rows, _ = train_test_split(
+        chosen, _ = train_test_split(
             np.arange(len(call["y"])),
             train_size=self.subset,
             stratify=np.asarray(call["y"]),
             random_state=self._seed_for("subset"),
         )
-        return call.replace(**{**cross_validation.part(call, rows), **self.first_round})
+        return call.replace(
+            **{**cross_validation.part(call, chosen), **self.first_round}
+        )
 
     def _check_agreement(
         self, current: Round, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]

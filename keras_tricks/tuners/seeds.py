@@ -2,40 +2,11 @@
 
 import contextlib
 import hashlib
-import operator
 import random
 from collections.abc import Iterator
 
 import keras
 import numpy as np
-
-from keras_tricks import _validation
-
-
-def checked_seed(seed: int | None) -> int | None:
-    """Returns `seed` as a Python int (0 included), or None.
-
-    Raises:
-        TypeError: If `seed` is neither an integer nor None.
-        ValueError: If it is negative or has more than 128 bits.
-    """
-    if seed is None:
-        return None
-    try:
-        if isinstance(seed, bool | np.bool_):
-            raise TypeError("True and False are no seeds.")
-        # Also turns NumPy's integers into ints, which JSON can hold.
-        seed = operator.index(seed)
-    except TypeError:
-        raise TypeError(
-            f"`seed` must be an integer or None. {_validation.received('seed', seed)}"
-        ) from None
-    if seed < 0 or seed.bit_length() > 128:
-        raise ValueError(
-            "`seed` must be an integer from 0 on, of at most 128 bits, or None. "
-            f"{_validation.received('seed', seed)}"
-        )
-    return seed
 
 
 def derived_seed(search_seed: int, trial_id: str, *purpose: int | str) -> int:

@@ -201,3 +201,32 @@ def test_an_optimizer_that_is_used_again_is_as_a_new_one(name):
         assert one.get_config() == another.get_config()
         for variable, same in zip(one.variables, another.variables, strict=True):
             np.testing.assert_array_equal(variable.numpy(), same.numpy())
+
+
+def adam_then_sgd(total_steps=100, **values):
+    hp = keras_tuner.HyperParameters()
+    hp.values.update(values)
+    return optimizer_settings(hp, total_steps, optimizers=("adam_then_sgd",))
+
+
+def test_adam_hands_over_to_sgd_at_a_fraction_of_the_run():
+    settings = adam_then_sgd(switch_fraction=0.25, second_learning_rate=0.5)
+    inner = settings.optimizer().inner_optimizer
+    assert inner.at == 25
+    kinds = [type(phase) for phase in inner.phases]
+    assert kinds == [keras.optimizers.Adam, keras.optimizers.SGD]
+    assert (inner.second.momentum, inner.second.nesterov) == (0.9, True)
+    # SGD's rate falls to 0 at the run's last update, 75 after the switch.
+    rates = inner.second._learning_rate([0, 75]).numpy()
+    np.testing.assert_allclose(rates, [0.5, 0.0])
+    assert adam_then_sgd(1).optimizer().inner_optimizer.at == 1
+
+
+def test_a_switch_is_turned_into_another_one():
+    reused = adam_then_sgd().optimizer()
+    other = adam_then_sgd(switch_fraction=0.7, second_learning_rate=0.03, momentum=0.8)
+    other.set_in(reused)
+    # Names that Keras makes up have numbers.
+    assert repr(reused) == repr(other.optimizer())
+    second = reused.inner_optimizer.second
+    assert (reused.inner_optimizer.at, second.momentum) == (70, 0.8)

@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_tricks.optimizers import ClippedOptimizer
+from keras_tricks.optimizers import SwitchedOptimizer
 
 ROWS, FEATURES, UPDATES, MICRO_BATCHES = 8, 5, 50, 4
 BAD_BATCH = 3
@@ -249,6 +250,33 @@ def loop(strategy) -> dict:
     return {
         "weights": weights_of(looped(strategy, clipped_adam, data)),
         "built_in": weights_of(looped(strategy, adam_that_clips, data)),
+    }
+
+
+def switched(strategy) -> dict:
+    """A switch at a step, inside a wrapper that sums over replicas and alone."""
+
+    def alone() -> Optimizer:
+        return SwitchedOptimizer(
+            keras.optimizers.Adam(1e-2),
+            keras.optimizers.SGD(9.0, momentum=0.9),
+            at=UPDATES // 2,
+            find_rate=True,
+        )
+
+    data = rows(UPDATES)
+    models = {
+        "fit": fitted(strategy, alone, data),
+        "loop": looped(strategy, alone, data),
+        "clipped": fitted(
+            strategy, lambda: ClippedOptimizer(alone(), global_clipnorm=1.0), data
+        ),
+    }
+    optimizer = models["fit"].optimizer
+    return {
+        **{name: weights_of(model) for name, model in models.items()},
+        "rate": optimizer.second.learning_rate.numpy(),
+        "steps": [o.iterations.numpy() for o in (optimizer, *optimizer.phases)],
     }
 
 
@@ -528,7 +556,7 @@ def main(kind: str, number: str, folder: Path) -> None:
     )
     cases = MAIN_CASES
     if len(devices) == 2:
-        cases = [*MAIN_CASES, *MORE_CASES, sparse, loss_scale]
+        cases = [*MAIN_CASES, *MORE_CASES, sparse, loss_scale, switched]
         run(tf.distribute.get_strategy(), [*cases, references], folder / "one.npz")
         cases = [*cases, scopes]
     mirrored = tf.distribute.MirroredStrategy(devices)

@@ -15,6 +15,7 @@ import keras_tricks.optimizers
 from keras_tricks.optimizers import AdamWeightDecay
 from keras_tricks.optimizers import ClippedOptimizer
 from keras_tricks.optimizers import PercentileLimit
+from keras_tricks.optimizers import SwitchedOptimizer
 from keras_tricks.optimizers import create_optimizer
 from keras_tricks.schedules import WarmupPolynomialDecay
 from tests import sampling
@@ -70,6 +71,21 @@ OPTIMIZERS["AdamWeightDecay"] = {
     "berts-recipe": lambda: create_optimizer(0.01, 100, 10),
     "bias-correction": lambda: AdamWeightDecay(
         0.01, bias_correction=True, use_ema=True, learning_rate_multipliers={"bias": 2}
+    ),
+}
+
+OPTIMIZERS["SwitchedOptimizer"] = {
+    # Two epochs are eight updates: one switch is before a file is written, and one
+    # after it was loaded.
+    "step": lambda: SwitchedOptimizer(adam(), momentum(), at=5),
+    "later": lambda: SwitchedOptimizer(averaging(), momentum(), at=11),
+    "swats": lambda: SwitchedOptimizer(
+        adam(), keras.optimizers.SGD(0.01, momentum=0.9), at="swats", tolerance=1e-3
+    ),
+    "clipped": lambda: ClippedOptimizer(
+        SwitchedOptimizer(adam(), momentum(), at=2),
+        global_clipnorm=0.5,
+        gradient_accumulation_steps=3,
     ),
 }
 
@@ -237,6 +253,8 @@ KINDS = [
     ("ClippedOptimizer", "skip"),
     ("ClippedOptimizer", "accumulation"),
     ("AdamWeightDecay", "bias-correction"),
+    ("SwitchedOptimizer", "step"),
+    ("SwitchedOptimizer", "swats"),
 ]
 every_kind = pytest.mark.parametrize(("name", "case"), sampling.only(KINDS, CASES))
 

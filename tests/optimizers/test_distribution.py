@@ -294,6 +294,19 @@ def test_an_embedding_trains_as_on_one_device(trained, one_device, name):
     assert distance(trained[f"sparse/{name}"], one_device[f"sparse/{name}"]) <= ROUNDING
 
 
+@pytest.mark.parametrize("how", ["fit", "loop", "clipped"])
+def test_a_switch_on_two_replicas_is_that_on_one_device(two_replicas, one_device, how):
+    """With a rate that is found by the sum of the gradients, not by a part of it."""
+    ours, expected = (
+        results[f"switched/{how}"] for results in (two_replicas, one_device)
+    )
+    assert distance(ours, expected) <= 10 * ROUNDING
+    assert two_replicas["switched/steps"].tolist() == [50, 25, 25]
+    rates = [float(results["switched/rate"]) for results in (two_replicas, one_device)]
+    assert rates[0] == pytest.approx(rates[1], rel=1e-4)
+    assert rates[0] != 9.0
+
+
 @with_sparse_gradients
 @pytest.mark.parametrize(("norm", "applied"), [("raw", 7 / 5), ("dedup", 1)])
 def test_sparse_rows_of_one_index_on_two_replicas_have_the_norm_asked_for(

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,9 @@ class Data:
         batch_size: Examples a step, where there is no dataset.
         order_seed: See `data_order.epoch_order`; a dataset has an order of its own.
         validation_batch_size: The same for the validation; None is `batch_size`.
+        rows_of: Function from the number of an epoch to the rows of `examples` that it
+            shows, int32, as many in each and in whole batches; None shows all of them,
+            in the order of `order_seed`.
 
     Raises:
         ValueError: If a dataset does not end, or its elements are not as above.
@@ -46,6 +50,7 @@ class Data:
     batch_size: int
     order_seed: int | None
     validation_batch_size: int | None = None
+    rows_of: Callable[[int], np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         for dataset in (self.examples, self.validation):
@@ -57,7 +62,19 @@ class Data:
         """Batches of an epoch, a partial last one included."""
         if is_stream(self.examples):
             return _num_batches(self.examples)
-        return math.ceil(num_examples(self.examples) / self.batch_size)
+        return math.ceil(self._epoch_length / self.batch_size)
+
+    @functools.cached_property
+    def _epoch_length(self) -> int:
+        """Examples of an epoch."""
+        if self.rows_of is not None:
+            return len(self.rows_of(0))
+        return num_examples(self.examples)
+
+    def _order_of(self, epoch: int) -> np.ndarray:
+        if self.rows_of is not None:
+            return self.rows_of(epoch)
+        return epoch_order(self.order_seed, epoch, num_examples(self.examples))
 
     @functools.cached_property
     def _validation_steps(self) -> int:
@@ -81,8 +98,9 @@ class Data:
         where there is no validation.
         """
         validation_batch_size = self.validation_batch_size or self.batch_size
+        length = None if is_stream(self.examples) else self._epoch_length
         return (
-            _spec(self.examples, self.batch_size),
+            _spec(self.examples, self.batch_size, length),
             _spec(self.validation, validation_batch_size),
         )
 
@@ -102,8 +120,7 @@ class Data:
             steps = tf.constant(self.steps_per_epoch)
             with keras_hooks.reading(self.examples) as batches:
                 return program.train_stream(state, numbers, rates, batches, steps)
-        number = num_examples(self.examples)
-        order = tf.constant(epoch_order(self.order_seed, epoch, number))
+        order = tf.constant(self._order_of(epoch))
         return program.train_epoch(
             state, numbers, rates, self.examples, order, self.batch_size
         )
@@ -150,7 +167,7 @@ class Data:
         """Returns the arguments with which `keras.Model.fit` trains for this epoch."""
         arguments: dict[str, Any] = {"x": self.examples}
         if not is_stream(self.examples):
-            order = epoch_order(self.order_seed, epoch, num_examples(self.examples))
+            order = self._order_of(epoch)
             arrays = tf.nest.map_structure(
                 lambda tensor: tf.gather(tensor, order), self.examples
             )
@@ -170,12 +187,13 @@ def num_examples(examples: Any) -> int:
     return int(tf.nest.flatten(examples)[0].shape[0])
 
 
-def _spec(examples: Any, batch_size: int) -> Any:
+def _spec(examples: Any, batch_size: int, num_shown: int | None = None) -> Any:
+    """Returns what is known of batches, of `num_shown` examples or of all."""
     if examples is None:
         return None
     if is_stream(examples):
         return examples.element_spec
-    length = known_length(num_examples(examples), batch_size)
+    length = known_length(num_shown or num_examples(examples), batch_size)
     return tf.nest.map_structure(
         lambda each: tf.TensorSpec([length, *each.shape[1:]], each.dtype), examples
     )

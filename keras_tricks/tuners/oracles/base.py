@@ -90,7 +90,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
     what_of_lost_trials: str = "is run again"
 
     def __init__(self, *, seed: int | None = None, **kwargs: Any):
-        seed = seeds.checked_seed(seed)
+        seed = _validation.check_seed("seed", seed)
         for name, minimum in _COUNTS.items():
             is_none = kwargs.get(name) is None and name != "max_retries_per_trial"
             if name in kwargs and not is_none:

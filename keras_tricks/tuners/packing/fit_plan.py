@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_tricks._fit_call import FitCall
+from keras_tricks.data import BalancedBatches
 from keras_tricks.training.compiled.data import Data
 from keras_tricks.training.compiled.data import is_stream
 from keras_tricks.training.compiled.functional_model import UnsupportedModelError
@@ -117,13 +118,16 @@ class Plans:
             raise UnsupportedModelError(
                 "the arrays would take more memory than is free"
             )
+        x = call["x"]
+        is_balanced = isinstance(x, BalancedBatches)
         try:
             data = Data(
                 _on_device(training),
                 _on_device(validation),
-                call.array_batch_size,
+                x.batch_size if is_balanced else call.array_batch_size,
                 self._order_seed if call["shuffle"] else None,
-                call["validation_batch_size"],
+                call["validation_batch_size"] or call.array_batch_size,
+                x.rows_of if is_balanced else None,
             )
         except ValueError as error:
             raise UnsupportedModelError(str(error)) from error
@@ -154,12 +158,18 @@ def _checksums(call: FitCall) -> tuple[int, ...]:
 def _training(call: FitCall) -> tuple[Any, Any]:
     """Returns the examples of the training and of the validation, without None."""
     x, validation = call["x"], call["validation_data"]
-    if is_stream(x):
+    training: Any
+    split = None
+    if is_stream(x) or isinstance(x, BalancedBatches):
         rest = ("y", "sample_weight", "class_weight", "validation_split")
         if any(call[name] is not None and call[name] != 0 for name in rest):
             raise UnsupportedModelError("a dataset is given with arguments of arrays")
-        training: Any = x
-        split = None
+        training = x
+        if isinstance(x, BalancedBatches):
+            training = arrays.as_arrays(*x.examples)
+            if training is None:
+                raise UnsupportedModelError("balanced batches are not of numbers")
+            training = _whole(training)
     else:
         found = arrays.training_and_validation(call)
         if found is None:

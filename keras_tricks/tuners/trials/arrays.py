@@ -8,9 +8,8 @@ import keras
 import numpy as np
 
 from keras_tricks._fit_call import FitCall
-
-# Of array-likes that have no rows of one shape, Keras feeds something else.
-_NOT_DENSE = ("RaggedTensor", "SparseTensor")
+from keras_tricks.data import BalancedBatches
+from keras_tricks.data import rows
 
 
 def as_arrays(
@@ -52,21 +51,24 @@ def as_arrays(
     try:
         sample_weight = _weights_of_outputs(y, sample_weight)
         structure = keras.tree.lists_to_tuples((x, y, sample_weight))
-        arrays = keras.tree.map_structure(_as_array, structure)
+        arrays = keras.tree.map_structure(rows.keras_array, structure)
         if class_weight is not None:
             if sample_weight is not None:
                 return None
             arrays = (*arrays[:2], _weights_of_classes(arrays[1], class_weight))
-    except (_NotAnArrayError, AttributeError, TypeError, ValueError):
+    except (rows.NotAnArrayError, AttributeError, TypeError, ValueError):
         return None
     lengths = {len(leaf) for leaf in keras.tree.flatten(arrays) if leaf is not None}
     return arrays if len(lengths) == 1 and lengths != {0} else None
 
 
 def given_arrays(call: FitCall) -> list[np.ndarray]:
-    """Returns the arrays that a call of `fit` is given, and those in frames."""
+    """Returns the arrays that a call of `fit` is given, and those in other objects."""
     names = ("x", "y", "sample_weight", "validation_data")
-    leaves = keras.tree.flatten([call[name] for name in names])
+    given = [call[name] for name in names]
+    if isinstance(given[0], BalancedBatches):
+        given[0] = given[0].examples
+    leaves = keras.tree.flatten(given)
     return [
         np.asarray(leaf)
         for leaf in leaves
@@ -117,50 +119,8 @@ def training_and_validation(call: FitCall) -> tuple[Any, Any] | None:
     return training, validation
 
 
-class _NotAnArrayError(Exception):
-    """Something else is among the data."""
-
-
 def _is_nested(data: Any) -> bool:
     return keras.tree.is_nested(data)
-
-
-def _as_array(leaf: Any) -> np.ndarray | None:
-    import pandas as pd
-
-    if leaf is None:
-        return None
-    if type(leaf).__name__ in _NOT_DENSE or not hasattr(leaf, "__array__"):
-        raise _NotAnArrayError
-    try:
-        if isinstance(leaf, pd.DataFrame):
-            array = _as_table(leaf)
-        else:
-            array = np.asarray(leaf)
-    except Exception as error:  # Of another library: a tensor on its device, say.
-        raise _NotAnArrayError from error
-    if isinstance(leaf, pd.Series):
-        if not isinstance(leaf.dtype, np.dtype):
-            raise _NotAnArrayError
-        array = array[:, None]
-    is_float = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
-    if array.ndim == 0 or not (is_float or array.dtype.kind in "iub"):
-        raise _NotAnArrayError
-    # Extended floats are unknown to Keras.
-    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
-        raise _NotAnArrayError
-    dtype = keras.config.floatx() if is_float else array.dtype.newbyteorder("=")
-    return array.astype(dtype, copy=False)
-
-
-def _as_table(frame: Any) -> np.ndarray:
-    """Returns all columns as floats where one of them is to be converted."""
-    if not all(isinstance(dtype, np.dtype) for dtype in frame.dtypes):
-        raise _NotAnArrayError
-    floatx = keras.config.floatx()
-    if any(dtype.kind == "f" and dtype.name != floatx for dtype in frame.dtypes):
-        frame = frame.astype(floatx)
-    return frame.to_numpy()
 
 
 def _weights_of_outputs(y: Any, sample_weight: Any) -> Any:
@@ -172,7 +132,7 @@ def _weights_of_outputs(y: Any, sample_weight: Any) -> Any:
         return sample_weight
     shape = sample_weight.shape
     if len(shape) != 1 and not (len(shape) == 2 and shape[1] == 1):
-        raise _NotAnArrayError
+        raise rows.NotAnArrayError
     return keras.tree.map_structure(lambda _: sample_weight, y)
 
 
@@ -180,7 +140,7 @@ def _weights_of_classes(y: Any, class_weight: Any) -> np.ndarray:
     if y.ndim > 1:
         y = y.argmax(axis=-1) if y.shape[-1] != 1 else y.squeeze(axis=-1)
     if y.ndim > 1:
-        raise _NotAnArrayError
+        raise rows.NotAnArrayError
     classes, places = np.unique(np.round(y).astype("int32"), return_inverse=True)
     weights = [class_weight.get(int(label), 1.0) for label in classes]
     return np.asarray(weights, keras.config.floatx())[places]

@@ -12,6 +12,8 @@ import numpy as np
 
 from keras_tricks import _validation
 from keras_tricks._fit_call import FitCall
+from keras_tricks.data import labels as class_labels
+from keras_tricks.data import rows
 from keras_tricks.tuners import seeds
 
 Preprocess = Callable[[Any], Callable[[Any], Any]]
@@ -133,20 +135,8 @@ _ROWS = ("x", "y", "sample_weight")
 def part(call: FitCall, indices: Any) -> dict[str, Any]:
     """Returns rows of those arguments of `fit` that have one for each example."""
     return {
-        name: keras.tree.map_structure(lambda leaf: _rows(leaf, indices), call[name])
-        for name in _ROWS
-        if call[name] is not None
+        name: rows.take(call[name], indices) for name in _ROWS if call[name] is not None
     }
-
-
-def has_rows(data: Any) -> bool:
-    """Whether `data` are arrays, or a structure of them, of which rows can be taken."""
-    leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
-    return len(leaves) > 0 and all(
-        len(getattr(leaf, "shape", None) or ()) > 0
-        and type(leaf).__name__ != "SparseTensor"
-        for leaf in leaves
-    )
 
 
 def _number_of_examples(call: FitCall) -> int:
@@ -155,7 +145,7 @@ def _number_of_examples(call: FitCall) -> int:
         data = call[name]
         if data is None and name != "x":
             continue
-        if not has_rows(data):
+        if not rows.has_rows(data):
             raise TypeError(
                 "`splits` needs arrays, of which it takes rows, as `x` and `y`. "
                 f"Received: {name} of type {type(data).__name__}"
@@ -220,15 +210,7 @@ def _only_array(y: Any) -> np.ndarray | None:
 
 def _classes(y: Any) -> np.ndarray | None:
     """Returns the labels as one column, also where they are one-hot."""
-    labels = _only_array(y)
-    if labels is None or labels.ndim != 2:
-        return labels
-    if labels.shape[1] == 1:
-        return labels[:, 0]
-    is_one_hot = labels.dtype.kind in "fiub" and (
-        np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()
-    )
-    return labels.argmax(axis=1) if is_one_hot else labels
+    return class_labels.one_column(_only_array(y))
 
 
 def _checked_fold(pair: Any, size: int) -> Fold:
@@ -252,19 +234,3 @@ def _checked_indices(indices: Any, size: int) -> np.ndarray:
             f"examples, none of them empty. Received: {indices!r} among them"
         )
     return np.where(found < 0, found + size, found)
-
-
-def _rows(leaf: Any, indices: np.ndarray) -> Any:
-    if leaf is None:
-        return None
-    if hasattr(leaf, "iloc"):
-        return leaf.iloc[indices]
-    if hasattr(leaf, "tocsr"):  # A sparse matrix of scipy, of whatever form.
-        return leaf.tocsr()[indices]
-    if type(leaf).__module__.startswith("tensorflow."):
-        import tensorflow as tf
-
-        return tf.gather(leaf, indices)
-    if isinstance(leaf, np.ndarray) or keras.ops.is_tensor(leaf):
-        return leaf[indices]
-    return np.asarray(leaf)[indices]

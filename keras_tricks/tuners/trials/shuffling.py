@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_tricks._fit_call import FitCall
+from keras_tricks.data import BalancedBatches
 from keras_tricks.training.compiled.data_order import epoch_order
 from keras_tricks.training.compiled.data_order import known_length
 from keras_tricks.tuners.trials import arrays
@@ -63,21 +64,17 @@ def _fit(
         call = FitCall.of(args, kwargs)
     except TypeError:
         return original(*args, **kwargs)  # Whose message it is.
-    data = arrays.training_and_validation(call) if _is_shuffled(call) else None
-    if data is None:
-        return original(*args, **kwargs)
-    training, validation = data
-    rest = call.without(*_DATA_ARGUMENTS).kwargs
-    if validation is not None:
-        rest["validation_data"] = _without_none(validation)
-    batch_size = call["batch_size"]
     # A training in several calls goes on to other orders in each.
-    epoch = _CurrentEpoch(first=next(calls) * EPOCHS_A_CALL)
-    examples = _without_none(training)
-    dataset = _dataset(examples, batch_size or 32, order_seed, epoch)
+    epoch = _CurrentEpoch()
+    batches = _batches(call, order_seed, epoch)
+    if batches is None:
+        return original(*args, **kwargs)
+    dataset, changes = batches
+    epoch.begin(next(calls) * EPOCHS_A_CALL)
+    rest = call.without(*_DATA_ARGUMENTS).kwargs | changes
     rest |= {
         "shuffle": False,
-        "validation_batch_size": call["validation_batch_size"] or batch_size,
+        "validation_batch_size": call["validation_batch_size"] or call["batch_size"],
         # Before the others, which may themselves train or stop.
         "callbacks": [epoch, *call.callbacks],
     }
@@ -95,39 +92,72 @@ _DATA_ARGUMENTS = (
 )
 
 
-def _is_shuffled(call: FitCall) -> bool:
-    """Whether `fit` would shuffle all examples, so that it may be done here."""
+def _batches(
+    call: FitCall, order_seed: int, epoch: _CurrentEpoch
+) -> tuple[Any, dict[str, Any]] | None:
+    """Returns the batches of a call, and what else changes; None leaves it to Keras."""
+    x = call["x"]
+    if isinstance(x, BalancedBatches):
+        others = ("y", "sample_weight", "validation_split")
+        if not _is_by_epochs(call) or any(call.is_given(name) for name in others):
+            return None
+        dataset = _dataset(x.examples, x.batch_size, x.rows_of, epoch)
+        return dataset, {"class_weight": call["class_weight"]}
     shuffle = call["shuffle"]
-    return (
-        not isinstance(shuffle, str)  # "batch"
-        and bool(shuffle)
-        and call["steps_per_epoch"] is None
-        and not isinstance(call["callbacks"], keras.callbacks.CallbackList)
+    is_shuffled = not isinstance(shuffle, str) and bool(shuffle)  # Not "batch".
+    if not is_shuffled or not _is_by_epochs(call):
+        return None
+    data = arrays.training_and_validation(call)
+    if data is None:
+        return None
+    training, validation = data
+    num_examples = arrays.num_examples(training)
+
+    def order(number: int) -> np.ndarray:
+        return epoch_order(order_seed, number, num_examples)
+
+    examples = _without_none(training)
+    dataset = _dataset(examples, call["batch_size"] or 32, order, epoch)
+    if validation is None:
+        return dataset, {}
+    return dataset, {"validation_data": _without_none(validation)}
+
+
+def _is_by_epochs(call: FitCall) -> bool:
+    """Whether each epoch of a call goes through all batches, and callbacks see it."""
+    return call["steps_per_epoch"] is None and not isinstance(
+        call["callbacks"], keras.callbacks.CallbackList
     )
 
 
 class _CurrentEpoch(keras.callbacks.Callback):
     """Knows which epoch `fit` is in."""
 
-    def __init__(self, first: int):
+    def __init__(self) -> None:
         super().__init__()
+        self.begin(0)
+
+    def begin(self, first: int) -> None:
+        """Has the epochs count from `first`."""
         self.first = self.number = first
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.number = self.first + epoch
 
 
-def _dataset(data: Any, batch_size: int, order_seed: int, epoch: _CurrentEpoch) -> Any:
+def _dataset(
+    data: Any,
+    batch_size: int,
+    order_of: Callable[[int], np.ndarray],
+    epoch: _CurrentEpoch,
+) -> Any:
     tensors = keras.tree.map_structure(
         lambda leaf: None if leaf is None else keras.ops.convert_to_tensor(leaf), data
     )
-    num_examples = arrays.num_examples(data)
+    num_examples = len(order_of(0))
 
     def order(_: Any) -> Any:
-        def current() -> np.ndarray:
-            return epoch_order(order_seed, epoch.number, num_examples)
-
-        rows = tf.numpy_function(current, [], tf.int32)
+        rows = tf.numpy_function(lambda: order_of(epoch.number), [], tf.int32)
         return tf.ensure_shape(rows, [num_examples])
 
     def batches(rows: Any) -> Any:

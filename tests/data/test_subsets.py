@@ -1,0 +1,164 @@
+"""Subsets keep the shares of classes; what a label may look like does not matter."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+import tensorflow as tf
+
+from keras_tricks.data import fewer_classes
+from keras_tricks.data import stratified_subset
+
+# 70, 29 and 1 rows: 7, 2.9 and 0.1 of ten. Each class is there, and the remainders go
+# to the second.
+CODES = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [70, 29, 1]))
+EXPECTED = [7, 2, 1]
+X = np.arange(300, dtype="float32").reshape(100, 3)
+NAMES = np.array(["a", "b", "c"])
+
+LABELS = {
+    "integers": CODES,
+    "floats from 1": (CODES + 1).astype("float32"),
+    "one column": CODES[:, None],
+    "one-hot": np.eye(3)[CODES],
+    "texts": NAMES[CODES],
+    "objects": NAMES[CODES].astype(object),
+    "a list": CODES.tolist(),
+    "a series": pd.Series(CODES, index=np.arange(100)[::-1] * 7),
+    "a category": pd.Series(pd.Categorical(NAMES[CODES])),
+    "pandas's own integers": pd.Series(CODES, dtype="Int64"),
+    "a frame": pd.DataFrame({"label": CODES}),
+    "a tensor": tf.constant(CODES),
+    "a tensor of texts": tf.constant(NAMES[CODES]),
+    "one output": {"out": CODES},
+}
+
+
+def codes_of(y):
+    y = y["out"] if isinstance(y, dict) else y
+    array = np.asarray(y)
+    if array.ndim == 2 and array.shape[1] > 1:
+        return array.argmax(axis=1)
+    _, codes = np.unique(array.ravel().astype(str), return_inverse=True)
+    return codes
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_classes_keep_their_shares_and_rows_their_labels(kind):
+    y = LABELS[kind]
+    x, part = stratified_subset(X, y, 0.1, seed=0)
+    assert type(part) is type(y)
+    rows = (x[:, 0] / 3).astype(int)
+    np.testing.assert_array_equal(rows, np.unique(rows))  # In their order, each once.
+    np.testing.assert_array_equal(codes_of(part), CODES[rows])
+    assert np.bincount(CODES[rows]).tolist() == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("x", "row"),
+    [
+        (pd.DataFrame(X, index=np.arange(100) + 5), lambda x: x.to_numpy()),
+        ({"a": X, "b": [str(i) for i in range(100)]}, lambda x: x["a"]),
+        ([X, X[:, 0]], lambda x: x[0]),
+        (X.tolist(), np.asarray),
+        (tf.constant(X), np.asarray),
+        (scipy.sparse.coo_matrix(X), lambda x: x.toarray()),
+    ],
+)
+def test_inputs_of_any_kind_give_the_same_rows(x, row):
+    expected, _ = stratified_subset(X, CODES, 20, seed=3)
+    found, _ = stratified_subset(x, CODES, 20, seed=3)
+    np.testing.assert_array_equal(row(found), expected)
+
+
+@pytest.mark.parametrize("batch_size", [None, 16])
+def test_a_dataset_gives_the_same_rows_with_their_weights(batch_size):
+    weights = np.arange(100, dtype="float32")
+    dataset = tf.data.Dataset.from_tensor_slices((X, np.eye(3)[CODES], weights))
+    if batch_size:
+        dataset = dataset.batch(batch_size)
+    part, nothing = stratified_subset(dataset, None, 20, seed=3)
+    assert nothing is None
+    assert len(part.element_spec[0].shape) == (2 if batch_size else 1)
+    whole = part if batch_size else part.batch(7)
+    x, y, kept = map(np.concatenate, zip(*whole, strict=True))
+    expected = stratified_subset(X, np.eye(3)[CODES], 20, seed=3, sample_weight=weights)
+    for one, other in zip((x, y, kept), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_whole_is_the_whole():
+    x, y = stratified_subset(X, CODES, 1.0, seed=0)
+    np.testing.assert_array_equal(x, X)
+    np.testing.assert_array_equal(y, CODES)
+
+
+def test_groups_stay_whole():
+    groups = np.arange(100) // 5
+    x, y = stratified_subset(X, CODES, 0.2, seed=0, groups=groups)
+    rows = (x[:, 0] / 3).astype(int)
+    assert {*np.bincount(groups[rows])} == {0, 5}
+    assert {*y} == {0, 1, 2}
+    assert 10 <= len(rows) <= 30
+
+
+def test_each_of_several_labels_keeps_its_share():
+    members = np.random.default_rng(0).random((200, 4)) < [0.5, 0.3, 0.1, 0.01]
+    _, part = stratified_subset(np.arange(200), members, 0.25, seed=0)
+    assert len(part) == 50
+    assert (part.sum(0) >= 1).all()
+    assert np.abs(part.sum(0) - members.sum(0) / 4).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("y", "size", "said"),
+    [
+        (CODES, 101, "at most the 100 rows"),
+        (CODES, 2, "at least 3 rows, one of each class"),
+        (CODES, 0.001, "which is 1 of 100 rows"),
+        (np.where(CODES == 2, np.nan, CODES), 0.1, "in row"),
+        (np.linspace(0, 1, 100), 0.1, "labels=numpy.digitize"),
+        (np.full((100, 2), 0.5), 0.1, "argmax"),
+        (np.array([1, "a"] * 50, dtype=object), 0.1, "of one kind"),
+        ({"a": CODES, "b": CODES}, 0.1, "several outputs"),
+        (CODES[:50], 0.1, "100 in x and 50 in y"),
+    ],
+)
+def test_labels_that_are_none_are_refused(y, size, said):
+    with pytest.raises(ValueError, match=said):
+        stratified_subset(X, y, size, seed=0)
+
+
+def test_a_dataset_of_unknown_size_is_refused():
+    dataset = tf.data.Dataset.from_tensor_slices((X, CODES))
+    for endless in (dataset.filter(lambda x, y: True), dataset.repeat()):
+        with pytest.raises(ValueError, match="of known size"):
+            stratified_subset(endless, None, 0.1, seed=0)
+    with pytest.raises(TypeError, match="generator"):
+        stratified_subset((row for row in X), CODES, 0.1, seed=0)
+
+
+def test_the_most_frequent_classes_are_left_and_numbered():
+    x, y = fewer_classes(X, CODES)
+    np.testing.assert_array_equal(x, X[CODES < 2])
+    np.testing.assert_array_equal(y, CODES[CODES < 2])
+    _, column = fewer_classes(X, LABELS["one-hot"], [2, 0])
+    np.testing.assert_array_equal(column, np.eye(2)[CODES[CODES != 1] // 2])
+    _, texts = fewer_classes(X, LABELS["texts"], ["a", "c"])
+    assert {*texts} == {"a", "c"}
+
+
+def test_the_classes_that_a_model_confuses_are_left():
+    """A model that takes 5 for 2 half of the time, and 1 for 0 in a tenth."""
+    labels = np.repeat([0, 1, 2, 5], 20)
+    taken = labels.copy()
+    taken[np.flatnonzero(labels == 5)[:10]] = 2
+    taken[np.flatnonzero(labels == 1)[:2]] = 0
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Identity()])
+    outputs = np.eye(6, dtype="float32")[taken]
+    x, y = fewer_classes(outputs, labels, model=model, relabel=False)
+    assert {*y} == {2, 5}
+    assert len(x) == 40
+    with pytest.raises(ValueError, match="a number for each class"):
+        fewer_classes(outputs[:, :1], labels, model=keras.Sequential([model.layers[0]]))
