@@ -49,8 +49,8 @@ class Examples:
         if batch_size is not None:
             batch_size = _validation.check_int("batch_size", batch_size, minimum=1)
         if not is_stream(x):
-            arrays = rows.read(x, y, sample_weight)
-            return cls(arrays, None, batch_size or _BATCH_SIZE)
+            parts = [rows.map_leaves(_no_list, part) for part in (x, y, sample_weight)]
+            return cls(rows.read(*parts), None, batch_size or _BATCH_SIZE)
         beside = {"y": y, "sample_weight": sample_weight, "batch_size": batch_size}
         for name, value in beside.items():
             if value is not None:
@@ -154,6 +154,10 @@ def as_fit_makes_it(leaf: Any) -> Any:
     except rows.NotAnArrayError:
         return leaf
     return leaf if array is None else array
+
+
+def _no_list(leaf: Any) -> Any:
+    return np.asarray(leaf) if isinstance(leaf, list | tuple) else leaf
 
 
 class _Listed(keras.utils.PyDataset):

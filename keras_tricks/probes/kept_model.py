@@ -39,7 +39,8 @@ class KeptState:
             return
         model = self._model
         names = [layer.name for layer in unbuilt_layers(model) if layer is not model]
-        if names or not model.trainable_variables:
+        # Layers without weights may never be marked as built.
+        if (names and not model.built) or not model.trainable_variables:
             what = ", ".join(names[:3]) or "weights"
             raise ValueError(
                 "The model must be built, as it cannot be put back otherwise: call it "

@@ -96,7 +96,8 @@ def learning_rate_range_test(
         batch_size: Examples of a batch of arrays; None is 32.
         sample_weight: A weight for each example.
         seeds: Seed of the order of arrays, and of what a function builds; or several,
-            whose median is the suggestion, and whose spread is told.
+            whose median is the suggestion, or what the mean of their losses says
+            where each alone is too noisy; their spread is told.
         smoothing: Weight of the past in smooth losses, from 0 to 1, 1 excluded.
         packed: With `"decades"` and a function, the most rates in one step; see
             `training.train`.
@@ -148,6 +149,9 @@ def learning_rate_range_test(
     else:
         runs = test.decades(seed_list, steps, packed)
     found = suggestions.of_seeds([run.found for run in runs if run.found is not None])
+    if found.flag == "noise" and len(runs) > 1 and mode_checked != "decades":
+        ramps = [test.ramp(run.losses, mode_checked == "exponential") for run in runs]
+        found = suggestions.of_mean(ramps) or found
     return RangeTest(mode_checked, found, tuple(runs))
 
 
@@ -169,11 +173,15 @@ class _Test:
         self._callbacks = callbacks
         self._is_built_anew = not isinstance(model_or_build, keras.Model)
 
+    def ramp(self, losses: np.ndarray, is_logarithmic: bool) -> suggestions.Ramp:
+        """Returns the losses with what they were made by."""
+        return suggestions.Ramp(self._rates, losses, self._smoothing, is_logarithmic)
+
     def ramps(self, seeds: list[int], *, is_logarithmic: bool) -> list[RangeRun]:
         """Returns a training through all rates for each seed."""
-        return [self._ramp(seed, is_logarithmic) for seed in seeds]
+        return [self._trained(seed, is_logarithmic) for seed in seeds]
 
-    def _ramp(self, seed: int, is_logarithmic: bool) -> RangeRun:
+    def _trained(self, seed: int, is_logarithmic: bool) -> RangeRun:
         model = self._model(seed)
         self._examples.build(model)
         count = given_rates.batches_per_update(model.optimizer)
@@ -189,7 +197,7 @@ class _Test:
                 callbacks=self._callbacks,
                 is_over=lambda each: averages.has_diverged(each, self._smoothing),
             )
-        ramp = suggestions.Ramp(self._rates, losses, self._smoothing, is_logarithmic)
+        ramp = self.ramp(losses, is_logarithmic)
         tried = self._rates[: len(losses)]
         return RangeRun(seed, tried, losses, ramp.smoothed, ramp.suggestion())
 

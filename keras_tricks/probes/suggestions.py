@@ -125,9 +125,7 @@ class Ramp:
         start = float(np.mean(self.finite[:head]))
         lowest = head + int(np.argmin(smooth[head:]))
         fall = start - float(smooth[lowest])
-        noise = noise_of(self.finite[: lowest + 1])
-        if lowest < 8:
-            noise = noise_of(self.finite)
+        noise = _noise(self.finite[: lowest + 1] if lowest >= 8 else self.finite)
         spread = averages.deviation(self.smoothing)
         chance = _DEVIATIONS * noise * float(np.hypot(spread, head**-0.5))
         if fall <= max(chance, _LEAST_FALL * abs(start)):
@@ -144,6 +142,11 @@ class Ramp:
             )
         half = max(1, len(self.rates) // 20)
         steepest, begins = self._steepest(smooth, rates, lowest, half, head - 1)
+        if begins >= 8:
+            # Where no rate has had an effect yet, what moves the curve is chance.
+            chance = max(chance, _DEVIATIONS * float(np.std(smooth[:begins])))
+        if fall <= chance:
+            return self._no_fall(fall, chance, diverged_at, count)
         at_once = float(np.median(self.finite[:3])) - float(smooth[begins])
         if begins == head - 1 and at_once > max(chance, 0.2 * fall):
             return _none(
@@ -152,7 +155,11 @@ class Ramp:
                 f"on: {self._for_lower_rates}",
                 diverged_at,
             )
-        bottom = float(rates[lowest])
+        return self._found(steepest, float(rates[lowest]), stays_low, diverged_at)
+
+    def _found(
+        self, steepest: float, bottom: float, stays_low: bool, diverged_at: float | None
+    ) -> Suggestion:
         goes_on = "rises from there on"
         if diverged_at is not None:
             goes_on = f"diverges at {diverged_at:.1e}"
@@ -295,6 +302,17 @@ class Decades:
         )
 
 
+def _noise(losses: np.ndarray) -> float:
+    """Returns the standard deviation of the noise of losses.
+
+    Where some batches are far off, it is above what most of them show.
+    """
+    differences = np.diff(losses, n=2)
+    if len(differences) < 2:
+        return 0.0
+    return max(noise_of(losses), float(np.std(differences)) / np.sqrt(6.0))
+
+
 def of_seeds(suggestions: list[Suggestion]) -> Suggestion:
     """Returns what several trainings say together: the median of their rates.
 
@@ -326,6 +344,20 @@ def of_seeds(suggestions: list[Suggestion]) -> Suggestion:
         by_rule=by_rule,
         diverged_at=diverged_at,
     )
+
+
+def of_mean(ramps: list[Ramp]) -> Suggestion | None:
+    """Returns what the mean losses of several trainings say, None if that is nothing.
+
+    Noise that hides the answer from each may not hide it from all.
+    """
+    length = min(len(ramp.losses) for ramp in ramps)
+    losses = np.mean([ramp.losses[:length] for ramp in ramps], axis=0)
+    found = dataclasses.replace(ramps[0], losses=losses).suggestion()
+    if found.rate is None:
+        return None
+    reason = f"Of the mean of {len(ramps)} seeds: {found.reason}"
+    return dataclasses.replace(found, reason=reason)
 
 
 def _median(rates: list[float]) -> float:

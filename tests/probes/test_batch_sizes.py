@@ -149,6 +149,16 @@ def test_a_stream_is_read_as_far_as_the_largest_size_goes(name):
     assert [*found.table["size"]] == [16, 32]
 
 
+def test_layers_that_are_never_marked_as_built_do_not_matter():
+    texts = np.array(["a b", "c"] * 16)
+    vectors = keras.layers.TextVectorization(output_sequence_length=4)
+    vectors.adapt(texts)
+    layers = [keras.layers.Embedding(9, 2), keras.layers.Flatten()]
+    model = keras.Sequential([vectors, *layers, keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    assert probe_batch_sizes(model, texts, np.ones(32), seconds=0.01).largest == 32
+
+
 def test_few_examples_are_one_batch():
     found = probe_batch_sizes(wide(2), X[:5], Y[:5], seconds=0.01)
     assert found.recommended == 5

@@ -177,6 +177,7 @@ def test_the_same_seed_gives_the_same_losses_and_several_a_spread():
 
 DATA = {
     "frames": lambda: (pd.DataFrame(X), pd.Series(Y[:, 0])),
+    "lists": lambda: (X.tolist(), Y.tolist()),
     "dataset of one batch": lambda: (
         tf.data.Dataset.from_tensors((X, Y)),
         None,

@@ -73,6 +73,15 @@ def test_there_is_no_suggestion_where_nothing_can_be_told(name):
     assert (found.rate, found.flag) == (None, flag), found.reason
 
 
+def test_the_mean_of_several_seeds_says_what_noise_hides_from_each():
+    ramps = [ramp(valley(2.0, seed), smoothing=0.8) for seed in range(25)]
+    assert suggestions.of_seeds([each.suggestion() for each in ramps]).flag == "noise"
+    found = suggestions.of_mean(ramps)
+    assert abs(np.log10(found.rate) + 3.0) < 0.5
+    flat = [ramp(2.3 + np.random.default_rng(n).normal(size=100)) for n in range(4)]
+    assert suggestions.of_mean(flat) is None
+
+
 def test_few_steps_suggest_nothing():
     found = suggestions.Ramp(RATES[:1], np.ones(1), 0.9, True).suggestion()
     assert (found.rate, found.flag) == (None, "steps")
