@@ -175,6 +175,10 @@ def whole_numbers(value: Any) -> bool:
     return isinstance(value, list | tuple) and all(map(integer(), value))
 
 
+def _is_row(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim == 1
+
+
 def _is_empty(value: Any) -> bool:
     return isinstance(value, list) and not value
 
@@ -466,6 +470,25 @@ CASES: dict[str, Case] = {
         data.stratified_subset,
         _rows(size=_subset_size, seed=optional(seed), groups=none),
         {**_EXAMPLES, "size": 4, "seed": 0},
+    ),
+    "diagnosis.bad_cases": Case(
+        diagnosis.bad_cases,
+        {
+            "model": function,
+            "x": lambda value: False,
+            "y": lambda value: False,
+            "top": count(1),
+            "class_names": optional(_is_row),
+            "vocabulary": optional(either(instance(list), _is_row)),
+            "batch_size": optional(count(1)),
+            "folds": count(2),
+            "seed": count(0, 2**32 - 1),
+        },
+        {
+            "model": keras.Sequential([keras.Input((2,)), keras.layers.Softmax()]),
+            "x": np.array([[4.0, 0.0], [0.0, 3.0]]),
+            "y": np.array([0, 1]),
+        },
     ),
     "diagnosis.diagnose": Case(
         diagnosis.diagnose,
@@ -990,6 +1013,7 @@ METHODS: dict[str, dict[str, Kind]] = {
 
 # What a caller reads, and the package makes.
 RESULTS = {
+    "diagnosis.BadCases",
     "diagnosis.Diagnosis",
     "diagnosis.Verdict",
     "parameters.ParameterBudget",
