@@ -412,6 +412,17 @@ def _subset_size(value: Any) -> bool:
 CASES: dict[str, Case] = {
     "callbacks.GradientMonitor": Case(callbacks.GradientMonitor, {"verbose": count(0)}),
     "callbacks.LearningRateHistory": Case(callbacks.LearningRateHistory, {}),
+    "callbacks.LiveCurves": Case(
+        callbacks.LiveCurves,
+        {
+            "path": none,
+            "metrics": optional(
+                lambda value: isinstance(value, list) and all(map(text, value))
+            ),
+            "title": optional(text),
+            "terminal": flag,
+        },
+    ),
     "callbacks.ReduceScheduleOnPlateau": Case(
         callbacks.ReduceScheduleOnPlateau,
         {
