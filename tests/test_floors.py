@@ -46,6 +46,7 @@ FLOORS = [
         "tuners.optuna_search",
     ),
     ("tuners.coarse_to_fine",),
+    ("analysis",),
 ]
 MAX_MODULES = 15
 
