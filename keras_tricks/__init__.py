@@ -22,6 +22,7 @@ if typing.TYPE_CHECKING:
     from keras_tricks import losses
     from keras_tricks import optimizers
     from keras_tricks import parameters
+    from keras_tricks import probes
     from keras_tricks import schedules
     from keras_tricks import tf1
     from keras_tricks import training
@@ -38,6 +39,7 @@ __all__ = [
     "losses",
     "optimizers",
     "parameters",
+    "probes",
     "schedules",
     "tf1",
     "training",

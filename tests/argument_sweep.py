@@ -27,6 +27,7 @@ from keras_tricks import hypermodels
 from keras_tricks import losses
 from keras_tricks import optimizers
 from keras_tricks import parameters
+from keras_tricks import probes
 from keras_tricks import schedules
 from keras_tricks import tf1
 from keras_tricks import training
@@ -727,6 +728,31 @@ CASES: dict[str, Case] = {
         },
         {"model": model(), "depth": 1},
     ),
+    "probes.learning_rate_range_test": Case(
+        probes.learning_rate_range_test,
+        {
+            "model_or_build": either(callable, instance(keras.Model)),
+            # Keras and TensorFlow judge what is data.
+            "x": anything,
+            "y": anything,
+            "start": number(float(np.finfo("float32").tiny), 9.9),
+            "end": number(1e-6),
+            "steps": count(1),
+            "mode": choice("exponential", "linear", "decades"),
+            "batch_size": optional(count(1)),
+            "sample_weight": anything,
+            "seeds": either(count(0, 2**32 - 1), instance(np.ndarray)),
+            "smoothing": below_one,
+            "packed": optional(either(count(1), choice("auto"))),
+            "callbacks": optional(_is_empty),
+        },
+        {
+            "model_or_build": _compiled(0.1),
+            "x": np.ones((4, 2), "float32"),
+            "y": np.ones((4, 2), "float32"),
+        },
+        tries_accepted=False,
+    ),
     "schedules.CyclicalSchedule": Case(
         schedules.CyclicalSchedule,
         {
@@ -1062,6 +1088,8 @@ RESULTS = {
     "diagnosis.Verdict",
     "parameters.ParameterBudget",
     "parameters.ParameterTable",
+    "probes.RangeRun",
+    "probes.RangeTest",
     "training.Trained",
     "tuners.Confirmation",
     "tuners.DamagedFileError",

@@ -22,6 +22,7 @@ FLOORS = [
     ("training.families",),
     ("training.packs",),
     ("training.train",),
+    ("probes",),
     (
         "tuners.errors",
         "tuners._typing",
