@@ -753,6 +753,26 @@ CASES: dict[str, Case] = {
         },
         tries_accepted=False,
     ),
+    "probes.probe_batch_sizes": Case(
+        probes.probe_batch_sizes,
+        {
+            "build": either(callable, instance(keras.Model)),
+            # Keras and TensorFlow judge what is data.
+            "x": anything,
+            "y": anything,
+            "sizes": optional(either(count(1, 4), instance(np.ndarray))),
+            "sample_weight": anything,
+            "seconds": positive,
+            "minimal_gain": not_negative,
+            "memory_limit": optional(count(1)),
+        },
+        {
+            "build": _compiled(0.1),
+            "x": np.ones((4, 2), "float32"),
+            "y": np.ones((4, 2), "float32"),
+        },
+        tries_accepted=False,
+    ),
     "schedules.CyclicalSchedule": Case(
         schedules.CyclicalSchedule,
         {
@@ -1088,6 +1108,8 @@ RESULTS = {
     "diagnosis.Verdict",
     "parameters.ParameterBudget",
     "parameters.ParameterTable",
+    "probes.BatchSize",
+    "probes.BatchSizes",
     "probes.RangeRun",
     "probes.RangeTest",
     "training.Trained",

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -101,6 +102,28 @@ class Examples:
         given = dict(zip(("x", "y", "sample_weight"), parts, strict=False))
         return {**given, "batch_size": self.batch_size}
 
+    def first_rows(self, count: int) -> rows.Examples:
+        """Returns up to so many rows, as arrays; of a stream, those that come first."""
+        if self.arrays is not None:
+            count = min(count, self.arrays.num_rows)
+            return rows.read(*self.arrays.at(np.arange(count)))
+        if isinstance(self.stream, BalancedBatches):
+            return Examples.of(*self.stream.examples).first_rows(count)
+        batches: list[Any] = []
+        num_rows = 0
+        for batch in _batches(self.stream):
+            batches.append(batch if isinstance(batch, tuple) else (batch,))
+            num_rows += len(keras.tree.flatten(batch)[0])
+            if num_rows >= count:
+                break
+        if not num_rows:
+            raise ValueError("`x` must have batches. Received: x, which yields none")
+        whole = keras.tree.map_structure(
+            lambda *parts: np.concatenate([np.asarray(part) for part in parts]),
+            *batches,
+        )
+        return Examples.of(*whole).first_rows(count)
+
     def part(self, num_batches: int, seed: int) -> tuple[Examples, int]:
         """Returns some batches, to be trained on several times, and how many they are.
 
@@ -120,7 +143,7 @@ class Examples:
             count = sum(1 for _ in batches)  # All readings are of what is read now.
             known = tf.data.experimental.assert_cardinality(count)
             return Examples(None, batches.apply(known)), count
-        listed = _Listed(_first_batches(stream, num_batches))
+        listed = _Listed([*itertools.islice(_batches(stream), num_batches)])
         return Examples(None, listed), len(listed)
 
 
@@ -156,9 +179,10 @@ def is_stream(x: Any) -> bool:
     return hasattr(x, "__iter__")
 
 
-def _first_batches(stream: Any, count: int) -> list[Any]:
-    if isinstance(stream, keras.utils.PyDataset):
-        known = stream.num_batches
-        count = count if known is None else min(count, known)
-        return [stream[index] for index in range(count)]
-    return list(itertools.islice(iter(stream), count))
+def _batches(stream: Any) -> Iterator[Any]:
+    if not isinstance(stream, keras.utils.PyDataset):
+        yield from stream
+        return
+    known = stream.num_batches
+    for index in itertools.count() if known is None else range(known):
+        yield stream[index]

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_tricks.optimizers import SwitchedOptimizer
 from keras_tricks.parameters.keras_hooks import all_layers
 from keras_tricks.training.families.trial_state import generators_put_back
 
@@ -78,40 +79,54 @@ class KeptState:
 
 
 @contextlib.contextmanager
-def kept(model: keras.Model) -> Iterator[KeptState]:
+def kept(model: keras.Model, *, step_by_step: bool = True) -> Iterator[KeptState]:
     """Yields the state of a model, which is put back at the end whatever happens.
 
-    Meanwhile `fit` makes one step at a time, whatever `steps_per_execution` is. The
-    compiled step, and Python's and NumPy's global generators, are put back, too. The
-    state is taken by `KeptState.take`, once `fit` has made all that it makes before the
-    first step.
+    The compiled step, and Python's and NumPy's global generators, are put back, too.
+    The state is taken by `KeptState.take`, once `fit` has made all that it makes before
+    the first step.
 
     Args:
         model: A compiled model.
+        step_by_step: Whether `fit` makes one step at a time meanwhile, whatever
+            `steps_per_execution` is.
     """
     state = KeptState(model)
     known = {name: getattr(model, name) for name in _SET_BY_FIT if hasattr(model, name)}
+    switched = switched_within(model.optimizer)
+    was_watched = switched is not None and switched.is_watched
+
+    def put_back() -> None:
+        for name in _SET_BY_FIT:
+            if name in known:
+                setattr(model, name, known[name])
+            elif hasattr(model, name):
+                delattr(model, name)
+        if switched is not None:
+            switched.is_watched = was_watched
+
     with generators_put_back():
         try:
-            if model.steps_per_execution != 1:
+            if switched is not None:
+                switched.is_watched = True  # It would miss its callback.
+            if step_by_step and model.steps_per_execution != 1:
                 model.steps_per_execution = 1
                 model.train_function = None
             yield state
         except BaseException:
-            _set(model, known)
+            put_back()
             with contextlib.suppress(ValueError):
                 state.put_back()  # Its own error would hide this one.
             raise
-        _set(model, known)
+        put_back()
         state.put_back()
 
 
-def _set(model: keras.Model, known: dict[str, Any]) -> None:
-    for name in _SET_BY_FIT:
-        if name in known:
-            setattr(model, name, known[name])
-        elif hasattr(model, name):
-            delattr(model, name)
+def switched_within(optimizer: Any) -> SwitchedOptimizer | None:
+    """Returns the optimizer that is switched during training, if there is one."""
+    while hasattr(optimizer, "inner_optimizer"):
+        optimizer = optimizer.inner_optimizer
+    return optimizer if isinstance(optimizer, SwitchedOptimizer) else None
 
 
 def unbuilt_layers(model: keras.Model) -> list[keras.Layer]:

@@ -64,6 +64,36 @@ def range_test(found: Any, ax: Any) -> Axes:
     return ax
 
 
+def batch_sizes(found: Any, ax: Any) -> Axes:
+    """Draws the throughput of batch sizes.
+
+    Args:
+        found: A `BatchSizes`.
+        ax: See `axes`.
+    """
+    ax = axes(ax)
+    measured = found.measured
+    sizes = [each.size for each in measured]
+    rates = [each.examples_per_second for each in measured]
+    if measured:
+        lower, upper = zip(*(each.quartiles for each in measured), strict=True)
+        ax.fill_between(sizes, lower, upper, alpha=0.2, label="quartiles")
+        ax.plot(sizes, rates, "o-", label="median")
+        label = f"recommended: {found.recommended}"
+        ax.axvline(found.recommended, color="black", linestyle="--", label=label)
+    too_large = [each.size for each in found.sizes if not each.fits]
+    if too_large:
+        ax.axvspan(too_large[0], too_large[-1], color="C3", alpha=0.1)
+        ax.axvline(too_large[0], color="C3", linestyle=":", label="does not fit")
+    ax.set_xscale("log", base=2)
+    ax.set_ylim(bottom=0.0)
+    ax.set_xlabel("batch size")
+    ax.set_ylabel("examples a second")
+    ax.grid(True, alpha=0.3)
+    ax.legend()
+    return ax
+
+
 def _limit_losses(found: Any, ax: Axes) -> None:
     """Leaves out what is far above the start: where training diverges."""
     finite = [run.losses[np.isfinite(run.losses)] for run in found.runs]

@@ -14,13 +14,14 @@ import numpy as np
 
 from keras_tricks import _validation
 from keras_tricks.data import rows
-from keras_tricks.optimizers.keras_hooks import leaf_optimizers
 from keras_tricks.probes import given_rates
 from keras_tricks.probes import short_training
 from keras_tricks.probes import smoothing as averages
 from keras_tricks.probes import suggestions
 from keras_tricks.probes.examples import Examples
 from keras_tricks.probes.examples import as_fit_makes_it
+from keras_tricks.probes.given_model import built_by
+from keras_tricks.probes.given_model import check_model
 from keras_tricks.probes.kept_model import kept
 from keras_tricks.probes.range_result import RangeRun
 from keras_tricks.probes.range_result import RangeTest
@@ -139,7 +140,7 @@ def learning_rate_range_test(
     if packed is not None and not (isinstance(packed, str) and packed == "auto"):
         packed = _validation.check_int("packed", packed, minimum=1)
     callbacks = _checked_callbacks(callbacks)
-    _check_model(model_or_build)
+    check_model("model_or_build", model_or_build)
     examples = Examples.of(x, y, sample_weight, batch_size)
     test = _Test(model_or_build, examples, rates, smoothing, callbacks)
     if mode_checked != "decades":
@@ -228,7 +229,7 @@ class _Test:
         same = _SameWeights()
 
         def build(rate: float) -> keras.Model:
-            model = self._built()
+            model = built_by("model_or_build", self._model_or_build)
             same.give(model)
             given_rates.set_constant(model.optimizer, rate)
             return model
@@ -278,17 +279,7 @@ class _Test:
         if not self._is_built_anew:
             return self._model_or_build
         with seeded(seed):
-            return self._built()
-
-    def _built(self) -> keras.Model:
-        model = self._model_or_build()
-        if not isinstance(model, keras.Model):
-            raise TypeError(
-                "`model_or_build` must be a compiled Keras model, or a function that "
-                f"returns one. Received: a function that returns {model!r}"
-            )
-        _check_compiled(model)
-        return model
+            return built_by("model_or_build", self._model_or_build)
 
 
 class _SameWeights:
@@ -377,19 +368,3 @@ def _checked_callbacks(callbacks: Any) -> list[Any]:
             f"{_validation.received('callbacks', callbacks, True)}"
         )
     return list(given)
-
-
-def _check_model(model_or_build: Any) -> None:
-    if isinstance(model_or_build, keras.Model):
-        _check_compiled(model_or_build)
-    else:
-        what = "a compiled Keras model, or a function that returns one"
-        _validation.check_function("model_or_build", model_or_build, what)
-
-
-def _check_compiled(model: keras.Model) -> None:
-    if not model.compiled or not leaf_optimizers(model.optimizer):
-        raise ValueError(
-            "`model_or_build` must be compiled, with an optimizer: "
-            f"`model.compile(...)`. Received: {model!r}, which is not"
-        )

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from keras_tricks import _validation
-from keras_tricks.optimizers import SwitchedOptimizer
 from keras_tricks.probes.kept_model import KeptState
+from keras_tricks.probes.kept_model import switched_within
 
 
 def losses_of(
@@ -43,10 +43,8 @@ def losses_of(
             switched meanwhile.
     """
     steps = _Steps(rates, set_rate, accumulated, is_over)
-    switched = _switched_within(model.optimizer)
+    switched = switched_within(model.optimizer)
     phase_before = None if switched is None else switched.switched_at
-    if switched is not None:
-        switched.is_watched = True
     with warnings.catch_warnings():
         # Of data that do not know their length, which begin anew.
         warnings.filterwarnings("ignore", "Your input ran out of data")
@@ -150,9 +148,3 @@ def _loss_in(logs: Any) -> float:
             f"{_validation.received('logs', sorted(logs or {}))}"
         )
     return float(np.mean(keras.ops.convert_to_numpy(loss)))
-
-
-def _switched_within(optimizer: Any) -> SwitchedOptimizer | None:
-    while hasattr(optimizer, "inner_optimizer"):
-        optimizer = optimizer.inner_optimizer
-    return optimizer if isinstance(optimizer, SwitchedOptimizer) else None

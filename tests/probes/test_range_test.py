@@ -70,6 +70,8 @@ def state_of(model):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_model_comes_back_bit_for_bit(name, uncompiled):
+    if name == "group" and not hasattr(keras.optimizers, "MultiOptimizer"):
+        pytest.skip("This Keras has no MultiOptimizer.")
     model = network(OPTIMIZERS[name]())
     model.fit(X, Y, epochs=1, verbose=0)
     before = state_of(model)
