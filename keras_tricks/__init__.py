@@ -14,6 +14,7 @@ import types
 import typing
 
 if typing.TYPE_CHECKING:
+    from keras_tricks import analysis
     from keras_tricks import callbacks
     from keras_tricks import data
     from keras_tricks import diagnosis
@@ -30,6 +31,7 @@ if typing.TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "analysis",
     "callbacks",
     "data",
     "diagnosis",

@@ -15,9 +15,11 @@ from typing import Any
 import keras
 import keras_tuner
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
 import keras_tricks
+from keras_tricks import analysis
 from keras_tricks import callbacks
 from keras_tricks import data
 from keras_tricks import diagnosis
@@ -174,6 +176,14 @@ def _is_empty_map(value: Any) -> bool:
 def whole_numbers(value: Any) -> bool:
     """Lists of integers, also those without any."""
     return isinstance(value, list | tuple) and all(map(integer(), value))
+
+
+def _are_five(value: Any) -> bool:
+    return isinstance(value, list | dict) and len(value) == 5
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim == 1
 
 
 def _is_empty(value: Any) -> bool:
@@ -407,8 +417,44 @@ def _subset_size(value: Any) -> bool:
 
 
 CASES: dict[str, Case] = {
+    "analysis.compare": Case(
+        analysis.compare,
+        {
+            "search": lambda value: False,
+            "hyperparameter": choice("x"),
+            "nuisance": optional(_is_empty),
+            "objective": choice("loss"),
+            "direction": choice("min", "max"),
+            "seed": count(0),
+        },
+        {
+            "search": pd.DataFrame({"x": [1, 2, 1, 2], "loss": [3.0, 1.0, 4.0, 2.0]}),
+            "hyperparameter": "x",
+            "objective": "loss",
+        },
+    ),
+    "analysis.rank_agreement": Case(
+        analysis.rank_agreement,
+        {
+            "cheap": _are_five,
+            "full": _are_five,
+            "confidence": number(0, 1, but=(0, 1)),
+        },
+        {"cheap": [1, 2, 3, 5, 4], "full": {0: 1, 1: 2, 2: 3, 3: 4, 4: 5}},
+    ),
     "callbacks.GradientMonitor": Case(callbacks.GradientMonitor, {"verbose": count(0)}),
     "callbacks.LearningRateHistory": Case(callbacks.LearningRateHistory, {}),
+    "callbacks.LiveCurves": Case(
+        callbacks.LiveCurves,
+        {
+            "path": none,
+            "metrics": optional(
+                lambda value: isinstance(value, list) and all(map(text, value))
+            ),
+            "title": optional(text),
+            "terminal": flag,
+        },
+    ),
     "callbacks.ReduceScheduleOnPlateau": Case(
         callbacks.ReduceScheduleOnPlateau,
         {
@@ -467,6 +513,25 @@ CASES: dict[str, Case] = {
         data.stratified_subset,
         _rows(size=_subset_size, seed=optional(seed), groups=none),
         {**_EXAMPLES, "size": 4, "seed": 0},
+    ),
+    "diagnosis.bad_cases": Case(
+        diagnosis.bad_cases,
+        {
+            "model": function,
+            "x": lambda value: False,
+            "y": lambda value: False,
+            "top": count(1),
+            "class_names": optional(_is_row),
+            "vocabulary": optional(either(instance(list), _is_row)),
+            "batch_size": optional(count(1)),
+            "folds": count(2),
+            "seed": count(0, 2**32 - 1),
+        },
+        {
+            "model": keras.Sequential([keras.Input((2,)), keras.layers.Softmax()]),
+            "x": np.array([[4.0, 0.0], [0.0, 3.0]]),
+            "y": np.array([0, 1]),
+        },
     ),
     "diagnosis.diagnose": Case(
         diagnosis.diagnose,
@@ -1036,6 +1101,9 @@ METHODS: dict[str, dict[str, Kind]] = {
 
 # What a caller reads, and the package makes.
 RESULTS = {
+    "analysis.Comparison",
+    "analysis.RankAgreement",
+    "diagnosis.BadCases",
     "diagnosis.Diagnosis",
     "diagnosis.Verdict",
     "parameters.ParameterBudget",

@@ -47,6 +47,7 @@ FLOORS = [
         "tuners.optuna_search",
     ),
     ("tuners.coarse_to_fine",),
+    ("analysis",),
 ]
 MAX_MODULES = 15
 

@@ -1,6 +1,7 @@
 """Callbacks: what `fit` shows and steers beside the optimizer."""
 
 from keras_tricks.callbacks.gradients import GradientMonitor
+from keras_tricks.callbacks.live_curves import LiveCurves
 from keras_tricks.callbacks.plateau import ReduceScheduleOnPlateau
 from keras_tricks.callbacks.rates import LearningRateHistory
 from keras_tricks.callbacks.switch import SwitchOnPlateau
@@ -8,6 +9,7 @@ from keras_tricks.callbacks.switch import SwitchOnPlateau
 __all__ = [
     "GradientMonitor",
     "LearningRateHistory",
+    "LiveCurves",
     "ReduceScheduleOnPlateau",
     "SwitchOnPlateau",
 ]

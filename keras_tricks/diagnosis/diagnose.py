@@ -13,10 +13,8 @@ from keras_tricks import _validation
 from keras_tricks.diagnosis import histories
 from keras_tricks.diagnosis import verdicts
 from keras_tricks.diagnosis.curves import Curve
+from keras_tricks.diagnosis.metrics import direction_of
 from keras_tricks.diagnosis.verdicts import Verdict
-
-# Parts of the names of metrics of which more is better, and which end at 1.
-_SHARES = ("acc", "auc", "precision", "recall", "f1", "iou", "top_k", "r2")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +148,7 @@ def diagnose(
           https://arxiv.org/abs/2103.10948), 2021
     """
     metric = _validation.check_text("metric", metric)
-    sense = _direction(metric, direction)
+    sense = direction_of(metric, direction)
     least = -_validation.GREATEST
     given = {"baseline": baseline, "human_level": human_level}
     for name, value in given.items():
@@ -169,13 +167,6 @@ def diagnose(
     if metric == "loss" and baseline is None:
         found = _no_share_rises(curves) or found
     return Diagnosis(found, metric, len(_sides(curves, metric)[0]))
-
-
-def _direction(metric: str, direction: str) -> str:
-    direction = _validation.check_choice("direction", direction, ("min", "max", "auto"))
-    if direction != "auto":
-        return direction
-    return "max" if any(part in metric.lower() for part in _SHARES) else "min"
 
 
 def _sides(
@@ -254,7 +245,7 @@ def _no_share_rises(curves: histories.Curves) -> tuple[Verdict, ...] | None:
     that any other looks well beside it.
     """
     for name, values in curves.items():
-        if name.startswith("val_") or _direction(name, "auto") == "min":
+        if name.startswith("val_") or direction_of(name, "auto") == "min":
             continue
         if not np.isfinite(values).all() or not 0.0 <= values[-1] <= 0.55:
             continue

@@ -89,7 +89,7 @@ EXPECTED = {
 
 # They need an optimizer of their own, and so have tests of their own, in
 # test_gradients.py and, of the switch, in tests/optimizers/test_switched.py.
-ELSEWHERE = {"GradientMonitor", "SwitchOnPlateau"}
+ELSEWHERE = {"GradientMonitor", "LiveCurves", "SwitchOnPlateau"}
 
 
 def test_every_public_callback_is_in_the_suite():

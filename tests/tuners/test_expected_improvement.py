@@ -295,3 +295,21 @@ def test_a_project_keeps_its_engine(tmp_path):
     searched(tmp_path, max_trials=2)
     with pytest.raises(ValueError, match="engine: saved 'log_ei', now 'keras_tuner'"):
         searched(tmp_path, max_trials=3, engine="keras_tuner")
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-30, 1e30, 1e300])
+@pytest.mark.filterwarnings("error")
+def test_the_unit_of_scores_does_not_matter(unit):
+    """Nor do squares of them overflow or vanish."""
+    scores = np.array([0.3, 0.1, 0.7, 0.2, 5.0])
+    expected = expected_improvement.standardized(scores)
+    found = expected_improvement.standardized(unit * scores)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+@pytest.mark.filterwarnings("error")
+def test_improvements_of_any_size_give_no_warning():
+    z = np.array([-1e5, -99.0, -1.0, 0.0, 40.0, 1e5])
+    found = expected_improvement.log_improvement(z)
+    assert np.isfinite(found).all()
+    assert (np.diff(found) > 0).all()

@@ -165,6 +165,8 @@ def standardized(scores: np.ndarray) -> np.ndarray:
     little of where the best is, and a few that diverged would flatten all others.
     """
     scores = np.asarray(scores, float)
+    # Of numbers near 1 no square is infinite or 0.
+    scores = scores / (np.abs(scores).max() or 1.0)
     median = np.median(scores)
     scale = max(float(median - scores.min()), 1e-12 + 1e-6 * abs(float(median)))
     above = np.maximum(scores - median, 0.0) / scale
@@ -187,7 +189,8 @@ def log_improvement(z: np.ndarray) -> np.ndarray:
 
     log_density = -0.5 * z**2 - 0.5 * math.log(2 * math.pi)
     # log(1 + z * Phi / phi), where the second term comes close to -1.
-    ratio = -np.abs(z) * np.exp(log_ndtr(z) - log_density)
+    low = np.minimum(z, 0.0)
+    ratio = low * np.exp(log_ndtr(low) + 0.5 * low**2 + 0.5 * math.log(2 * math.pi))
     below = log_density + np.log1p(np.maximum(ratio, -1 + 1e-16))
     far = log_density - 2 * np.log(np.maximum(np.abs(z), 1.0))
     improvement = np.exp(log_density) + z * np.exp(log_ndtr(z))

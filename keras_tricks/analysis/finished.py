@@ -1,0 +1,159 @@
+"""Finished trials of a search: settings and scores, whatever searched."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from keras_tricks import _validation
+
+_REQUIRED = (
+    "must be a tuner, an Optuna study, or a frame of trials with `objective=` the name "
+    "of its column of scores"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedTrials:
+    """The trials that have a score.
+
+    Attributes:
+        settings: The settings of each trial; inactive hyperparameters are missing.
+        scores: The score of each.
+        objective: The name of the score.
+        direction: Whether less or more of it is better.
+    """
+
+    settings: list[dict[str, Any]]
+    scores: np.ndarray
+    objective: str
+    direction: str
+
+    @property
+    def losses(self) -> np.ndarray:
+        """The scores, with their sign changed where more is better."""
+        return self.scores if self.direction == "min" else -self.scores
+
+    @property
+    def varying(self) -> list[str]:
+        """The hyperparameters that are not the same in all trials."""
+        names = dict.fromkeys(name for each in self.settings for name in each)
+        return [
+            name
+            for name in names
+            if len({repr(each.get(name)) for each in self.settings}) > 1
+        ]
+
+
+def finished_trials(
+    search: Any,
+    objective: str | None = None,
+    direction: Literal["min", "max"] = "min",
+) -> FinishedTrials:
+    """Returns the trials of a search that have a finite score.
+
+    Args:
+        search: A tuner, an Optuna study of one objective, or a frame with a row for
+            each trial and a column for each hyperparameter and for the score.
+        objective: Of a frame: the column of scores; columns that a leaderboard has
+            beside hyperparameters count for nothing.
+        direction: Of a frame: whether less or more is better.
+
+    Raises:
+        TypeError: If it is nothing of the kind.
+        ValueError: If a frame has no such column, or there are several objectives.
+    """
+    checked = _validation.check_choice("direction", direction, ("min", "max"))
+    if objective is not None:
+        objective = _validation.check_text("objective", objective)
+    if isinstance(search, pd.DataFrame):
+        return _of_frame(search, objective, checked)
+    is_search = hasattr(search, "oracle") or hasattr(search, "directions")
+    if is_search and objective is not None:
+        raise TypeError(
+            "`objective` must be None except for a frame of trials; a search knows its "
+            f"own. {_validation.received('objective', objective)}"
+        )
+    if hasattr(search, "leaderboard") and hasattr(search, "oracle"):
+        return _of_tuner(search)
+    if hasattr(search, "get_trials") and hasattr(search, "directions"):
+        return _of_study(search)
+    raise TypeError(
+        f"`search` {_REQUIRED}. {_validation.received('search', search, True)}"
+    )
+
+
+# What a leaderboard has beside the hyperparameters and the score.
+_NO_SETTINGS = (
+    *("rank", "trial_id", "best_epoch", "parameters", "seconds", "status"),
+    *("source", "stopped_by", "why", "outcome", "next", "deviation"),
+)
+
+
+def _of_frame(
+    frame: pd.DataFrame, objective: str | None, direction: str
+) -> FinishedTrials:
+    if objective is None or objective not in frame.columns:
+        raise ValueError(
+            "`objective` must be the column of scores, one of "
+            f"{', '.join(map(str, frame.columns))}. "
+            f"{_validation.received('objective', objective)}"
+        )
+    names = [n for n in frame.columns if n != objective and n not in _NO_SETTINGS]
+    settings = [
+        {
+            n: value
+            for n, value in zip(names, row, strict=True)
+            if not _is_missing(value)
+        }
+        for row in frame[names].itertuples(index=False)
+    ]
+    return _finite(settings, frame[objective].tolist(), objective, direction)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value is pd.NA or value != value
+
+
+def _of_tuner(tuner: Any) -> FinishedTrials:
+    objective = tuner.oracle.objective
+    records = [r for r in tuner._ended_records() if r.status == "COMPLETED"]
+    return _finite(
+        [record.settings for record in records],
+        [record.known_score for record in records],
+        objective.name,
+        objective.direction,
+    )
+
+
+def _of_study(study: Any) -> FinishedTrials:
+    if len(study.directions) != 1:
+        raise ValueError(
+            "`search` must have one objective. Received: a study of "
+            f"{len(study.directions)}"
+        )
+    trials = [t for t in study.get_trials() if t.state.name == "COMPLETE"]
+    direction = "max" if study.directions[0].name == "MAXIMIZE" else "min"
+    return _finite(
+        [trial.params for trial in trials],
+        [trial.value for trial in trials],
+        "value",
+        direction,
+    )
+
+
+def _finite(
+    settings: list[dict[str, Any]],
+    scores: list[Any],
+    objective: str,
+    direction: str,
+) -> FinishedTrials:
+    numbers = np.array(scores, "float64")
+    known = np.flatnonzero(np.isfinite(numbers))
+    return FinishedTrials(
+        [settings[place] for place in known], numbers[known], objective, direction
+    )

@@ -1,0 +1,205 @@
+"""Bad cases of classifiers whose errors are known."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from sklearn import datasets
+
+from keras_tricks.diagnosis import bad_cases
+
+# Of three classes; row 2 is wrong, row 4 least certain of those that are right.
+PROBABILITIES = np.array(
+    [
+        [0.9, 0.05, 0.05],
+        [0.1, 0.8, 0.1],
+        [0.7, 0.2, 0.1],
+        [0.0625, 0.0625, 0.875],
+        [0.3, 0.4, 0.3],
+    ]
+)
+LABELS = np.array([0, 1, 1, 2, 1])
+
+
+def passing(activation=None):
+    """Returns a model whose outputs are its inputs."""
+    return keras.Sequential([keras.Input((3,)), keras.layers.Activation(activation)])
+
+
+PROBABLE = passing()
+
+
+def test_cases_come_in_the_order_of_their_loss():
+    found = bad_cases(PROBABLE, PROBABILITIES, LABELS, top=3)
+    assert found.table["row"].tolist() == [2, 4, 1]
+    np.testing.assert_allclose(found.table["loss"], -np.log([0.2, 0.4, 0.8]), rtol=1e-6)
+    assert found.table["is_wrong"].tolist() == [True, False, False]
+    assert found.accuracy == pytest.approx(0.8)
+    assert found.confusions.to_dict("records") == [
+        {"label": 1, "predicted": 0, "count": 1, "share": pytest.approx(1 / 3)}
+    ]
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        LABELS[:, None],
+        LABELS.tolist(),
+        LABELS.astype("float32"),
+        np.eye(3)[LABELS],
+        pd.Series(LABELS, index=range(9, 4, -1)),
+        tf.constant(LABELS),
+    ],
+    ids=lambda y: f"{type(y).__name__}",
+)
+def test_labels_in_any_form_are_the_same_labels(y):
+    expected = bad_cases(PROBABLE, PROBABILITIES, LABELS).table
+    pd.testing.assert_frame_equal(bad_cases(PROBABLE, PROBABILITIES, y).table, expected)
+
+
+def test_logits_are_told_from_probabilities():
+    found = bad_cases(PROBABLE, np.log(PROBABILITIES) + 3.0, LABELS).table
+    expected = bad_cases(PROBABLE, PROBABILITIES, LABELS).table
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("outputs", [[0.9, 0.2, 0.6], [2.197225, -1.386294, 0.405465]])
+def test_one_output_stands_for_the_second_class(outputs):
+    """As a probability, and as its logit."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Activation(None)])
+    found = bad_cases(model, np.array(outputs)[:, None], [1, 1, 0]).table
+    assert found["row"].tolist() == [1, 2, 0]
+    np.testing.assert_allclose(found["of_label"], [0.2, 0.4, 0.9], rtol=1e-5)
+
+
+def test_classes_have_their_names_and_text_from_outside_is_escaped():
+    names = ["<script>", "b", "c"]
+    found = bad_cases(PROBABLE, PROBABILITIES, LABELS, class_names=names)
+    assert found.table["predicted"][0] == "<script>"
+    shown = found._repr_html_()
+    assert "<script>" not in shown
+    assert "&lt;script&gt;" in shown
+
+
+def test_tokens_are_shown_as_their_words():
+    tokens = np.array([[1, 2, 0], [2, 9, 1]])
+    inputs = keras.Input((3,), dtype="int32")
+    zeros = keras.layers.Lambda(lambda x: keras.ops.cast(x[:, :2], "float32") * 0.0)
+    model = keras.Model(inputs, zeros(inputs))
+    words = ["", "good", "<film>"]
+    shown = bad_cases(model, tokens, [0, 1], vocabulary=words)._repr_html_()
+    assert "good &lt;film&gt;</td>" in shown
+    assert "&lt;film&gt; [9] good</td>" in shown
+
+
+@pytest.fixture(scope="module")
+def flipped():
+    """Digits of which 3 % have a wrong label, judged out of fold, and these rows."""
+    x, y = datasets.load_digits(return_X_y=True)
+    rng = np.random.default_rng(0)
+    rows = rng.choice(len(y), 54, replace=False)
+    y[rows] = (y[rows] + rng.integers(1, 10, 54)) % 10
+    images = (x / 16.0).astype("float32").reshape(-1, 8, 8)
+
+    def build():
+        layers = [
+            keras.Input((8, 8)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(64, "relu"),
+            keras.layers.Dropout(0.3),
+            keras.layers.Dense(10),
+        ]
+        model = keras.Sequential(layers)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.Adam(3e-3), loss)
+        return model
+
+    return bad_cases(build, images, y, epochs=15, batch_size=64), {*rows}, images, y
+
+
+def test_nine_of_ten_flipped_labels_are_found_among_as_many_rows(flipped):
+    found, rows, *_ = flipped
+    likely = set(found.likely_label_errors["row"][: len(rows)])
+    assert len(likely & rows) >= 0.9 * len(rows)
+    assert len(found.likely_label_errors) <= 1.3 * len(rows)
+    assert found.is_out_of_fold
+
+
+def test_frequent_kinds_are_added_without_likely_label_errors(flipped):
+    found, _, images, y = flipped
+    more_x, more_y = found.add_to(images, y, times=2, least=5)
+    added = len(more_y) - len(y)
+    assert added > 0
+    assert added % 2 == 0
+    np.testing.assert_array_equal(more_x[: len(y)], images)
+    half = added // 2
+    np.testing.assert_array_equal(more_y[-half:], more_y[len(y) : -half])
+    pairs = found.confusions[found.confusions["count"] >= 5]
+    assert set(more_y[len(y) :]) <= set(pairs["label"])
+    everything = found.add_to(images, y, least=1, leaves_label_errors=False)[1]
+    assert len(everything) - len(y) == found.confusions["count"].sum()
+
+
+def test_images_are_shown(flipped):
+    found, *_ = flipped
+    assert found._repr_html_().count("data:image/png;base64,") == 20
+    titles = [axes.get_title() for axes in found.plot().axes]
+    assert titles[0].startswith(f"row {found.table['row'][0]}\n")
+    assert len(titles) == 20
+
+
+def test_rows_of_frames_and_of_nests_are_added(tmp_path):
+    frame = pd.DataFrame(PROBABILITIES, columns=list("abc"), index=range(5, 10))
+    x = {"a": frame["a"], "rest": frame[["b", "c"]]}
+    inputs = {"a": keras.Input((1,), name="a"), "rest": keras.Input((2,), name="rest")}
+    model = keras.Model(inputs, keras.layers.Concatenate()([*inputs.values()]))
+    found = bad_cases(
+        model, {k: v.to_numpy().reshape(5, -1) for k, v in x.items()}, LABELS
+    )
+    assert found.table["row"][0] == 2
+    found.to_csv(tmp_path / "cases.csv")
+    assert pd.read_csv(tmp_path / "cases.csv")["row"].tolist() == [*found.table["row"]]
+    kept = bad_cases(PROBABLE, frame.to_numpy(), LABELS)
+    more, labels = kept.add_to(frame.to_numpy(), LABELS, least=1)
+    np.testing.assert_array_equal(more[5:], PROBABILITIES[[2]])
+    assert labels[5:].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("y", "match"),
+    [
+        (["cat", "dog", "cat", "cat", "dog"], "class numbers 0, 1, .*return_inverse"),
+        ([1, 2, 3, 1, 2], "class numbers below 3.*Received: 3 in row 2"),
+        ([0, 1, -1, 0, 0], "Received: -1 in row 2"),
+        ([0.0, np.nan, 0.5, 0.0, 0.0], "Received: nan in row 1"),
+        ([0, 1], "one label for each row. Received: 5 rows in `x`, and 2"),
+        (np.full((5, 3), 0.5), "or one-hot rows.*Received: row 0"),
+    ],
+)
+def test_labels_that_are_none_are_refused(y, match):
+    with pytest.raises(ValueError, match=match):
+        bad_cases(PROBABLE, PROBABILITIES, y)
+
+
+def test_models_that_do_not_classify_are_refused():
+    broken = PROBABILITIES.copy()
+    broken[1] = np.nan
+    with pytest.raises(ValueError, match=r"finite numbers.*for row 1"):
+        bad_cases(PROBABLE, broken, LABELS)
+    inputs = keras.Input((3,))
+    two = keras.Model(inputs, [inputs, inputs])
+    with pytest.raises(ValueError, match="one number a class"):
+        bad_cases(two, PROBABILITIES, LABELS)
+    with pytest.raises(TypeError, match="Received: epochs"):
+        bad_cases(PROBABLE, PROBABILITIES, LABELS, epochs=3)
+    with pytest.raises(ValueError, match="rarest class, 1"):
+        bad_cases(passing, PROBABILITIES, LABELS)
+    with pytest.raises(TypeError, match="a function that returns None"):
+        bad_cases(lambda: None, np.tile(PROBABILITIES, (9, 1)), np.tile(LABELS, 9))
+
+
+def test_datasets_are_refused():
+    data = tf.data.Dataset.from_tensor_slices((PROBABILITIES, LABELS)).batch(2)
+    with pytest.raises(TypeError, match="`x` must be an array"):
+        bad_cases(PROBABLE, data, LABELS)
