@@ -19,14 +19,17 @@ class GivenRate(keras.optimizers.schedules.LearningRateSchedule):
     """The schedule whose rate is what a variable holds, at any step.
 
     Args:
-        variable: The variable.
+        variable: The variable, or a number, which is what a file holds of it.
     """
 
-    def __init__(self, variable: keras.Variable):
+    def __init__(self, variable: keras.Variable | float):
         self.variable = variable
 
     def __call__(self, step: Any) -> Any:
         return keras.ops.convert_to_tensor(self.variable)
+
+    def get_config(self) -> dict[str, float]:
+        return {"variable": float(keras.ops.convert_to_numpy(self.variable))}
 
 
 def shares_of(optimizer: keras.optimizers.Optimizer) -> list[float]:
