@@ -188,7 +188,8 @@ def test_models_that_do_not_classify_are_refused():
     with pytest.raises(ValueError, match=r"finite numbers.*for row 1"):
         bad_cases(PROBABLE, broken, LABELS)
     inputs = keras.Input((3,))
-    two = keras.Model(inputs, [inputs, inputs])
+    same = keras.layers.Identity()
+    two = keras.Model(inputs, [same(inputs), same(inputs)])
     with pytest.raises(ValueError, match="one number a class"):
         bad_cases(two, PROBABILITIES, LABELS)
     with pytest.raises(TypeError, match="Received: epochs"):
