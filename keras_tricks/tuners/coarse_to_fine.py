@@ -302,7 +302,10 @@ class CoarseToFine:
             table.insert(1, "round", one.number)
             table["cheap"] = one.is_cheap
             tables.append(table)
-        everything = pd.concat([t for t in tables if len(t)], ignore_index=True)
+        # Empty tables would change the types of columns.
+        everything = pd.concat(
+            [t for t in tables if len(t)] or tables, ignore_index=True
+        )
         objective = self._last.oracle.objective
         everything["unscored"] = everything["status"] != records.COMPLETED
         everything = everything.sort_values(

@@ -9,6 +9,7 @@ import pytest
 
 from keras_tricks import tuners
 from tests import sampling
+from tests.tuners import toys
 
 X = np.linspace(-1, 1, 32, dtype="float32").reshape(-1, 1)
 DATA = {"x": X, "y": 2 * X, "validation_data": (X, 2 * X), "verbose": 0}
@@ -291,3 +292,13 @@ def test_limits_that_are_no_time_are_refused(value, tmp_path):
     tuner = made("RandomSearch", tmp_path)
     with pytest.raises((TypeError, ValueError), match="`max_seconds` must be"):
         tuner.search(verbose=0, max_seconds=value)
+
+
+def test_rounds_that_had_no_time_have_an_empty_leaderboard(tmp_path):
+    tuner = tuners.CoarseToFine(
+        toys.Scored(float), rounds=2, trials_per_round=2, seed=0, directory=tmp_path
+    )
+    tuner.search(verbose=0, max_seconds=1e-9)
+    assert len(tuner.leaderboard()) == 0
+    tuner.search(verbose=0)
+    assert len(tuner.leaderboard()) == 4
