@@ -298,3 +298,21 @@ def dense(gradient: Gradient) -> Any:
     import tensorflow as tf
 
     return tf.convert_to_tensor(gradient)
+
+
+def usable_places(grads: list, variables: list[keras.Variable]) -> list[int]:
+    """Returns the places of the gradients that update a variable.
+
+    Args:
+        grads: The gradients, `None` where there is none.
+        variables: Their variables.
+    """
+    return [
+        place
+        for place, (gradient, variable) in enumerate(
+            zip(grads, variables, strict=False)
+        )
+        if gradient is not None
+        # float8 training puts statistics, no gradients, in the place of some.
+        and not getattr(variable, "overwrite_with_gradient", False)
+    ]

@@ -165,15 +165,7 @@ class SwitchedOptimizer(keras.optimizers.Optimizer):
             self.build(trainable_variables)
             self._check_variables_are_known(trainable_variables)
         variables = trainable_variables or (self._trainable_variables or [])
-        usable = [
-            number
-            for number, (gradient, variable) in enumerate(
-                zip(grads, variables, strict=False)
-            )
-            if gradient is not None
-            # float8 training puts statistics, no gradients, in the place of some.
-            and not getattr(variable, "overwrite_with_gradient", False)
-        ]
+        usable = gradient_ops.usable_places(grads, variables)
         if len(grads) != len(variables) or not usable:
             # Keras's own errors, and its empty update.
             self.first.apply(grads, trainable_variables)
