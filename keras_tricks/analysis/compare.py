@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from keras_tricks import _plotting
 from keras_tricks import _validation
 from keras_tricks.analysis.finished import FinishedTrials
 from keras_tricks.analysis.finished import finished_trials
@@ -82,15 +83,9 @@ class Comparison:
 
         Raises:
             ImportError: If matplotlib is missing.
+            TypeError: If `ax` is no matplotlib `Axes`.
         """
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError as error:
-            raise ImportError(
-                "`plot` needs matplotlib: python -m pip install matplotlib"
-            ) from error
-        if ax is None:
-            _, ax = plt.subplots(layout="constrained")
+        ax = _plotting.axes(ax)
         table = self.table
         middle = table["fair_best"].to_numpy()
         reach = [

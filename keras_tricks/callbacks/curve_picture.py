@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _WIDTH, _HEIGHT, _RATE_HEIGHT = 7.0, 2.4, 1.4
 # Over how wide a range numbers are shown on a logarithmic axis.
 _WIDE = 30.0
-MISSING = "`LiveCurves` needs matplotlib: python -m pip install matplotlib"
 
 
 @dataclasses.dataclass(frozen=True)

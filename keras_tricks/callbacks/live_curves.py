@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_tricks import _plotting
 from keras_tricks import _validation
 from keras_tricks.callbacks import curve_picture
 from keras_tricks.callbacks.curve_picture import Run
@@ -80,7 +81,7 @@ class LiveCurves(keras.callbacks.Callback):
         self.metrics = _checked_metrics(metrics)
         self.title = None if title is None else _validation.check_text("title", title)
         self.terminal = _validation.check_flag("terminal", terminal)
-        _check_matplotlib()
+        _plotting.require_matplotlib("LiveCurves")
         self._epochs: list[int] = []
         self._logs: list[dict[str, float]] = []
         self._rates: list[float] = []
@@ -174,7 +175,7 @@ class LiveCurves(keras.callbacks.Callback):
         >>> path.name
         'both.png'
         """
-        _check_matplotlib()
+        _plotting.require_matplotlib("LiveCurves")
         checked = _checked_path(path)
         if checked is None or not isinstance(runs, Mapping) or not runs:
             name, value = ("path", path) if checked is None else ("runs", runs)
@@ -229,14 +230,6 @@ def _checked_metrics(metrics: Any) -> list[str] | None:
             f"{_validation.received('metrics', metrics)}"
         )
     return list(metrics)
-
-
-def _check_matplotlib() -> None:
-    try:
-        import matplotlib.figure
-    except ImportError as error:
-        raise ImportError(curve_picture.MISSING) from error
-    assert matplotlib.figure
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -16,14 +16,13 @@ import keras
 import numpy as np
 import pandas as pd
 
+from keras_tricks import _plotting
 from keras_tricks import _validation
 from keras_tricks.diagnosis import predictions
 from keras_tricks.diagnosis.label_errors import likely_label_errors
 
 if TYPE_CHECKING:
     import matplotlib.figure
-
-_NO_MATPLOTLIB = "`plot` needs matplotlib: python -m pip install matplotlib"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,10 +121,9 @@ class BadCases:
             ImportError: If matplotlib is missing.
             ValueError: If the inputs are no images.
         """
-        try:
-            from matplotlib import figure
-        except ImportError as error:
-            raise ImportError(_NO_MATPLOTLIB) from error
+        _plotting.require_matplotlib("plot")
+        from matplotlib import figure
+
         images = [self._image(row) for row in self.table["row"]]
         if any(image is None for image in images):
             raise ValueError(

@@ -7,29 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_tricks import _validation
+from keras_tricks import _plotting
 from keras_tricks.probes.smoothing import limit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-
-def axes(ax: Any) -> Axes:
-    """Returns `ax` if it is an `Axes`, and those of a new figure if it is None."""
-    try:
-        import matplotlib.axes
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            "`plot` needs matplotlib: python -m pip install matplotlib"
-        ) from error
-    if ax is None:
-        _, ax = plt.subplots(layout="constrained")
-    elif not isinstance(ax, matplotlib.axes.Axes):
-        raise TypeError(
-            f"`ax` must be a matplotlib `Axes`. {_validation.received('ax', ax, True)}"
-        )
-    return ax
 
 
 def range_test(found: Any, ax: Any) -> Axes:
@@ -37,9 +19,9 @@ def range_test(found: Any, ax: Any) -> Axes:
 
     Args:
         found: A `RangeTest`.
-        ax: See `axes`.
+        ax: Where to draw; None is a new figure.
     """
-    ax = axes(ax)
+    ax = _plotting.axes(ax)
     is_ramp = found.mode != "decades"
     for number, run in enumerate(found.runs):
         color = f"C{number % 10}"
@@ -69,9 +51,9 @@ def batch_sizes(found: Any, ax: Any) -> Axes:
 
     Args:
         found: A `BatchSizes`.
-        ax: See `axes`.
+        ax: Where to draw; None is a new figure.
     """
-    ax = axes(ax)
+    ax = _plotting.axes(ax)
     measured = found.measured
     sizes = [each.size for each in measured]
     rates = [each.examples_per_second for each in measured]

@@ -15,6 +15,7 @@ import numpy as np
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
+from keras_tricks import _plotting
 from keras_tricks import _validation
 from keras_tricks.schedules.base import Schedule
 
@@ -139,7 +140,7 @@ def plot(
             "A logarithmic scale needs a rate above 0. "
             f"Received: log_scale=True and only rates of 0 from {label!r}"
         )
-    ax = _axes(ax)
+    ax = _plotting.axes(ax)
     for label, values in rates.items():
         ax.plot(drawn_steps, values, label=label)
     ax.set_xlabel("step (optimizer updates)")
@@ -290,20 +291,3 @@ def _labelled(schedules: Any) -> dict[str, LearningRateSchedule | float]:
         label: _checked_schedule(value, "schedules")
         for label, value in labelled.items()
     }
-
-
-def _axes(ax: Axes | None) -> Axes:
-    try:
-        import matplotlib.axes
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            "`plot` needs matplotlib: python -m pip install matplotlib"
-        ) from error
-    if ax is None:
-        _, ax = plt.subplots(layout="constrained")
-    elif not isinstance(ax, matplotlib.axes.Axes):
-        raise TypeError(
-            f"`ax` must be a matplotlib `Axes`. {_validation.received('ax', ax, True)}"
-        )
-    return ax
