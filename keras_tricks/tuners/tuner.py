@@ -407,12 +407,16 @@ class TunerMixin(Results):
     ) -> contextlib.AbstractContextManager[Any]:
         return self._runner.asked(hp)
 
-    def _on_asked(self, known: Any, asked: Any) -> None:
+    def _on_asked(
+        self, hp: keras_tuner.HyperParameters, known: Any, asked: Any
+    ) -> None:
         """Refuses another range than that of a resumed search; warns of a second one.
 
-        KerasTuner passes over the second range of a name.
+        KerasTuner passes over the second range of a name. Nor does it look at a value
+        that a trial was given before its name was known.
         """
-        if self._has_given_range(asked.name):
+        self._runner.check_initial_value(hp, known or asked, known is not None)
+        if known is None or self._has_given_range(asked.name):
             return
         difference = self._project.range_difference(known, asked)
         if difference is not None and self._runner.note_second_range(asked.name):

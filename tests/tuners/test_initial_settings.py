@@ -1,5 +1,6 @@
 """Searches that begin with known settings, or end when their time is up."""
 
+import re
 import time
 
 import keras
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from keras_tricks import tuners
+from keras_tricks.tuners.search_space import points
 from tests import sampling
 from tests.tuners import toys
 
@@ -181,6 +183,96 @@ def test_settings_that_cannot_be_are_refused(given, error, message, tmp_path):
     with pytest.raises(error, match=message):
         tuner.search(verbose=0, initial_settings=given)
     assert not tuner.oracle.trials
+
+
+class LateChoices(keras_tuner.HyperModel):
+    """Asks for names that its first build does not have, and for one in `fit`."""
+
+    def build(self, hp):
+        for number in range(hp.Int("layers", 1, 3)):
+            hp.Int(f"units_{number}", 4, 64, step=4)
+            hp.Choice(f"kind_{number}", ["a", "b"])
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        return model
+
+    def fit(self, hp, model, **kwargs):
+        return model.fit(**kwargs, batch_size=hp.Choice("batch", [16, 32]))
+
+
+LATE = {
+    "RandomSearch": {},
+    "GridSearch": {},
+    "QuasiRandomSearch": {},
+    "BayesianOptimization": {"num_initial_points": 2},
+    "BayesianOptimization, KerasTuner's": {
+        "num_initial_points": 2,
+        "engine": "keras_tuner",
+    },
+    "OptunaSearch": {},
+    "Hyperband": {"max_epochs": 3, "factor": 3},
+}
+
+
+@pytest.mark.parametrize("kind", LATE)
+def test_a_value_that_cannot_be_fails_its_trial_once_its_range_is_known(kind, tmp_path):
+    """By name. What is on disk keeps no later search from going on."""
+
+    def searched(count, given):
+        arguments = {"max_trials": count} | LATE[kind]
+        if kind == "Hyperband":
+            del arguments["max_trials"]
+        tuner = getattr(tuners, kind.partition(",")[0])(
+            LateChoices(),
+            keras_tuner.Objective("val_loss", "min"),
+            seed=0,
+            directory=tmp_path,
+            project_name="p",
+            **arguments,
+        )
+        tuner.search(**DATA, initial_settings=given)
+        return tuner
+
+    given = [
+        {"layers": 2, "units_1": 9999},
+        {"layers": 2, "kind_1": "zzz"},
+        {"layers": 1, "batch": 32},
+        {"layers": 2, "units_1": "0.3"},
+        {"layers": 1, "batch": 17},
+    ]
+    tuner = searched(8, given)
+    trials = sorted(tuner.oracle.trials.values(), key=lambda t: int(t.trial_id))
+    assert len(trials) >= 6
+    assert [t.message for t in trials if t.status == "FAILED"] == [
+        AnyText(r"`initial_settings\[0\]\['units_1'\]` must be in the range .*: 9999"),
+        AnyText(r"`initial_settings\[1\]\['kind_1'\]` must be in the range .*: 'zzz'"),
+        AnyText(r"`initial_settings\[3\]\['units_1'\]` must be in the range .*: '0.3'"),
+        AnyText(r"`initial_settings\[4\]\['batch'\]` must be in the range .*: 17"),
+    ]
+    with pytest.raises(ValueError, match=r"initial_settings\[0\]\['units_1'\]` must"):
+        searched(10, given)
+    again = searched(10, given[2:3]).oracle.trials.values()
+    assert len(again) == (len(trials) if kind == "Hyperband" else 10)
+    ended = [t.hyperparameters for t in again if t.status == "COMPLETED"]
+    assert len(ended) == len(again) - 4
+    assert not any(points.names_out_of_range(hp.space, hp.values) for hp in ended)
+
+
+class AnyText(str):
+    """Equal to any text in which it is found."""
+
+    def __eq__(self, other):
+        return re.search(self, other) is not None
+
+    __hash__ = str.__hash__
+
+
+def test_a_whole_number_stays_one_in_a_name_that_appears_later(tmp_path):
+    tuner = tuners.RandomSearch(Late(), max_trials=1, directory=tmp_path)
+    tuner.search(verbose=0, initial_settings=[{"layers": 2, "units_1": 7.0}])
+    value = settings_of(tuner, 1)[0]["units_1"]
+    assert value == 7
+    assert isinstance(value, int)
 
 
 def test_best_settings_of_another_search_are_taken(tmp_path):

@@ -153,14 +153,14 @@ def atomic(callback: Any) -> checkpoints.AtomicCheckpoint:
 
 @contextlib.contextmanager
 def ranges_watched(
-    hp: keras_tuner.HyperParameters, on_asked: Callable[[Any, Any], None]
+    hp: keras_tuner.HyperParameters, on_asked: Callable[[Any, Any, Any], None]
 ) -> Iterator[None]:
     """Tells of each hyperparameter of `hp` that is asked for inside of the block.
 
     Args:
         hp: The hyperparameters.
-        on_asked: Called with the one that there is under that name and conditions, if
-            there is one, and the one that was asked for.
+        on_asked: Called with `hp`, the one that there is under that name and
+            conditions, or None, and the one that was asked for.
     """
     if "_retrieve" in vars(hp):  # It is watched already.
         yield
@@ -168,9 +168,7 @@ def ranges_watched(
     retrieve = hp._retrieve
 
     def watched(asked: Any) -> Any:
-        for known in hp.space:
-            if known.name == asked.name and known.conditions == asked.conditions:
-                on_asked(known, asked)
+        on_asked(hp, _known_as(asked, hp.space), asked)
         return retrieve(asked)
 
     hp._retrieve = watched
@@ -178,6 +176,14 @@ def ranges_watched(
         yield
     finally:
         del hp._retrieve
+
+
+def _known_as(asked: Any, space: Iterable[Any]) -> Any:
+    """Returns the hyperparameter of that name and those conditions, or None."""
+    for known in space:
+        if known.name == asked.name and known.conditions == asked.conditions:
+            return known
+    return None
 
 
 class TunerHooks(BeforeKerasTuner):
@@ -209,12 +215,15 @@ class TunerHooks(BeforeKerasTuner):
         """Called around what user code makes of the hyperparameters."""
         return contextlib.nullcontext()
 
-    def _on_asked(self, known: Any, asked: Any) -> None:
-        """Called when a trial's model asks for a hyperparameter that there is already.
+    def _on_asked(
+        self, hp: keras_tuner.HyperParameters, known: Any, asked: Any
+    ) -> None:
+        """Called when a trial asks for a hyperparameter.
 
         Args:
-            known: The one that there is.
-            asked: The one that is asked for, under its name and conditions.
+            hp: The trial's hyperparameters.
+            known: The one that there is under its name and conditions, or None.
+            asked: The one that is asked for.
         """
 
     def _on_space_populated(self) -> None:
@@ -676,6 +685,19 @@ class OracleHooks(BeforeKerasTuner):
         pass
 
 
+def _placed(trial: Any, space: list[Any]) -> tuple[bool, Any]:
+    """Returns whether a trial has a place in `space`, and it, or what of it has one."""
+    values = trial.hyperparameters.values
+    outside = points.names_out_of_range(space, values)
+    if not outside:
+        return True, trial
+    trial = copy.copy(trial)
+    trial.hyperparameters = trial.hyperparameters.copy()
+    for name in outside:
+        del trial.hyperparameters.values[name]
+    return False, trial
+
+
 class BayesianOracleHooks(OracleHooks):
     """The same for `keras_tuner.oracles.BayesianOptimizationOracle`."""
 
@@ -686,18 +708,26 @@ class BayesianOracleHooks(OracleHooks):
         self._random_state = np.random.RandomState(seed)
 
     def _vectorize_trials(self) -> tuple[np.ndarray, np.ndarray]:
-        """Shows the Gaussian process failed trials, too, with the worst score."""
-        every = self.trials
+        """Shows the Gaussian process failed trials, too, with the worst score.
+
+        But for those that failed by an initial setting outside of its range.
+        """
+        every, ongoing = self.trials, self.ongoing_trials
         scores = [t.score for t in every.values() if t.status == "COMPLETED"]
         worst = (min if self.objective.direction == "max" else max)(scores)
         self.trials = {}
         for trial_id, trial in every.items():
+            has_place, trial = _placed(trial, self._nonfixed_space())
             # One whose files were lost has no settings.
-            if trial.status == "FAILED" and trial.hyperparameters.values:
+            if has_place and trial.status == "FAILED" and trial.hyperparameters.values:
                 trial = copy.copy(trial)
                 trial.status, trial.score = "COMPLETED", worst
             self.trials[trial_id] = trial
+        self.ongoing_trials = {
+            tuner_id: self.trials.get(trial.trial_id, trial)
+            for tuner_id, trial in ongoing.items()
+        }
         try:
             return super()._vectorize_trials()
         finally:
-            self.trials = every
+            self.trials, self.ongoing_trials = every, ongoing

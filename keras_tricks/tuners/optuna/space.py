@@ -88,13 +88,17 @@ def decode(space: list[Any], values: dict[str, Any]) -> points.Settings:
 def encode(
     space: list[Any], settings: points.Settings
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns Optuna's parameters of some settings, and their distributions."""
+    """Returns Optuna's parameters of some settings, and their distributions.
+
+    What an initial setting has outside of a range is left out.
+    """
     values: dict[str, Any] = {}
     distributions: dict[str, Any] = {}
     for hp, one in parameters(space):
         if one is None or hp.name not in settings:
             continue
-        if points.is_active(hp, settings):
+        is_one = points.is_in_range(settings[hp.name], hp)
+        if is_one and points.is_active(hp, settings):
             values[one.name] = one.from_value(settings[hp.name])
             distributions[one.name] = one.distribution
     return values, distributions

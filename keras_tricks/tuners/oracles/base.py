@@ -146,9 +146,9 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         if not self.initial_settings:
             return None
         space = self.hyperparameters.space
-        tried = [trial.hyperparameters.values for trial in self.trials.values()]
+        tried = list(self.trials.values())
         for settings in self.initial_settings:
-            if not any(initial.is_of(values, space, settings) for values in tried):
+            if not any(initial.is_of(trial, space, settings) for trial in tried):
                 return initial.values_of(space, settings)
         return None
 
@@ -208,7 +208,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         if trial.status != "COMPLETED":
             return  # An error may have kept it from asking.
         for settings in self.initial_settings:
-            if initial.is_of(values, space, settings):
+            if initial.is_of(trial, space, settings):
                 message = initial.unused_names(values, space, settings)
                 if message is not None:
                     warnings.warn(message, stacklevel=2)

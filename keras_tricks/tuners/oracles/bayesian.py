@@ -81,7 +81,8 @@ class _ExpectedImprovement(keras_tuner.Oracle):
                 groups["pending"].append(trial)
             elif trial.status == "COMPLETED" and scores.is_feasible(trial.score):
                 groups["scored"].append(trial)
-            else:
+            elif not points.names_out_of_range(space, trial.hyperparameters.values):
+                # Else it failed by an initial setting, and says nothing of any other.
                 groups["failed"].append(trial)
         scored, failed = groups["scored"], groups["failed"]
         if len(scored) < LEAST_SCORES:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -72,11 +71,51 @@ def check_values(
     for number, settings in enumerate(initial_settings):
         for name, value in settings.items():
             ranges = known.get(name)
-            if ranges and not any(_is_in(value, hp) for hp in ranges):
-                raise ValueError(
-                    f"`initial_settings[{number}][{name!r}]` must be in the range of "
-                    f"{' or '.join(map(str, ranges))}. Received: {value!r}"
-                )
+            if ranges and not any(points.is_in_range(value, hp) for hp in ranges):
+                where = f"initial_settings[{number}][{name!r}]"
+                raise _out_of_range(where, value, ranges)
+
+
+def check_asked(
+    hp: keras_tuner.HyperParameters,
+    asked: Any,
+    initial_settings: Iterable[points.Settings],
+) -> None:
+    """Checks the value that a trial has for a name for which it asks now.
+
+    Args:
+        hp: The trial's hyperparameters.
+        asked: The hyperparameter for which it asks.
+        initial_settings: Where the value may come from.
+
+    Raises:
+        ValueError: If the value lies outside of the range.
+    """
+    # Past what watches for the hypermodel's own looks.
+    values: points.Settings = dict(dict.items(hp.values))
+    name = asked.name
+    if name not in values or not points.is_active(asked, values):
+        return
+    ranges = [
+        one for one in hp.space if one.name == name and points.is_active(one, values)
+    ]
+    value = values[name]
+    if any(points.is_in_range(value, one) for one in ranges or [asked]):
+        if not ranges:
+            dict.__setitem__(hp.values, name, _converted(value, asked))
+        return
+    where = f"hp.values[{name!r}]"
+    for number, settings in enumerate(initial_settings):
+        if name in settings and settings[name] == value:
+            where = f"initial_settings[{number}][{name!r}]"
+    raise _out_of_range(where, value, ranges or [asked])
+
+
+def _out_of_range(where: str, value: Any, ranges: Iterable[Any]) -> ValueError:
+    return ValueError(
+        f"`{where}` must be in the range of {' or '.join(map(str, ranges))}. "
+        f"Received: {value!r}"
+    )
 
 
 def values_of(space: list[Any], settings: points.Settings) -> points.Settings:
@@ -91,10 +130,22 @@ def values_of(space: list[Any], settings: points.Settings) -> points.Settings:
     )
 
 
-def is_of(values: points.Settings, space: list[Any], settings: points.Settings) -> bool:
-    """Whether a trial with these values is that of the initial settings."""
+def is_of(trial: Any, space: list[Any], settings: points.Settings) -> bool:
+    """Whether a trial is that of the initial settings.
+
+    Args:
+        trial: KerasTuner's trial.
+        space: The hyperparameters of the search.
+        settings: The initial settings.
+    """
+    values = trial.hyperparameters.values
     if not values and space:
         return False  # Its files were lost.
+    if trial.status != "COMPLETED" and not settings.keys() <= values.keys():
+        # It is a completed one that loses those for which it did not ask.
+        known = {hp.name for hp in space}
+        if not all(name in values or name in known for name in settings):
+            return False
     wanted = values_of(space, settings)
     return all(values.get(name, value) == value for name, value in wanted.items())
 
@@ -115,24 +166,6 @@ def unused_names(
     near = difflib.get_close_matches(unknown[0], known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"it asked for {known}"
     return f"`initial_settings` name {unknown}, for which the trial did not ask; {hint}"
-
-
-def _is_in(value: Any, hp: Any) -> bool:
-    if isinstance(hp, _hp_types.Int | _hp_types.Float):
-        if not _validation.is_number(value):
-            return False
-        is_whole = not isinstance(hp, _hp_types.Int) or float(value).is_integer()
-        if not is_whole or not hp.min_value <= value <= hp.max_value:
-            return False
-        return hp.step is None or _is_on_a_step(value, hp)
-    return any(value == other and type(value) is type(other) for other in hp.values)
-
-
-def _is_on_a_step(value: float, hp: Any) -> bool:
-    try:
-        return any(math.isclose(value, other) for other in points.all_choices(hp))
-    except OverflowError:  # Too many to be told apart.
-        return True
 
 
 def _converted(value: Any, hp: Any) -> Any:

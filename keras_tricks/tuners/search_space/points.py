@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Container
@@ -14,6 +15,7 @@ from typing import Any
 import keras_tuner
 import numpy as np
 
+from keras_tricks import _validation
 from keras_tricks.tuners import seeds
 
 # Above so many points a space counts as endless: it is sampled, not enumerated.
@@ -130,6 +132,33 @@ def all_choices(hp: Any) -> list[Any]:
     if len(first) > MAX_POINTS:
         raise OverflowError
     return first
+
+
+def is_in_range(value: Any, hp: Any) -> bool:
+    """Whether a hyperparameter can have a value."""
+    hp_types = keras_tuner.engine.hyperparameters
+    if not isinstance(hp, hp_types.Int | hp_types.Float):
+        return any(value == other and type(value) is type(other) for other in hp.values)
+    if not _validation.is_number(value):
+        return False
+    is_whole = not isinstance(hp, hp_types.Int) or float(value).is_integer()
+    if not is_whole or not hp.min_value <= value <= hp.max_value:
+        return False
+    return hp.step is None or _is_on_a_step(value, hp)
+
+
+def names_out_of_range(space: Iterable[Any], settings: Settings) -> set[str]:
+    """Returns the names whose values lie in no range that is active."""
+    active = [hp for hp in space if hp.name in settings and is_active(hp, settings)]
+    within = {hp.name for hp in active if is_in_range(settings[hp.name], hp)}
+    return {hp.name for hp in active} - within
+
+
+def _is_on_a_step(value: float, hp: Any) -> bool:
+    try:
+        return any(math.isclose(value, other) for other in all_choices(hp))
+    except OverflowError:  # Too many to be told apart.
+        return True
 
 
 def all_points(space: list[Any]) -> list[Settings] | None:

@@ -50,7 +50,7 @@ class _Axis:
         """Returns where a value lies; one out of the range at its end."""
         try:
             place = float(self.hp.value_to_prob(value))
-        except ValueError:  # A choice that is none of its values.
+        except (TypeError, ValueError):  # It is none of its values.
             return self.default
         return min(max(place, 0.0), 1.0) if math.isfinite(place) else self.default
 

@@ -181,6 +181,28 @@ class TrialRunner:
         self.session.several_ranges.add(name)
         return is_news
 
+    def check_initial_value(
+        self, hp: keras_tuner.HyperParameters, asked: Any, is_known: bool
+    ) -> None:
+        """Ends a trial whose initial settings have what a hyperparameter cannot be.
+
+        Before a trial asks for a name, nobody knows its range.
+
+        Args:
+            hp: The trial's hyperparameters.
+            asked: The one whose value is wanted.
+            is_known: Whether it is among these.
+
+        Raises:
+            FailedTrialError: If its value lies outside of its range.
+        """
+        settings = self.session.initial_settings
+        if not is_known or any(asked.name in one for one in settings):
+            try:
+                initial.check_asked(hp, asked, settings)
+            except ValueError as error:
+                raise keras_tuner.errors.FailedTrialError(str(error)) from error
+
     # Its training.
 
     def run(
@@ -316,9 +338,9 @@ class TrialRunner:
             record.asked_for = running.asked_for.names
             record.several_ranges = sorted(running.several_ranges)
             record.stopped_by = running.stopped_by
-            space, values = trial.hyperparameters.space, trial.hyperparameters.values
+            space = trial.hyperparameters.space
             if any(
-                initial.is_of(values, space, settings)
+                initial.is_of(trial, space, settings)
                 for settings in self.session.initial_settings
             ):
                 record.source = "initial_settings"
