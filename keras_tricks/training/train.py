@@ -20,6 +20,7 @@ from keras_tricks.training.compiled.data import Data
 from keras_tricks.training.compiled.data import is_stream
 from keras_tricks.training.compiled.functional_model import Steps
 from keras_tricks.training.compiled.functional_model import UnsupportedModelError
+from keras_tricks.training.families import python_state
 from keras_tricks.training.families.model_family import ModelFamily
 from keras_tricks.training.families.trial_state import TrialState
 from keras_tricks.training.families.trial_state import seeded
@@ -188,11 +189,13 @@ def train(
     for number, (setting, seed) in enumerate(zip(settings, seeds, strict=True)):
         key = same_network(setting) if same_network is not None else None
         network = networks.setdefault(key, ModelFamily(build, compile_arguments))
+        before = python_state.before_a_build(build)
         try:
             functional, trial = network.trial(
                 cache, setting, seed, sweep.data, num_steps
             )
         except UnsupportedModelError as error:
+            before.put_back()  # It is built again.
             sweep.train_alone(number, build, str(error))
         else:
             groups.setdefault(id(functional), []).append((number, functional, trial))

@@ -256,6 +256,7 @@ class TunerMixin(Results):
             if not self._in_worker:
                 stack.enter_context(project_lock.ProjectLock(self.project_dir))
                 self._begin_project(session)
+                self._local_oracle.check_initial_settings(session.initial_settings)
             if smallest is not None and limit is not None:
                 self.hypermodel = budget.within_budget_of(hypermodel, limit, smallest)
             session.provenance = provenance.versions(), provenance.git_commit()

@@ -2,6 +2,7 @@
 
 import re
 import time
+import warnings
 
 import keras
 import keras_tuner
@@ -265,6 +266,23 @@ class AnyText(str):
         return re.search(self, other) is not None
 
     __hash__ = str.__hash__
+
+
+def test_settings_for_which_there_is_no_trial_are_a_warning(tmp_path):
+    """Those that were tried do not count, nor does one that is given twice."""
+    with pytest.warns(UserWarning, match=r"number 1, 2 \(from 0\) will not be tried"):
+        made("RandomSearch", tmp_path, max_trials=1).search(
+            verbose=0, initial_settings=GIVEN
+        )
+    with pytest.warns(UserWarning, match=r"number 3 \(from 0\) .*max_trials=2, 1 tri"):
+        made("RandomSearch", tmp_path, max_trials=2).search(
+            verbose=0, initial_settings=[GIVEN[0], GIVEN[1], GIVEN[1], GIVEN[2]]
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        made("RandomSearch", tmp_path, max_trials=3).search(
+            verbose=0, initial_settings=GIVEN
+        )
 
 
 def test_a_whole_number_stays_one_in_a_name_that_appears_later(tmp_path):

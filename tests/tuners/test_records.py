@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from keras_tricks.tuners import GridSearch
 from keras_tricks.tuners import RandomSearch
 from keras_tricks.tuners import seeds
 from keras_tricks.tuners.results import leaderboard
@@ -293,3 +294,20 @@ def test_memory_does_not_grow_with_the_trials(tmp_path):
         timeout_seconds=600,
     )
     assert float(printed.splitlines()[-1]) < 2.0
+
+
+def test_the_model_of_a_trial_that_failed_is_refused_with_its_error(tmp_path):
+    class Fails(keras_tuner.HyperModel):
+        def build(self, hp):
+            if hp.Choice("units", [1, 2]) == 2:
+                raise keras_tuner.errors.FailedTrialError("two units are too many")
+            model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+            model.compile("sgd", "mse")
+            return model
+
+    tuner = GridSearch(Fails(), "loss", directory=tmp_path)
+    tuner.search(np.ones((4, 1)), np.ones((4, 1)), verbose=0)
+    ended, failed = (tuner.oracle.trials[name] for name in sorted(tuner.oracle.trials))
+    with pytest.raises(ValueError, match=r"trial that failed .*two units are too many"):
+        tuner.load_model(failed)
+    assert tuner.load_model(ended).built

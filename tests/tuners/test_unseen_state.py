@@ -9,9 +9,11 @@ import os
 import threading
 
 import keras
+import keras_tuner
 import numpy as np
 import pytest
 
+from keras_tricks import training
 from keras_tricks import tuners
 from tests import sampling
 
@@ -232,3 +234,127 @@ def test_a_model_that_is_built_again_counts_once(why, packed_trials, tmp_path):
         tmp_path / "shared", layers, callbacks, packed_trials=packed_trials
     )
     np.testing.assert_allclose(found, right, 2e-4)
+
+
+KEPT = {}
+LAST = None
+
+
+class KeepsInAttribute(keras_tuner.HyperModel):
+    """Goes on from the weights of the model that it built last."""
+
+    def build(self, hp):
+        model = straight_line(hp)
+        if hasattr(self, "model"):
+            model.set_weights(self.model.get_weights())
+        self.model = model
+        return model
+
+
+class KeepsALayer(keras_tuner.HyperModel):
+    """Goes on from the weights of a layer alone, in a dictionary of its module."""
+
+    def build(self, hp):
+        model = straight_line(hp)
+        if "layer" in KEPT:
+            model.layers[-1].set_weights(KEPT["layer"].get_weights())
+        KEPT["layer"] = model.layers[-1]
+        return model
+
+
+def keeps_in_global(hp):
+    global LAST
+    model = straight_line(hp)
+    if LAST is not None:
+        model.set_weights([variable.numpy() for variable in LAST])
+    LAST = model.variables
+    return model
+
+
+def keeps_in_list():
+    models = []
+
+    def build(hp):
+        model = straight_line(hp)
+        if models:
+            model.set_weights(models[-1].get_weights())
+        models.append(model)
+        return model
+
+    return build
+
+
+def straight_line(hp):
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(hp.Float("r", 0.01, 0.1)), "mse")
+    return model
+
+
+KEEPERS = {
+    "attribute": KeepsInAttribute,
+    "layer in a global": KeepsALayer,
+    "variables in a global": lambda: keeps_in_global,
+    "list that is closed over": keeps_in_list,
+}
+
+
+def scores_of_keeper(name, directory, **arguments):
+    global LAST
+    LAST = None
+    KEPT.clear()
+    tuner = tuners.RandomSearch(
+        KEEPERS[name](), "loss", max_trials=4, seed=0, directory=directory, **arguments
+    )
+    tuner.search(X, Y, epochs=2, batch_size=16, verbose=0)
+    return tuner.leaderboard().sort_values("trial_id")["loss"].tolist()
+
+
+@pytest.mark.parametrize("name", KEEPERS)
+def test_models_that_a_build_keeps_are_found_trained(name, tmp_path, caplog):
+    right = scores_of_keeper(name, tmp_path / "fit", reuse_programs=False)
+    with caplog.at_level("INFO"):
+        for packed in (None, 4):
+            found = scores_of_keeper(name, tmp_path / str(packed), packed_trials=packed)
+            np.testing.assert_allclose(found, right, 2e-4)
+    assert "the code that builds the model keeps" in caplog.text
+
+
+def test_models_that_a_build_keeps_are_found_trained_by_train():
+    def losses(reuse):
+        models = []
+
+        def build(rate):
+            model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])
+            model.compile(keras.optimizers.SGD(rate), "mse", run_eagerly=not reuse)
+            if models:
+                model.set_weights(models[-1].get_weights())
+            models.append(model)
+            return model
+
+        results = training.train(
+            [0.01, 0.02, 0.03], build, X, Y, epochs=2, batch_size=16, seeds=[1, 2, 3]
+        )
+        return [result.curves["loss"] for result in results], len(models)
+
+    right, number = losses(reuse=False)
+    found, found_number = losses(reuse=True)
+    np.testing.assert_allclose(found, right, 2e-4)
+    assert found_number == number == 3
+
+
+def test_a_model_that_no_build_makes_may_be_kept(tmp_path, caplog):
+    """A part that all trials have in common, and that stays as it is."""
+    base = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4)])
+    base.trainable = False
+
+    def build(hp):
+        model = keras.Sequential([keras.Input((6,)), base, keras.layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(hp.Float("r", 0.01, 0.1)), "mse")
+        return model
+
+    with caplog.at_level("INFO"):
+        tuner = tuners.RandomSearch(
+            build, "loss", max_trials=2, seed=0, directory=tmp_path
+        )
+        tuner.search(X, Y, epochs=1, verbose=0)
+    assert "Trained by `fit`" not in caplog.text

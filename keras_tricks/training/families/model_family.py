@@ -57,6 +57,8 @@ class ModelFamily:
             and `rate`; None has all settings built.
         joins_weights: Whether a step may carry all weights in one vector.
         build_seeds: Whether `build` itself seeds Keras, by the seed of its trial.
+        code: What `build` runs of the user's: a function or a hypermodel; None if it is
+            `build` itself.
     """
 
     def __init__(
@@ -66,8 +68,10 @@ class ModelFamily:
         *,
         joins_weights: bool = True,
         build_seeds: bool = False,
+        code: Any = None,
     ):
         self._build = build
+        self._code = build if code is None else code
         self._build_seeds = build_seeds
         self._compile_arguments = compile_arguments
         self._joins_weights = joins_weights
@@ -116,7 +120,11 @@ class ModelFamily:
             model = self._build(setting)
         self._num_built += 1
         reason = structure.reason_not_compiled_once(model)
-        shared = structure.reason_not_of_one_trial(model, before)
+        shared = structure.reason_not_of_one_trial(
+            model, before
+        ) or structure.reason_kept_by_code(
+            model, before, python_state.before_a_build(self._code)
+        )
         if shared is not None:
             raise SharedStateError(reason or shared)
         if keras_hooks.settings()[0] != settings[0]:

@@ -111,6 +111,8 @@ class Remembered:
     def __init__(self, root: Any, but_for: tuple[type, ...] = ()):
         self._root, self._but_for = root, but_for
         self.values: dict[tuple[int, str | None], tuple[Any, Any]] = {}
+        # By the identity of an owner: it, and the names of all that it has.
+        self._names: dict[int, tuple[Any, set[str]]] = {}
         # What stood there, and what was in it if it is a container.
         self._contents: dict[tuple[int, str | None], tuple[Any, Any]] = {}
         self._seen: dict[int, Any] = {}
@@ -142,13 +144,20 @@ class Remembered:
         """Whether code can reach an object of one of some classes."""
         return any(isinstance(value, kinds) for value in self._seen.values())
 
+    def reached(self, objects: Iterable[Any]) -> list[Any]:
+        """Returns those of some objects that code can reach."""
+        return [each for each in objects if id(each) in self._seen]
+
     def put_back(self) -> str | None:
         """Sets what is another one now to what it was.
+
+        What a build has put where there was nothing is taken away.
 
         Returns:
             Which one that was, the first of several; None if there was none.
         """
-        before, after = self.values, Remembered(self._root, self._but_for).values
+        later = Remembered(self._root, self._but_for)
+        before, after = self.values, later.values
         changed = self._put_back_variables()
         for owner, name in {**before, **after}:
             # An owner that is seen once only was made by the call, or dropped.
@@ -162,6 +171,11 @@ class Remembered:
                     _put_back(
                         before[owner, name][0], name, *self._contents[owner, name]
                     )
+        if self._but_for:
+            for identity, (owner, names) in later._names.items():
+                for name in names - self._names.get(identity, (None, names))[1]:
+                    changed = changed or f"{name!r} of {after[identity, None][1]}"
+                    _take_away(owner, name)
         return changed
 
     def _put_back_variables(self) -> str | None:
@@ -249,6 +263,7 @@ class Remembered:
 
     def _note(self, owner: Any, description: str, values: Mapping[str, Any]) -> None:
         self.values.setdefault((id(owner), None), (owner, description))
+        self._names.setdefault(id(owner), (owner, set()))[1].update(values)
         for name, value in values.items():
             plain = _plain(value)
             if plain is not None:
@@ -338,6 +353,19 @@ def _put_back(owner: Any, name: Any, value: Any, content: Any) -> None:
             _set_in_function(owner, name, value)
         else:
             setattr(owner, name, value)
+
+
+def _take_away(owner: Any, name: str) -> None:
+    """Deletes an attribute or a global, or empties a closed-over variable."""
+    if not isinstance(owner, types.FunctionType):
+        delattr(owner, name)
+    elif name in owner.__code__.co_freevars:
+        assert owner.__closure__ is not None
+        del owner.__closure__[owner.__code__.co_freevars.index(name)].cell_contents
+    elif name in vars(owner):
+        delattr(owner, name)
+    else:
+        owner.__globals__.pop(name, None)
 
 
 def _set_in_function(function: types.FunctionType, name: str, value: Any) -> None:

@@ -7,6 +7,7 @@ from keras_tricks.optimizers import ClippedOptimizer
 from keras_tricks.optimizers.keras_hooks import leaf_optimizers
 from keras_tricks.parameters.keras_hooks import all_layers
 from keras_tricks.training.compiled import keras_hooks
+from keras_tricks.training.families.python_state import Remembered
 
 # What `fit` consists of, and a program does in its own way. `call` and `compute_loss`
 # are the model's own in a program, too.
@@ -92,6 +93,32 @@ def reason_not_of_one_trial(
     for variable in model.variables:
         if variable in before and id(variable) not in frozen:
             return f"{variable.path!r} was there before the model was built"
+    return None
+
+
+def reason_kept_by_code(
+    model: keras.Model, before: keras_hooks.VariablesBefore, reachable: Remembered
+) -> str | None:
+    """Returns what the code that built `model` keeps of it, or None.
+
+    Whoever looks at it later, the next build or the user, wants to find it trained.
+
+    Args:
+        model: A model that was just built.
+        before: The variables that were there before.
+        reachable: What that code can reach now.
+    """
+    compiled = keras_hooks.compiled_with(model)
+    metrics = keras.tree.flatten([compiled["metrics"], compiled["weighted_metrics"]])
+    parts = [
+        *(model, *all_layers(model), model.optimizer),
+        *(metric for metric in metrics if isinstance(metric, keras.metrics.Metric)),
+        *model.variables,
+    ]
+    for part in reachable.reached(parts):
+        variables = [part] if isinstance(part, keras.Variable) else part.variables
+        if not all(variable in before for variable in variables):
+            return f"the code that builds the model keeps {part.name!r} of it"
     return None
 
 

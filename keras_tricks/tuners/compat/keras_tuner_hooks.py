@@ -168,7 +168,7 @@ def ranges_watched(
     retrieve = hp._retrieve
 
     def watched(asked: Any) -> Any:
-        on_asked(hp, _known_as(asked, hp.space), asked)
+        on_asked(hp, known_as(asked, hp.space), asked)
         return retrieve(asked)
 
     hp._retrieve = watched
@@ -178,7 +178,7 @@ def ranges_watched(
         del hp._retrieve
 
 
-def _known_as(asked: Any, space: Iterable[Any]) -> Any:
+def known_as(asked: Any, space: Iterable[Any]) -> Any:
     """Returns the hyperparameter of that name and those conditions, or None."""
     for known in space:
         if known.name == asked.name and known.conditions == asked.conditions:
@@ -685,7 +685,7 @@ class OracleHooks(BeforeKerasTuner):
         pass
 
 
-def _placed(trial: Any, space: list[Any]) -> tuple[bool, Any]:
+def placed(trial: Any, space: list[Any]) -> tuple[bool, Any]:
     """Returns whether a trial has a place in `space`, and it, or what of it has one."""
     values = trial.hyperparameters.values
     outside = points.names_out_of_range(space, values)
@@ -717,7 +717,7 @@ class BayesianOracleHooks(OracleHooks):
         worst = (min if self.objective.direction == "max" else max)(scores)
         self.trials = {}
         for trial_id, trial in every.items():
-            has_place, trial = _placed(trial, self._nonfixed_space())
+            has_place, trial = placed(trial, self.hyperparameters.space)
             # One whose files were lost has no settings.
             if has_place and trial.status == "FAILED" and trial.hyperparameters.values:
                 trial = copy.copy(trial)

@@ -141,6 +141,11 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
             return {"status": status, "values": values}
         return response
 
+    def check_initial_settings(self, settings: list[points.Settings]) -> None:
+        """Warns of initial settings for which `max_trials` leaves no trial."""
+        space = self.hyperparameters.space
+        initial.check_number(self.trials.values(), space, settings, self.max_trials)
+
     def next_initial_values(self) -> dict[str, Any] | None:
         """Returns the first of the initial settings that no trial has, or None."""
         if not self.initial_settings:

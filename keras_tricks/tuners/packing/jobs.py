@@ -260,7 +260,12 @@ class Jobs:
         joins = not epoch_callbacks.needs_model(plan.callbacks)
         is_copied = overrides.prepares_fit(self._hypermodel)
         if not is_copied or "tuner/trial_id" in hp.values:
-            family = ModelFamily(self._build, joins_weights=joins, build_seeds=True)
+            family = ModelFamily(
+                self._build,
+                joins_weights=joins,
+                build_seeds=True,
+                code=self._tuner.hypermodel,
+            )
             return family.trial(*arguments)
         network = self._networks.pop(self._hypermodel.same_network(hp), None)
         if network is None:
@@ -269,6 +274,7 @@ class Jobs:
                 self._compile_arguments,
                 joins_weights=joins,
                 build_seeds=True,
+                code=self._tuner.hypermodel,
             )
         try:
             return network.trial(*arguments)

@@ -98,8 +98,14 @@ class Results(keras_tuner_hooks.TunerHooks):
         """Returns the model of a trial with the weights of its best epoch.
 
         Raises:
-            ValueError: If its weights were not kept.
+            ValueError: If it has no score, or its weights were not kept.
         """
+        if trial.status in keras_tuner_hooks.ENDED and trial.status != "COMPLETED":
+            why = (trial.message or "no message").strip().splitlines()[-1]
+            raise ValueError(
+                f"Trial {trial.trial_id} must have ended with a score for its model to "
+                f"be loaded. Received: a trial that failed ({why})"
+            )
         kept = self.options.keep_checkpoints
         path = self._checkpoint_file(trial.trial_id)
         if kept is not None and not path.exists():

@@ -73,7 +73,10 @@ class Exploring(keras_tuner.HyperModel):
 
     def _is_built(self, hp: keras_tuner.HyperParameters) -> bool:
         try:
-            self._hypermodel.build(hp)
+            # The build may keep what it draws, for a later one.
+            with seeds.global_generators_restored():
+                seeds.set_random_seed(seeds.derived_seed(self._seed, "exploration"))
+                self._hypermodel.build(hp)
         except keras_tuner.errors.FailedTrialError:
             return False
         finally:

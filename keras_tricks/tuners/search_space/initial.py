@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -74,6 +75,39 @@ def check_values(
             if ranges and not any(points.is_in_range(value, hp) for hp in ranges):
                 where = f"initial_settings[{number}][{name!r}]"
                 raise _out_of_range(where, value, ranges)
+
+
+def check_number(
+    trials: Iterable[Any],
+    space: list[Any],
+    initial_settings: list[points.Settings],
+    max_trials: int | None,
+) -> None:
+    """Warns of settings for which there will be no trial.
+
+    Args:
+        trials: The trials that there are.
+        space: The hyperparameters of the search.
+        initial_settings: What the search begins with.
+        max_trials: The most trials of the search, if there is a limit.
+    """
+    there = list(trials)
+    waiting = [
+        number
+        for number, settings in enumerate(initial_settings)
+        if not any(is_of(trial, space, settings) for trial in there)
+        and settings not in initial_settings[:number]
+    ]
+    left = len(waiting) if max_trials is None else max(max_trials - len(there), 0)
+    if len(waiting) > left:
+        numbers = ", ".join(map(str, waiting[left:]))
+        warnings.warn(
+            f"`max_trials` must leave a trial for each of `initial_settings`: number "
+            f"{numbers} (from 0) will not be tried. Received: max_trials={max_trials}, "
+            f"{len(there)} trials that there are and {len(waiting)} settings to be "
+            "tried",
+            stacklevel=3,
+        )
 
 
 def check_asked(
