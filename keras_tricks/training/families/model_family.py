@@ -120,11 +120,10 @@ class ModelFamily:
             model = self._build(setting)
         self._num_built += 1
         reason = structure.reason_not_compiled_once(model)
-        shared = structure.reason_not_of_one_trial(
-            model, before
-        ) or structure.reason_kept_by_code(
-            model, before, python_state.before_a_build(self._code)
-        )
+        shared = structure.reason_not_of_one_trial(model, before)
+        if shared is None:
+            reachable = python_state.before_a_build(self._code)
+            shared = structure.reason_kept_by_code(model, before, reachable)
         if shared is not None:
             raise SharedStateError(reason or shared)
         if keras_hooks.settings()[0] != settings[0]:

@@ -111,8 +111,8 @@ class Remembered:
     def __init__(self, root: Any, but_for: tuple[type, ...] = ()):
         self._root, self._but_for = root, but_for
         self.values: dict[tuple[int, str | None], tuple[Any, Any]] = {}
-        # By the identity of an owner: it, and the names of all that it has.
-        self._names: dict[int, tuple[Any, set[str]]] = {}
+        # By the identity of an owner: the names of all that it has.
+        self._names: dict[int, set[str]] = {}
         # What stood there, and what was in it if it is a container.
         self._contents: dict[tuple[int, str | None], tuple[Any, Any]] = {}
         self._seen: dict[int, Any] = {}
@@ -172,9 +172,10 @@ class Remembered:
                         before[owner, name][0], name, *self._contents[owner, name]
                     )
         if self._but_for:
-            for identity, (owner, names) in later._names.items():
-                for name in names - self._names.get(identity, (None, names))[1]:
-                    changed = changed or f"{name!r} of {after[identity, None][1]}"
+            for identity, names in later._names.items():
+                owner, description = after[identity, None]
+                for name in names - self._names.get(identity, names):
+                    changed = changed or f"{name!r} of {description}"
                     _take_away(owner, name)
         return changed
 
@@ -263,7 +264,7 @@ class Remembered:
 
     def _note(self, owner: Any, description: str, values: Mapping[str, Any]) -> None:
         self.values.setdefault((id(owner), None), (owner, description))
-        self._names.setdefault(id(owner), (owner, set()))[1].update(values)
+        self._names.setdefault(id(owner), set()).update(values)
         for name, value in values.items():
             plain = _plain(value)
             if plain is not None:

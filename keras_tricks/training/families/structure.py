@@ -77,13 +77,9 @@ def reason_not_of_one_trial(
     """
     if any(variable in before for variable in model.optimizer.variables):
         return "the optimizer was there before the model was built"
-    compiled = keras_hooks.compiled_with(model)
-    for metric in keras.tree.flatten(
-        [compiled["metrics"], compiled["weighted_metrics"]]
-    ):
-        if isinstance(metric, keras.metrics.Metric):
-            if any(variable in before for variable in metric.variables):
-                return f"the metric {metric.name!r} is used by several models"
+    for metric in _given_metrics(model):
+        if any(variable in before for variable in metric.variables):
+            return f"the metric {metric.name!r} is used by several models"
     frozen = {
         id(weight)
         for layer in all_layers(model)
@@ -108,11 +104,9 @@ def reason_kept_by_code(
         before: The variables that were there before.
         reachable: What that code can reach now.
     """
-    compiled = keras_hooks.compiled_with(model)
-    metrics = keras.tree.flatten([compiled["metrics"], compiled["weighted_metrics"]])
     parts = [
         *(model, *all_layers(model), model.optimizer),
-        *(metric for metric in metrics if isinstance(metric, keras.metrics.Metric)),
+        *_given_metrics(model),
         *model.variables,
     ]
     for part in reachable.reached(parts):
@@ -120,6 +114,13 @@ def reason_kept_by_code(
         if not all(variable in before for variable in variables):
             return f"the code that builds the model keeps {part.name!r} of it"
     return None
+
+
+def _given_metrics(model: keras.Model) -> list[keras.metrics.Metric]:
+    """Returns the metrics that the model was compiled with as objects."""
+    compiled = keras_hooks.compiled_with(model)
+    given = keras.tree.flatten([compiled["metrics"], compiled["weighted_metrics"]])
+    return [each for each in given if isinstance(each, keras.metrics.Metric)]
 
 
 def reason_not_vectorized(model: keras.Model) -> str | None:

@@ -151,10 +151,10 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         if not self.initial_settings:
             return None
         space = self.hyperparameters.space
-        tried = list(self.trials.values())
-        for settings in self.initial_settings:
-            if not any(initial.is_of(trial, space, settings) for trial in tried):
-                return initial.values_of(space, settings)
+        for number in initial.waiting(
+            self.trials.values(), space, self.initial_settings
+        ):
+            return initial.values_of(space, self.initial_settings[number])
         return None
 
     def replacement(self, trial_id: str) -> dict[str, Any] | None:

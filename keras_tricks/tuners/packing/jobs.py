@@ -260,22 +260,10 @@ class Jobs:
         joins = not epoch_callbacks.needs_model(plan.callbacks)
         is_copied = overrides.prepares_fit(self._hypermodel)
         if not is_copied or "tuner/trial_id" in hp.values:
-            family = ModelFamily(
-                self._build,
-                joins_weights=joins,
-                build_seeds=True,
-                code=self._tuner.hypermodel,
-            )
-            return family.trial(*arguments)
+            return self._new_family(None, joins).trial(*arguments)
         network = self._networks.pop(self._hypermodel.same_network(hp), None)
         if network is None:
-            network = ModelFamily(
-                self._build,
-                self._compile_arguments,
-                joins_weights=joins,
-                build_seeds=True,
-                code=self._tuner.hypermodel,
-            )
+            network = self._new_family(self._compile_arguments, joins)
         try:
             return network.trial(*arguments)
         finally:
@@ -285,6 +273,15 @@ class Jobs:
                 self._networks[key] = network
             while len(self._networks) > self._cache.max_models:
                 del self._networks[next(iter(self._networks))]
+
+    def _new_family(self, compile_arguments: Any, joins_weights: bool) -> ModelFamily:
+        return ModelFamily(
+            self._build,
+            compile_arguments,
+            joins_weights=joins_weights,
+            build_seeds=True,
+            code=self._tuner.hypermodel,
+        )
 
     def _build(self, trial: Any) -> keras.Model:
         model = self._tuner._built_model(trial.hyperparameters)

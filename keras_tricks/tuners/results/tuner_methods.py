@@ -100,7 +100,7 @@ class Results(keras_tuner_hooks.TunerHooks):
         Raises:
             ValueError: If it has no score, or its weights were not kept.
         """
-        if trial.status in keras_tuner_hooks.ENDED and trial.status != "COMPLETED":
+        if trial.status == "FAILED":
             why = (trial.message or "no message").strip().splitlines()[-1]
             raise ValueError(
                 f"Trial {trial.trial_id} must have ended with a score for its model to "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any
 
 import keras_tuner
@@ -74,7 +75,18 @@ def check_values(
             ranges = known.get(name)
             if ranges and not any(points.is_in_range(value, hp) for hp in ranges):
                 where = f"initial_settings[{number}][{name!r}]"
-                raise _out_of_range(where, value, ranges)
+                raise ValueError(_out_of_range(where, value, ranges))
+
+
+def waiting(
+    trials: Iterable[Any], space: list[Any], initial_settings: list[points.Settings]
+) -> Iterator[int]:
+    """Yields the numbers of the settings that no trial has; of doubles the first."""
+    there = list(trials)
+    for number, settings in enumerate(initial_settings):
+        is_double = settings in initial_settings[:number]
+        if not is_double and not any(is_of(trial, space, settings) for trial in there):
+            yield number
 
 
 def check_number(
@@ -91,20 +103,17 @@ def check_number(
         initial_settings: What the search begins with.
         max_trials: The most trials of the search, if there is a limit.
     """
+    if max_trials is None:
+        return
     there = list(trials)
-    waiting = [
-        number
-        for number, settings in enumerate(initial_settings)
-        if not any(is_of(trial, space, settings) for trial in there)
-        and settings not in initial_settings[:number]
-    ]
-    left = len(waiting) if max_trials is None else max(max_trials - len(there), 0)
-    if len(waiting) > left:
-        numbers = ", ".join(map(str, waiting[left:]))
+    numbers = list(waiting(there, space, initial_settings))
+    left = max(max_trials - len(there), 0)
+    if len(numbers) > left:
         warnings.warn(
             f"`max_trials` must leave a trial for each of `initial_settings`: number "
-            f"{numbers} (from 0) will not be tried. Received: max_trials={max_trials}, "
-            f"{len(there)} trials that there are and {len(waiting)} settings to be "
+            f"{', '.join(map(str, numbers[left:]))} (from 0) will not be tried. "
+            f"Received: max_trials={max_trials}, "
+            f"{len(there)} trials that there are and {len(numbers)} settings to be "
             "tried",
             stacklevel=3,
         )
@@ -123,30 +132,30 @@ def check_asked(
         initial_settings: Where the value may come from.
 
     Raises:
-        ValueError: If the value lies outside of the range.
+        FailedTrialError: If the value lies outside of the range.
     """
     # Past what watches for the hypermodel's own looks.
     values: points.Settings = dict(dict.items(hp.values))
     name = asked.name
     if name not in values or not points.is_active(asked, values):
         return
+    value = values[name]
+    # The first range of a name is the one in force.
     ranges = [
         one for one in hp.space if one.name == name and points.is_active(one, values)
-    ]
-    value = values[name]
-    if any(points.is_in_range(value, one) for one in ranges or [asked]):
-        if not ranges:
-            dict.__setitem__(hp.values, name, _converted(value, asked))
+    ] or [asked]
+    if not points.names_out_of_range(ranges, values):
+        dict.__setitem__(hp.values, name, _converted(value, ranges[0]))
         return
     where = f"hp.values[{name!r}]"
     for number, settings in enumerate(initial_settings):
         if name in settings and settings[name] == value:
             where = f"initial_settings[{number}][{name!r}]"
-    raise _out_of_range(where, value, ranges or [asked])
+    raise keras_tuner.errors.FailedTrialError(_out_of_range(where, value, ranges))
 
 
-def _out_of_range(where: str, value: Any, ranges: Iterable[Any]) -> ValueError:
-    return ValueError(
+def _out_of_range(where: str, value: Any, ranges: Iterable[Any]) -> str:
+    return (
         f"`{where}` must be in the range of {' or '.join(map(str, ranges))}. "
         f"Received: {value!r}"
     )
@@ -175,11 +184,9 @@ def is_of(trial: Any, space: list[Any], settings: points.Settings) -> bool:
     values = trial.hyperparameters.values
     if not values and space:
         return False  # Its files were lost.
-    if trial.status != "COMPLETED" and not settings.keys() <= values.keys():
-        # It is a completed one that loses those for which it did not ask.
-        known = {hp.name for hp in space}
-        if not all(name in values or name in known for name in settings):
-            return False
+    known = values.keys() | {hp.name for hp in space}
+    if trial.status != "COMPLETED" and not settings.keys() <= known:
+        return False  # A completed one has lost those for which it did not ask.
     wanted = values_of(space, settings)
     return all(values.get(name, value) == value for name, value in wanted.items())
 

@@ -198,10 +198,7 @@ class TrialRunner:
         """
         settings = self.session.initial_settings
         if not is_known or any(asked.name in one for one in settings):
-            try:
-                initial.check_asked(hp, asked, settings)
-            except ValueError as error:
-                raise keras_tuner.errors.FailedTrialError(str(error)) from error
+            initial.check_asked(hp, asked, settings)
 
     # Its training.
 
