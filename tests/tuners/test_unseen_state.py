@@ -6,7 +6,9 @@ Each model is searched as KerasTuner does, and by default; the curves must be th
 import collections
 import itertools
 import os
+import sys
 import threading
+import types
 
 import keras
 import keras_tuner
@@ -15,7 +17,9 @@ import pytest
 
 from keras_tricks import training
 from keras_tricks import tuners
+from keras_tricks.training.families import python_state
 from tests import sampling
+from tests.tuners import toys
 
 X = np.random.default_rng(0).normal(size=(70, 6)).astype("float32")
 Y = (X[:, 0] * X[:, 1] + 0.3 * X[:, 2])[:, None]
@@ -271,6 +275,24 @@ def keeps_in_global(hp):
     return model
 
 
+def keeps_in_module(hp):
+    model = straight_line(hp)
+    if hasattr(toys, "kept_model"):
+        model.set_weights(toys.kept_model.get_weights())
+    toys.kept_model = model
+    return model
+
+
+def keeps_in_imported_module(hp):
+    import a_module_of_the_user
+
+    model = straight_line(hp)
+    if a_module_of_the_user.model is not None:
+        model.set_weights(a_module_of_the_user.model.get_weights())
+    a_module_of_the_user.model = model
+    return model
+
+
 def keeps_in_list():
     models = []
 
@@ -295,6 +317,8 @@ KEEPERS = {
     "layer in a global": KeepsALayer,
     "variables in a global": lambda: keeps_in_global,
     "list that is closed over": keeps_in_list,
+    "attribute of a module": lambda: keeps_in_module,
+    "module that the build imports": lambda: keeps_in_imported_module,
 }
 
 
@@ -302,11 +326,19 @@ def scores_of_keeper(name, directory, **arguments):
     global LAST
     LAST = None
     KEPT.clear()
+    vars(toys).pop("kept_model", None)
+    sys.modules["a_module_of_the_user"].model = None
     tuner = tuners.RandomSearch(
         KEEPERS[name](), "loss", max_trials=4, seed=0, directory=directory, **arguments
     )
     tuner.search(X, Y, epochs=2, batch_size=16, verbose=0)
     return tuner.leaderboard().sort_values("trial_id")["loss"].tolist()
+
+
+@pytest.fixture(autouse=True)
+def _module_of_the_user(monkeypatch):
+    name = "a_module_of_the_user"
+    monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
 
 
 @pytest.mark.parametrize("name", KEEPERS)
@@ -340,6 +372,54 @@ def test_models_that_a_build_keeps_are_found_trained_by_train():
     found, found_number = losses(reuse=True)
     np.testing.assert_allclose(found, right, 2e-4)
     assert found_number == number == 3
+
+
+class KeepsAnEncoder(keras_tuner.HyperModel):
+    """Keeps a model of some layers of its own, to be used after the search."""
+
+    def build(self, hp):
+        inputs = keras.Input((6,))
+        self.encoder = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+        model = keras.Model(inputs, keras.layers.Dense(6)(self.encoder.output))
+        model.compile(keras.optimizers.SGD(hp.Float("r", 0.01, 0.1)), "mse")
+        return model
+
+
+def test_an_encoder_that_is_kept_is_trained_after_the_search(tmp_path):
+    encoders = []
+    for reuse in (False, True):
+        hypermodel = KeepsAnEncoder()
+        tuner = tuners.RandomSearch(
+            hypermodel,
+            "loss",
+            max_trials=2,
+            seed=0,
+            directory=tmp_path / str(reuse),
+            reuse_programs=reuse,
+        )
+        tuner.search(X, X, epochs=2, verbose=0)
+        encoders.append(hypermodel.encoder.get_weights()[0])
+    np.testing.assert_allclose(encoders[1], encoders[0], 2e-4)
+
+
+def test_what_a_build_finds_in_a_module_is_not_taken_away():
+    """Though a function that notices it is reached only after the build."""
+    module = types.ModuleType("a_module")
+    module.number, module.other = 1, 2
+
+    def reads_other():
+        return module.other
+
+    def build():
+        build.kept = [module.number, reads_other]
+        module.new = 3
+
+    before = python_state.before_a_build(build)
+    build()
+    assert before.put_back() is not None
+    assert vars(module).items() >= {"number": 1, "other": 2}.items()
+    assert not hasattr(module, "new")
+    assert not hasattr(build, "kept")
 
 
 def test_a_model_that_no_build_makes_may_be_kept(tmp_path, caplog):

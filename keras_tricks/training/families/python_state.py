@@ -8,6 +8,7 @@ import io
 import itertools
 import logging
 import math
+import pathlib
 import random
 import sys
 import types
@@ -35,6 +36,8 @@ _LIBRARIES = sys.stdlib_module_names | {
     "tensorflow",
     "wrapt",
 }
+# Folders of packages that were installed.
+_INSTALLED = frozenset(("site-packages", "dist-packages"))
 _CONTAINERS = (list, dict, set, collections.deque)
 # Nothing is read of a logger.
 _LEAVES = (keras.KerasTensor, tf.Tensor, logging.Logger, logging.Handler)
@@ -111,8 +114,9 @@ class Remembered:
     def __init__(self, root: Any, but_for: tuple[type, ...] = ()):
         self._root, self._but_for = root, but_for
         self.values: dict[tuple[int, str | None], tuple[Any, Any]] = {}
-        # By the identity of an owner: the names of all that it has.
+        # By the identity of an owner: the names that were noted, and all that it has.
         self._names: dict[int, set[str]] = {}
+        self._all_names: dict[int, set[str]] = {}
         # What stood there, and what was in it if it is a container.
         self._contents: dict[tuple[int, str | None], tuple[Any, Any]] = {}
         self._seen: dict[int, Any] = {}
@@ -142,11 +146,11 @@ class Remembered:
 
     def leads_to(self, kinds: tuple[type, ...]) -> bool:
         """Whether code can reach an object of one of some classes."""
-        return any(isinstance(value, kinds) for value in self._seen.values())
+        return bool(self.reached(kinds))
 
-    def reached(self, objects: Iterable[Any]) -> list[Any]:
-        """Returns those of some objects that code can reach."""
-        return [each for each in objects if id(each) in self._seen]
+    def reached(self, kinds: tuple[type, ...]) -> list[Any]:
+        """Returns the objects of some classes that code can reach."""
+        return [value for value in self._seen.values() if isinstance(value, kinds)]
 
     def put_back(self) -> str | None:
         """Sets what is another one now to what it was.
@@ -174,7 +178,7 @@ class Remembered:
         if self._but_for:
             for identity, names in later._names.items():
                 owner, description = after[identity, None]
-                for name in names - self._names.get(identity, names):
+                for name in names - self._all_names.get(identity, names):
                     changed = changed or f"{name!r} of {description}"
                     _take_away(owner, name)
         return changed
@@ -224,20 +228,29 @@ class Remembered:
         inside |= vars(function) | _defaults(function)
         for name in _names_in(function.__code__) & function.__globals__.keys():
             inside.setdefault(name, function.__globals__[name])
-        for module in [v for v in inside.values() if isinstance(v, types.ModuleType)]:
-            self._note_module(module, function)
         self._note(function, f"the function {function.__qualname__!r}", inside)
-        return [*inside.values(), wrapped]
+        imported = map(sys.modules.get, _names_in(function.__code__))
+        parts = [*inside.values(), wrapped]
+        for module in [*inside.values(), *imported]:
+            if isinstance(module, types.ModuleType):
+                parts += self._parts_of_module(module, function)
+        return parts
 
-    def _note_module(
+    def _parts_of_module(
         self, module: types.ModuleType, function: types.FunctionType
-    ) -> None:
+    ) -> Iterable[Any]:
         """Notes what a function can read of a module that is no library's."""
         if module.__name__.partition(".")[0] in _LIBRARIES:
-            return
+            return []
         names = _names_in(function.__code__) & vars(module).keys()
         values = {name: vars(module)[name] for name in names}
         self._note(module, f"the module {module.__name__!r}", values)
+        self._all_names[id(module)] |= vars(module).keys()
+        # The code of packages that others have made is large.
+        is_installed = not _INSTALLED.isdisjoint(
+            pathlib.PurePath(getattr(module, "__file__", None) or "").parts
+        )
+        return [] if is_installed else values.values()
 
     def _parts_of_class(self, kind: type) -> Iterable[Any]:
         if _is_of_library(kind):
@@ -264,7 +277,10 @@ class Remembered:
 
     def _note(self, owner: Any, description: str, values: Mapping[str, Any]) -> None:
         self.values.setdefault((id(owner), None), (owner, description))
-        self._names.setdefault(id(owner), set()).update(values)
+        # An import is not repeated.
+        names = {n for n, v in values.items() if not isinstance(v, types.ModuleType)}
+        self._names.setdefault(id(owner), set()).update(names)
+        self._all_names.setdefault(id(owner), set()).update(values)
         for name, value in values.items():
             plain = _plain(value)
             if plain is not None:

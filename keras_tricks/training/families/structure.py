@@ -29,6 +29,12 @@ _PARTS_OF_FIT = (
 _PARTS_OF_UPDATE = ("apply_gradients", "finalize_variable_values")
 # Known to update by nothing but `update_step` and their variables.
 _LIBRARIES = ("keras.", "keras_tricks.")
+_HOLDERS_OF_VARIABLES = (
+    keras.Variable,
+    keras.Layer,
+    keras.optimizers.Optimizer,
+    keras.metrics.Metric,
+)
 _RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional)
 
 
@@ -104,15 +110,20 @@ def reason_kept_by_code(
         before: The variables that were there before.
         reachable: What that code can reach now.
     """
-    parts = [
-        *(model, *all_layers(model), model.optimizer),
-        *_given_metrics(model),
-        *model.variables,
-    ]
-    for part in reachable.reached(parts):
-        variables = [part] if isinstance(part, keras.Variable) else part.variables
-        if not all(variable in before for variable in variables):
-            return f"the code that builds the model keeps {part.name!r} of it"
+    holders = reachable.reached(_HOLDERS_OF_VARIABLES)
+    if not holders:
+        return None
+    parts = [model, model.optimizer, *_given_metrics(model)]
+    own = {
+        id(variable)
+        for part in parts
+        for variable in part.variables
+        if variable not in before
+    }
+    for holder in holders:
+        is_one = isinstance(holder, keras.Variable)
+        if not own.isdisjoint(map(id, [holder] if is_one else holder.variables)):
+            return f"the code that builds the model keeps {holder.name!r} of it"
     return None
 
 
