@@ -74,7 +74,7 @@ def pytest_runtest_setup() -> None:
 
 @pytest.fixture(autouse=True)
 def _frozen_objects_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counting the objects that were frozen above takes a search a tenth of a second."""
+    """To count what was frozen above takes each search a tenth of a second."""
     monkeypatch.setattr(gc, "get_freeze_count", lambda: 1_000_000)
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import gc
 import importlib
 import os
 import secrets
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
@@ -277,9 +275,10 @@ class TunerMixin(Results):
                 self._runner.trial = None
                 oracle.initial_settings, oracle.deadline = [], Deadline()
                 if not self._in_worker:
-                    self._local_oracle.run_again_what_was_interrupted()
+                    oracle.run_again_what_was_interrupted()
             if not self._in_worker:
-                self._local_oracle.drop_checkpoints()
+                oracle.drop_checkpoints()
+                oracle.save_now()
         ended = self._ended_records()
         if ended and all(record.status != records.COMPLETED for record in ended):
             raise RuntimeError(
@@ -322,7 +321,7 @@ class TunerMixin(Results):
             lease_server.serve(self._local_oracle)
             return
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_old_objects_not_collected())
+            stack.enter_context(session.old_objects)
             session.keras_settings = KerasSettings.now()
             stack.callback(session.keras_settings.apply)
             if self.options.reuse_programs and keras.config.backend() == "tensorflow":
@@ -366,6 +365,7 @@ class TunerMixin(Results):
         # Before KerasTuner calls the trial ended: killed in between, it is run again.
         record = self._runner.finish(trial)
         super().on_trial_end(trial)
+        self._runner.session.old_objects.add_what_lasts()
         if self.oracle.get_trial(trial.trial_id).status == "INVALID":
             return  # It failed, and is going to be tried again.
         self._show(record)
@@ -614,25 +614,6 @@ class TunerMixin(Results):
 
 class _RerunSearch(TunerMixin, keras_tuner.RandomSearch):
     """Trains given settings again; see `TunerMixin._rerun`."""
-
-
-@contextlib.contextmanager
-def _old_objects_not_collected() -> Iterator[None]:
-    """Keeps the garbage collector from objects that are there already.
-
-    KerasTuner collects garbage in full twice a trial, through all of TensorFlow's
-    objects: half of the time of a small trial. Who keeps objects from it already goes
-    on to do so: they cannot be told from others when these are given back.
-    """
-    if gc.get_freeze_count():
-        yield
-        return
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def _require_tensorboard() -> None:

@@ -513,6 +513,7 @@ class OracleHooks(BeforeKerasTuner):
 
     seed: int
     objective: Any
+    update_space: Any
     trials: dict[str, Any]
     start_order: list[str]
     end_order: list[str]
@@ -527,6 +528,7 @@ class OracleHooks(BeforeKerasTuner):
     _id_to_hash: dict[str, str | None]
     _project_dir: str
     _set_project_dir: Any
+    _retry_queue: list[str]
     _run_times: dict[str, int]
     _tried_so_far: set[str | None]
 
@@ -564,10 +566,19 @@ class OracleHooks(BeforeKerasTuner):
                 self.save()
 
     def save(self) -> None:
-        """Saves all but the trials, whole or not at all."""
+        """Saves all but the trials, if that is due."""
         if self.deferred is not None:
             self.is_to_be_saved = True
             return
+        if self.is_save_due():
+            self.save_now()
+
+    def is_save_due(self) -> bool:
+        """Whether what a save writes is to be written now."""
+        return True
+
+    def save_now(self) -> None:
+        """Saves all but the trials, whole or not at all."""
         # What a machine that goes down takes with it comes back from the records.
         files.write_json(self._get_oracle_fname(), self.get_state(), durable=False)
         self.version_on_disk = files.version(self._get_oracle_fname())
@@ -617,11 +628,14 @@ class OracleHooks(BeforeKerasTuner):
             one for one in dict.fromkeys(self.start_order) if one in known
         ]
         self.end_order = [one for one in dict.fromkeys(self.end_order) if one in known]
+        started, ended = set(self.start_order), set(self.end_order)
         for trial in trials:
-            if trial.trial_id not in self.start_order:
+            if trial.trial_id not in started:
                 self.start_order.append(trial.trial_id)
+                # It may have asked for more than was known when the rest was saved.
+                self.update_space(trial.hyperparameters)
             if trial.status in ENDED:
-                if trial.trial_id not in self.end_order:
+                if trial.trial_id not in ended:
                     self.end_order.append(trial.trial_id)
                 self._run_times[trial.trial_id] = (
                     self._run_times.get(trial.trial_id) or 1
@@ -648,6 +662,11 @@ class OracleHooks(BeforeKerasTuner):
         """Has the next search, in whatever way, begin with what this one left."""
         for trial in list(self.ongoing_trials.values()):
             self.run_again(trial.trial_id)
+
+    @property
+    def are_trials_waiting(self) -> bool:
+        """Whether trials are to be run again."""
+        return bool(self._retry_queue)
 
     def is_waiting(self, trial_id: str) -> bool:
         """Whether a trial is to be run again."""

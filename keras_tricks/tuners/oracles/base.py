@@ -70,6 +70,8 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         is_adaptive: Whether a suggestion depends on the trials before, so that it
             is the better the more of them have ended.
         remote_methods: Names of the methods that a worker process may call.
+        is_told_by_trials: Whether all that a save writes, but `untold_state`, comes
+            back from the trials' files.
         has_workers: Whether several processes run its trials now.
         initial_settings: What a search is given to begin with.
         deadline: When no further trial begins.
@@ -82,6 +84,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
 
     continues_trials: bool = False
     is_adaptive: bool = True
+    is_told_by_trials: bool = False
     # Whether they are the first trials as they are, without a place in a schedule.
     places_initial_settings: bool = True
     remote_methods: tuple[str, ...] = ()
@@ -120,6 +123,9 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         self._asked_in_all: dict[str, list[str] | None] = {}
         # Trials whose weights are known not to be on disk.
         self._dropped: set[str] = set()
+        # How many trials had begun, and ended, at the last save; and what else it told.
+        self._saved_trials = 0
+        self._saved_rest: Any = None
         self.quieten()
 
     # Suggestions.
@@ -224,14 +230,21 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         """Deletes the weights of the trials that ended outside of the best ones."""
         if self.keep_checkpoints is None:
             return
-        best = {t.trial_id for t in self.get_best_trials(self.keep_checkpoints)}
-        for trial in self.trials.values():
-            if trial.trial_id in best or trial.trial_id in self._dropped:
-                continue
-            if trial.status in keras_tuner_hooks.ENDED:
+        kept = self._with_weights()
+        best = {trial.trial_id for trial in self._best(kept)[: self.keep_checkpoints]}
+        for trial in kept:
+            if trial.trial_id not in best and trial.status in keras_tuner_hooks.ENDED:
                 self._dropped.add(trial.trial_id)
                 path = self.folder / f"trial_{trial.trial_id}" / CHECKPOINT
                 path.unlink(missing_ok=True)
+
+    def _with_weights(self) -> list[Any]:
+        """Returns the trials whose weights may be on disk: all that were ever best."""
+        return [
+            trial
+            for trial_id, trial in self.trials.items()
+            if trial_id not in self._dropped
+        ]
 
     def checkpoint_candidates(self, found: dict[str, float]) -> list[str]:
         """Returns those of the trials that end now whose weights would be kept.
@@ -242,7 +255,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         if not found or self.keep_checkpoints is None or self.continues_trials:
             return list(found)
         sign = scores.sign(self.objective.direction)
-        best = self.get_best_trials(self.keep_checkpoints)
+        best = self._best(self._with_weights())[: self.keep_checkpoints]
         known = {trial.trial_id: sign * trial.score for trial in best} | found
         # Those that score alike may be told apart otherwise by the oracle.
         last = sorted(known.values())[: self.keep_checkpoints][-1]
@@ -295,15 +308,43 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         Unlike KerasTuner's it never fills up with failed trials, and trials of equal
         score stand in the order in which they were started.
         """
+        return self._best(self.trials.values())[:num_trials]
+
+    def _best(self, trials: Iterable[Any]) -> list[Any]:
         completed = [
             trial
-            for trial in self.trials.values()
+            for trial in trials
             if trial.status == "COMPLETED" and scores.is_feasible(trial.score)
         ]
         completed.sort(key=lambda trial: scores.order(trial.trial_id))
-        return scores.best_first(completed, self.objective.direction)[:num_trials]
+        return scores.best_first(completed, self.objective.direction)
 
-    # Resuming.
+    # Saving and resuming.
+
+    def is_save_due(self) -> bool:
+        """Whether it is, once a twentieth of the trials is new where these tell it all.
+
+        A save takes the longer the more trials there are.
+        """
+        return (
+            not self.is_told_by_trials
+            or self._trials_to_save() > 1.05 * self._saved_trials
+            or self.are_trials_waiting
+            or self.untold_state() != self._saved_rest
+        )
+
+    def _trials_to_save(self) -> int:
+        return len(self.start_order) + len(self.end_order)
+
+    def untold_state(self) -> Any:
+        """Returns what the trials' files do not tell, to be compared."""
+        return len(self.hyperparameters.space)
+
+    def save_now(self) -> None:
+        """Saves all but the trials, whole or not at all."""
+        super().save_now()
+        self._saved_trials = self._trials_to_save()
+        self._saved_rest = self.untold_state()
 
     def reload(self) -> None:
         """Reads the project's folder, as far as it can be read.

@@ -43,3 +43,8 @@ class QuasiRandomOracle(OracleMixin, _Sequence):
     """Suggests the points of a scrambled Sobol or Halton sequence."""
 
     is_adaptive = False
+    is_told_by_trials = True
+
+    def untold_state(self) -> Any:
+        """Returns the order of the dimensions, too: that in which they were found."""
+        return super().untold_state(), list(self.dimensions)

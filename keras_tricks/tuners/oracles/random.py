@@ -11,3 +11,4 @@ class RandomSearchOracle(OracleMixin, keras_tuner.oracles.RandomSearchOracle):
     """KerasTuner's random search."""
 
     is_adaptive = False
+    is_told_by_trials = True

@@ -10,6 +10,7 @@ from keras_tricks.tuners.deadline import Deadline
 from keras_tricks.tuners.results import progress
 from keras_tricks.tuners.trials import objectives
 from keras_tricks.tuners.trials.context import RunningTrial
+from keras_tricks.tuners.trials.old_objects import OldObjects
 
 # What a record says of a trial that had no time for its last epochs.
 MAX_SECONDS = "max_seconds"
@@ -36,6 +37,7 @@ class SearchSession:
             have, and the values as text.
         initial_settings: What it was given to begin with.
         deadline: When it ends.
+        old_objects: What the garbage collector need not look at.
     """
 
     progress: progress.SearchProgress
@@ -51,6 +53,7 @@ class SearchSession:
     unknown_arguments: dict[str, str] = dataclasses.field(default_factory=dict)
     initial_settings: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     deadline: Deadline = dataclasses.field(default_factory=Deadline)
+    old_objects: OldObjects = dataclasses.field(default_factory=OldObjects)
 
     def cuts_off(self, running: RunningTrial | None, *, is_last_epoch: bool) -> bool:
         """Returns whether a training is to end here, and marks its trial if so."""
