@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Iterator
 from collections.abc import Mapping
 from multiprocessing import forkserver
+from multiprocessing import process as processes
 from multiprocessing import reduction
 from pathlib import Path
 from typing import Any
@@ -142,9 +143,11 @@ class _ForkedWorker:
     def __init__(self, arguments, env, pass_fds, stdout, **_):
         files = [_Descriptor(number) for number in (*pass_fds, stdout.fileno())]
         self._process = _CONTEXT.Process(
-            target=_work, args=(*files, env, list(sys.path), os.getcwd()), daemon=True
+            target=_work, args=(*files, env, list(sys.path), os.getcwd())
         )
         self._process.start()
+        # Else `multiprocessing` would end it, or wait for it, where the pool does not.
+        processes._children.discard(self._process)
         self.pid = self._process.pid
 
     @property
