@@ -11,17 +11,24 @@ import multiprocessing
 import os
 import runpy
 import signal
+import subprocess
 import sys
 import tempfile
 import traceback
+import types
 import warnings
 from collections.abc import Iterator
 from collections.abc import Mapping
+from multiprocessing import forkserver
+from multiprocessing import process as processes
+from multiprocessing import reduction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from keras_tricks.tuners.workers import pool
+from keras_tricks.tuners.workers import worker_process
 from tests import child_process
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -78,6 +85,8 @@ def run_python(code_or_script: str | Path, *arguments: str, **options: Any) -> s
 def _run(script, arguments, cwd, environment, printed):
     os.chdir(cwd)
     os.environ.update(environment)
+    # What begins processes here, too, is to find the fork server that there is.
+    forkserver._forkserver.ensure_running = lambda: None
     # Shells have what they start in the background ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, name in ((1, "stdout"), (2, "stderr")):
@@ -94,3 +103,72 @@ def _run(script, arguments, cwd, environment, printed):
     except Exception:
         traceback.print_exc()
         sys.exit(1)
+
+
+def server_pid() -> int:
+    """The number of the process that all others here are children of."""
+    return forkserver._forkserver._forkserver_pid
+
+
+@contextlib.contextmanager
+def as_workers() -> Iterator[None]:
+    """The workers of searches begin here, too: each would import for five seconds.
+
+    Not for tests of how a worker starts, what it imports, or whether it ends with its
+    parent, which is the fork server.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        own = types.SimpleNamespace(**{**vars(subprocess), "Popen": _ForkedWorker})
+        patch.setattr(pool, "subprocess", own)
+        yield
+
+
+class _Descriptor:
+    """An open file that a process is sent; there it is a number of its own."""
+
+    def __init__(self, number):
+        self._number = number
+
+    def __reduce__(self):
+        return _detached, (reduction.DupFd(self._number),)
+
+
+def _detached(duplicate):
+    return duplicate.detach()
+
+
+class _ForkedWorker:
+    """What `pool` uses of `subprocess.Popen`."""
+
+    def __init__(self, arguments, env, pass_fds, stdout, **_):
+        files = [_Descriptor(number) for number in (*pass_fds, stdout.fileno())]
+        self._process = _CONTEXT.Process(
+            target=_work, args=(*files, env, list(sys.path), os.getcwd())
+        )
+        self._process.start()
+        # Else `multiprocessing` would end it, or wait for it, where the pool does not.
+        processes._children.discard(self._process)
+        self.pid = self._process.pid
+
+    @property
+    def returncode(self):
+        return self._process.exitcode
+
+    def wait(self, timeout=None):
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("worker", timeout)
+
+    def kill(self):
+        self._process.kill()
+
+
+def _work(connection, log, environment, search_path, cwd):
+    os.chdir(cwd)
+    os.environ.update(environment)
+    sys.path[:] = search_path
+    for number in (1, 2):
+        os.dup2(log, number)
+    # Each trial looks for garbage: what was imported is none.
+    gc.freeze()
+    worker_process.main(connection)

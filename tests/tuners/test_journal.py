@@ -56,7 +56,9 @@ def test_a_journal_is_one_of_optuna_s(tmp_path):
     """Optuna's own backend reads the same from it, which a dashboard does."""
     path = tmp_path / "journal"
     written(path)
-    backend = optuna.storages.journal.JournalFileBackend(str(path))
+    # Before it writes it waits for the lock's file, which ours leaves there.
+    lock = optuna.storages.journal.JournalFileSymlinkLock(str(path), grace_period=3)
+    backend = optuna.storages.journal.JournalFileBackend(str(path), lock_obj=lock)
     storage = optuna.storages.JournalStorage(backend)
     theirs = optuna.load_study(storage=storage, study_name="s")
     trials, told = read(path)

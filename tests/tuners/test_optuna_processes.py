@@ -154,7 +154,8 @@ def test_the_workers_of_one_search_are_pruned_and_score_as_one_process(tmp_path)
             seed=0,
             directory=tmp_path / str(workers),
         )
-        tuner.search(**toys.toy_data(), verbose=0, workers=workers)
+        with forks.as_workers():
+            tuner.search(**toys.toy_data(), verbose=0, workers=workers)
         entries = sorted(
             tuner.study.trials, key=lambda entry: int(entry.user_attrs["trial_id"])
         )

@@ -68,6 +68,21 @@ def wait_for(condition, seconds=300):
         time.sleep(0.02)
 
 
+def forked_beside(process):
+    """Numbers of the workers that a process has begun by `forks.as_workers`."""
+    return [pid for pid in children_of(forks.server_pid()) if pid != process.pid]
+
+
+KILLED = """
+    import sys
+    from tests.tuners import fault_search, forks, toys
+    if __name__ == "__main__":
+        tuner = fault_search.tuner_in(sys.argv[1], int(sys.argv[2]), seconds=0.5)
+        with forks.as_workers():
+            tuner.search(**toys.toy_data(), verbose=0, workers=2)
+    """
+
+
 @pytest.mark.skipif(
     not Path("/proc/self/task").exists(),
     reason="the processes to kill are found in /proc, which is not there",
@@ -79,20 +94,20 @@ def test_killed_processes_cost_no_trial_and_change_no_score(serial, tmp_path):
     def begun():
         return log.read_text().count("begin") if log.exists() else 0
 
-    script = Path(fault_search.__file__)
-    with forks.started(script, str(tmp_path), "2", str(TRIALS), cwd=tmp_path) as search:
+    with forks.started(KILLED, str(tmp_path), str(TRIALS), cwd=tmp_path) as search:
         wait_for(lambda: begun() >= 1)
         before = begun()
-        worker = random.Random(3).choice(children_of(search.pid))
+        worker = random.Random(3).choice(forked_beside(search))
         os.kill(worker, signal.SIGKILL)
         wait_for(lambda: begun() > before)
-        children = children_of(search.pid)
+        children = forked_beside(search)
         search.kill()
         search.join()
         # Without their parent they end, at once or within a heartbeat.
         wait_for(lambda: not any(map(is_alive, children)), seconds=3)
     tuner = fault_search.tuner_in(tmp_path, TRIALS, seconds=0.5)
-    tuner.search(**toys.toy_data(), verbose=0, workers=2)
+    with forks.as_workers():
+        tuner.search(**toys.toy_data(), verbose=0, workers=2)
     last = log.read_text().splitlines()[-1].split()[-1]
     assert time.time() - float(last) < 4.0
     same(tuner.leaderboard(), serial.leaderboard())
@@ -121,6 +136,12 @@ def search(outcome, directory, *args, **arguments):
     tuner = RandomSearch(Worker(outcome), **arguments)
     tuner.search(*args, verbose=0, workers=count)
     return tuner
+
+
+@pytest.fixture(name="forked_workers")
+def forked_workers_fixture():
+    with forks.as_workers():
+        yield
 
 
 @pytest.fixture(scope="module", name="troubled")
@@ -155,7 +176,7 @@ def troubled_fixture(tmp_path_factory):
     def tries_of(number):
         return len((folder / f"{number}").read_text())
 
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, forks.as_workers():
         patch.setattr(pool, "MAX_LEASES", 2)
         patch.setattr(pool, "SILENT_SECONDS", 1.5)
         table = search(outcome, folder / "some").leaderboard()
@@ -186,10 +207,11 @@ def test_a_worker_that_is_silent_and_at_work_is_left_alone(troubled):
 
 
 BUSY = """
-    import os, pathlib, sys, threading
+    import contextlib, os, pathlib, sys, threading
     import keras, keras_tuner
     from keras_tricks.tuners import RandomSearch
     from keras_tricks.tuners.storage import project_lock
+    from tests.tuners import forks
 
     class Busy(keras_tuner.HyperModel):
         def build(self, hp):
@@ -202,8 +224,10 @@ BUSY = """
     if __name__ == "__main__":
         before = set(threading.enumerate())
         tuner = RandomSearch(Busy(), max_trials=2, directory=".")
+        is_forked = sys.argv[1] == "forked"
         try:
-            tuner.search(workers=2, verbose=0)
+            with forks.as_workers() if is_forked else contextlib.nullcontext():
+                tuner.search(workers=2, verbose=0)
         except KeyboardInterrupt:
             files = [os.readlink(f"/proc/self/fd/{fd}")
                      for fd in os.listdir("/proc/self/fd")
@@ -225,11 +249,17 @@ BUSY = """
     ),
 )
 def test_nothing_is_left_of_a_search_that_is_ended(number, tmp_path):
-    """No process, thread, open file or lock after 5 s, whatever its workers are at."""
-    with forks.started(BUSY, cwd=tmp_path) as parent:
+    """No process, thread, open file or lock after 5 s, whatever its workers are at.
+
+    A search that is interrupted ends its workers; with one that is killed they end by
+    the way in which it has started them.
+    """
+    how = "forked" if number == signal.SIGINT else "started"
+    with forks.started(BUSY, how, cwd=tmp_path) as parent:
         wait_for(lambda: list(tmp_path.glob("worker_*")))
         time.sleep(1.0)
-        children = children_of(parent.pid)
+        found = {"forked": forked_beside, "started": lambda p: children_of(p.pid)}
+        children = found[how](parent)
         begun = time.monotonic()
         os.kill(parent.pid, number)
         parent.join(5)
@@ -247,6 +277,7 @@ def test_nothing_is_left_of_a_search_that_is_ended(number, tmp_path):
 @pytest.mark.skipif(
     not Path("/proc/self/fd").exists(), reason="open files are found in /proc"
 )
+@pytest.mark.usefixtures("forked_workers")
 def test_nothing_is_left_of_a_search_that_an_error_in_a_callback_ends(tmp_path):
     """One trial fails for good, while the other keeps Python from doing anything."""
     failed = tmp_path / "failed"
@@ -261,7 +292,8 @@ def test_nothing_is_left_of_a_search_that_an_error_in_a_callback_ends(tmp_path):
             number = 0
             while True:  # The first to make a file is the one of that number.
                 with contextlib.suppress(FileExistsError):
-                    (tmp_path / str(number)).touch(exist_ok=False)
+                    with open(tmp_path / str(number), "x") as file:
+                        file.write(str(os.getpid()))
                     break
                 number += 1
             if number == 1:
@@ -271,7 +303,7 @@ def test_nothing_is_left_of_a_search_that_an_error_in_a_callback_ends(tmp_path):
                     callback.on_epoch_end(0, {"score": 1.0})
             return {"score": 1.0}  # The first shows that there are no more settings.
 
-    threads, children = set(threading.enumerate()), children_of(os.getpid())
+    threads = set(threading.enumerate())
     tuner = RandomSearch(
         OneIsBusy(None), keras_tuner.Objective("score", "max"), directory=tmp_path
     )
@@ -281,13 +313,16 @@ def test_nothing_is_left_of_a_search_that_an_error_in_a_callback_ends(tmp_path):
     assert "In a worker process" in str(error.value.__cause__)
     assert time.time() - float(failed.read_text()) < 5.0
     assert set(threading.enumerate()) <= threads
-    assert set(children_of(os.getpid())) <= set(children)
+    workers = {int((tmp_path / name).read_text()) for name in "012"}
+    assert len(workers) == 2
+    assert not any(map(is_alive, workers))
     opened = [os.path.realpath(path) for path in Path("/proc/self/fd").iterdir()]
     assert not [path for path in opened if path.startswith(str(tmp_path))]
     with project_lock.ProjectLock(tuner.project_dir):
         pass
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_workers_that_always_fail_end_and_all_their_errors_are_told(tmp_path):
     def outcome(hp):
         if hp.get("x") > 0.5:
@@ -302,6 +337,7 @@ def test_workers_that_always_fail_end_and_all_their_errors_are_told(tmp_path):
     assert len(tuner.leaderboard()) == 6
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_neither_settings_nor_data_depend_on_the_number_of_workers(tmp_path):
     """Also where models ask for more as trials go on, and `fit` for its own.
 
