@@ -5,7 +5,8 @@ import numpy as np
 import tensorflow as tf
 
 MODES = ("eager", "graph", "xla")
-SHAPES = ((4, 3), (3,), (3, 2), (2,))
+# Each array more is traced in every step that is compiled.
+SHAPES = ((4, 3), (3,), (3, 2))
 
 
 def random_arrays(seed, size=1.0, shapes=SHAPES):
