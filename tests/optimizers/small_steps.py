@@ -56,6 +56,25 @@ def weights_after(optimizer, start, gradients_by_step, mode="eager"):
     return [variable.numpy() for variable in variables]
 
 
+def weights_after_each(optimizer, start, runs, mode="eager"):
+    """The weights after each of several runs, which all begin anew with one trace.
+
+    Each run is a list of the gradients of its steps, as for `weights_after`.
+    """
+    variables = variables_of(start)
+    step = stepper(optimizer, variables, mode)
+    everything = [*variables, *optimizer.variables]
+    before = [np.array(variable.numpy()) for variable in everything]
+    results = []
+    for gradients_by_step in runs:
+        for variable, value in zip(everything, before, strict=True):
+            variable.assign(value)
+        for gradients in gradients_by_step:
+            step(*gradients)
+        results.append([np.array(variable.numpy()) for variable in variables])
+    return results
+
+
 def applied(optimizer, gradients, weights=None, mode="eager"):
     """What one update takes from the weights (or from zeros); for SGD of rate 1."""
     if weights is None:
