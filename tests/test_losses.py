@@ -31,8 +31,8 @@ def own_model(loss, **arguments):
 
 
 def trained(loss, labels, **arguments):
-    """The losses of the epochs, and the weights."""
-    model = own_model(loss, **arguments)
+    """The losses of the epochs, and the weights; eagerly, unless it is compiled."""
+    model = own_model(loss, **{"run_eagerly": not arguments, **arguments})
     history = model.fit(X, labels, batch_size=20, epochs=3, shuffle=False, verbose=0)
     return history.history["loss"], model.get_weights()
 
@@ -64,7 +64,9 @@ LOSSES = [(0, 0), (0.1, 0), (0, 2.0), (0, 0.5), (0.2, 1.5)]
 )
 def test_training_on_class_numbers_is_keras_s_on_one_hot(smoothing, gamma, jit_compile):
     losses, weights = trained(
-        ClassificationLoss(smoothing, gamma), LABELS, jit_compile=jit_compile
+        ClassificationLoss(smoothing, gamma),
+        LABELS,
+        **({"jit_compile": True} if jit_compile else {}),
     )
     expected, expected_weights = trained_by_keras(smoothing, gamma)
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
@@ -102,7 +104,7 @@ def test_each_pixel_has_its_label():
 def test_class_weights_count_as_with_keras():
     arguments = {"class_weight": {0: 1.0, 1: 2.0, 2: 0.5}, "epochs": 2}
     losses = [
-        own_model(loss)
+        own_model(loss, run_eagerly=True)
         .fit(X, labels, shuffle=False, verbose=0, **arguments)
         .history["loss"]
         for loss, labels in (

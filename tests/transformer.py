@@ -6,7 +6,7 @@ One function for the TF1 graph and for Keras, so that only the optimizers differ
 import numpy as np
 import tensorflow as tf
 
-VOCABULARY, LENGTH, WIDTH, HEADS, LAYERS, CLASSES = 30, 8, 16, 2, 2, 3
+VOCABULARY, LENGTH, WIDTH, HEADS, LAYERS, CLASSES = 30, 8, 16, 2, 1, 3
 
 
 def initial_weights(seed=0):

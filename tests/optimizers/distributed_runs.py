@@ -10,6 +10,8 @@ process can hold one MirroredStrategy only; so every strategy is a process of it
 and all of its cases share the seconds that TensorFlow takes to start.
 """
 
+import functools
+import operator
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +39,14 @@ def clipped_adam(**arguments) -> Optimizer:
 
 def accumulating(**arguments) -> Optimizer:
     return clipped_adam(gradient_accumulation_steps=MICRO_BATCHES, **arguments)
+
+
+def accumulating_and_skipping() -> Optimizer:
+    return accumulating(nonfinite="skip")
+
+
+def with_dedup_norm() -> Optimizer:
+    return clipped_adam(sparse_norm="dedup")
 
 
 def adam_that_clips() -> Optimizer:
@@ -175,11 +185,38 @@ def weights_of(model) -> np.ndarray:
     return np.concatenate([np.ravel(weights) for weights in model.get_weights()])
 
 
+@functools.cache
+def compiled_once(strategy, make_optimizer, make_model, how: str):
+    return compiled(strategy, make_optimizer, make_model)
+
+
+def compiled_or_as_new(strategy, make_optimizer, make_model, how: str):
+    """A compiled model, or one that was trained before with the values of a new one.
+
+    Its step is traced already. To say so, the optimizer is given by a public function.
+    """
+    if make_optimizer.__name__ == "<lambda>":
+        return compiled(strategy, make_optimizer, make_model)
+    model = compiled_once(strategy, make_optimizer, make_model, how)
+    if model.optimizer.built:
+        new = compiled(strategy, make_optimizer, make_model)
+        with strategy.scope():
+            new.optimizer.build(new.trainable_variables)
+        for part in ("variables", "optimizer.variables"):
+            for variable, value in zip(
+                operator.attrgetter(part)(model),
+                operator.attrgetter(part)(new),
+                strict=True,
+            ):
+                variable.assign(value.numpy())
+    return model
+
+
 def fitted(
     strategy, make_optimizer, data: Data, *, batch_rows=ROWS, make_model=Network
 ):
     """A model trained by `fit`."""
-    model = compiled(strategy, make_optimizer, make_model)
+    model = compiled_or_as_new(strategy, make_optimizer, make_model, "fit")
     model.fit(*data, batch_size=batch_rows, shuffle=False, verbose=0)
     return model
 
@@ -221,10 +258,16 @@ def custom_step(strategy, *models):
     return lambda x, y: step(dealt_out(strategy, x), dealt_out(strategy, y))
 
 
+@functools.cache
+def step_of_once(strategy, model):
+    return custom_step(strategy, model)
+
+
 def looped(strategy, make_optimizer, data: Data, **arguments):
     """A model trained by a custom loop."""
-    model = compiled(strategy, make_optimizer, **arguments)
-    step = custom_step(strategy, model)
+    make_model = arguments.get("make_model", Network)
+    model = compiled_or_as_new(strategy, make_optimizer, make_model, "loop")
+    step = step_of_once(strategy, model)
     for x, y in batches_of(data):
         step(x, y)
     return model
@@ -323,20 +366,19 @@ def changed_limit(strategy) -> dict:
 
 def accumulation(strategy) -> dict:
     data, words = rows(12 * MICRO_BATCHES), word_rows(12 * MICRO_BATCHES)
-    model = fitted(strategy, accumulating, data)
-    skipped = fitted(
-        strategy,
-        lambda: accumulating(nonfinite="skip"),
-        with_nan(data, ROWS - 1),
-    )
-    return {
+    model = fitted(strategy, accumulating_and_skipping, data)
+    without_nan = {
         "fit": weights_of(model),
-        "loop": weights_of(looped(strategy, accumulating, data)),
-        "sparse": weights_of(fitted(strategy, accumulating, words, make_model=Words)),
         "updates": [
             int(model.optimizer.iterations.numpy()),
             model.optimizer.num_updates,
         ],
+    }
+    skipped = fitted(strategy, accumulating_and_skipping, with_nan(data, ROWS - 1))
+    return {
+        **without_nan,
+        "loop": weights_of(looped(strategy, accumulating, data)),
+        "sparse": weights_of(fitted(strategy, accumulating, words, make_model=Words)),
         "one_bad": weights_of(skipped),
         "one_bad_skipped": skipped.optimizer.num_skipped,
     }
@@ -359,8 +401,8 @@ def everything(strategy, model) -> np.ndarray:
 def skip(strategy) -> dict:
     """Training in which one row of one batch, the last replica's, holds a NaN."""
     data = with_nan(rows(6), ROWS - 1)
-    model = compiled(strategy, skipping)
-    step = custom_step(strategy, model)
+    model = compiled_or_as_new(strategy, skipping, Network, "loop")
+    step = step_of_once(strategy, model)
     states = [everything(strategy, model)]
     for x, y in batches_of(data):
         step(x, y)
@@ -432,13 +474,8 @@ def sparse(strategy) -> dict:
     data = word_rows(UPDATES)
     return {
         "fit": weights_of(fitted(strategy, clipped_adam, data, make_model=Words)),
-        "fit_dedup": weights_of(
-            fitted(
-                strategy,
-                lambda: clipped_adam(sparse_norm="dedup"),
-                data,
-                make_model=Words,
-            )
+        "loop_dedup": weights_of(
+            looped(strategy, with_dedup_norm, data, make_model=Words)
         ),
         "loop": weights_of(looped(strategy, clipped_adam, data, make_model=Words)),
         "applied_raw": applied("raw"),
@@ -462,13 +499,7 @@ def references(strategy) -> dict:
         ),
         # What accumulates is dense, and so has the norm of what is applied.
         "large_sparse_batches": weights_of(
-            fitted(
-                strategy,
-                lambda: clipped_adam(sparse_norm="dedup"),
-                words,
-                batch_rows=large,
-                make_model=Words,
-            )
+            fitted(strategy, with_dedup_norm, words, batch_rows=large, make_model=Words)
         ),
         "large_batches_without_bad": weights_of(
             fitted(strategy, clipped_adam, without_batches(data, bad), batch_rows=large)

@@ -5,7 +5,8 @@ import numpy as np
 import tensorflow as tf
 
 MODES = ("eager", "graph", "xla")
-SHAPES = ((4, 3), (3,), (3, 2), (2,))
+# Each array more is traced in every step that is compiled.
+SHAPES = ((4, 3), (3,), (3, 2))
 
 
 def random_arrays(seed, size=1.0, shapes=SHAPES):
@@ -53,6 +54,25 @@ def weights_after(optimizer, start, gradients_by_step, mode="eager"):
     for gradients in gradients_by_step:
         step(*gradients)
     return [variable.numpy() for variable in variables]
+
+
+def weights_after_each(optimizer, start, runs, mode="eager"):
+    """The weights after each of several runs, which all begin anew with one trace.
+
+    Each run is a list of the gradients of its steps, as for `weights_after`.
+    """
+    variables = variables_of(start)
+    step = stepper(optimizer, variables, mode)
+    everything = [*variables, *optimizer.variables]
+    before = [np.array(variable.numpy()) for variable in everything]
+    results = []
+    for gradients_by_step in runs:
+        for variable, value in zip(everything, before, strict=True):
+            variable.assign(value)
+        for gradients in gradients_by_step:
+            step(*gradients)
+        results.append([np.array(variable.numpy()) for variable in variables])
+    return results
 
 
 def applied(optimizer, gradients, weights=None, mode="eager"):

@@ -1,5 +1,7 @@
 """BERT's recipe against the original's TF1 graph."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -32,7 +34,7 @@ class Classifier(keras.Model):
         self.built = True
 
     def trained_step(self, optimizer):
-        @tf.function
+        @functools.partial(tf.function, autograph=False)
         def step(tokens, labels):
             tensors = {name: weight.value for name, weight in self.by_name.items()}
             with tf.GradientTape() as tape:
@@ -42,58 +44,68 @@ class Classifier(keras.Model):
 
         return step
 
-    def train(self, optimizer, batches):
-        step = self.trained_step(optimizer)
+    @staticmethod
+    def train(step, batches):
         for tokens, labels in batches:
             step(tf.constant(tokens), tf.constant(labels))
 
-    def distance(self, weights):
-        squares = (
-            np.square(self.by_name[name].numpy() - weights[name]).sum()
-            for name in weights
-        )
-        return np.sqrt(sum(squares))
+    def values(self):
+        return {name: weight.numpy() for name, weight in self.by_name.items()}
 
 
 @pytest.fixture(scope="module")
 def tf1_run(tmp_path_factory):
-    """1,000 steps of the original, with a checkpoint and weights after 400."""
+    """1,000 steps of the original: weights after 100, a checkpoint after 700."""
     batches = list(transformer.batches(RUN["num_train_steps"]))
     run = tf1_reference.BertRun(transformer.initial_weights(), transformer.loss, **RUN)
-    run.run(batches[:400])
+    run.run(batches[:100])
+    after_100 = run.weights()
+    run.run(batches[100:700])
     checkpoint = run.save(tmp_path_factory.mktemp("tf1") / "model.ckpt")
-    after_400 = run.weights()
-    run.run(batches[400:])
-    return batches, checkpoint, after_400, run.weights()
+    run.run(batches[700:])
+    return batches, checkpoint, after_100, run.weights()
+
+
+@pytest.fixture(scope="module")
+def keras_run(tf1_run):
+    """The weights after 100 and 1,000 steps of the port on the same batches."""
+    batches = tf1_run[0]
+    model = Classifier(transformer.initial_weights())
+    step = model.trained_step(create_optimizer(**RUN))
+    model.train(step, batches[:100])
+    after_100 = model.values()
+    model.train(step, batches[100:])
+    return after_100, model.values()
+
+
+def distance(weights, others):
+    squares = (np.square(weights[name] - others[name]).sum() for name in others)
+    return np.sqrt(sum(squares))
 
 
 def distance_moved(weights):
-    initial = transformer.initial_weights()
-    return np.sqrt(sum(np.square(weights[n] - initial[n]).sum() for n in weights))
+    return distance(transformer.initial_weights(), weights)
 
 
-def test_1000_steps_of_a_transformer_end_where_the_original_ends(tf1_run):
+def test_1000_steps_of_a_transformer_end_where_the_original_ends(tf1_run, keras_run):
     """The issue asks for 1e-4 of the distance moved; about 4e-7 is measured."""
-    batches, *_, expected = tf1_run
-    model = Classifier(transformer.initial_weights())
-    model.train(create_optimizer(**RUN), batches)
-    assert model.distance(expected) <= 1e-5 * distance_moved(expected)
+    expected, (_, found) = tf1_run[-1], keras_run
+    assert distance(found, expected) <= 1e-5 * distance_moved(expected)
 
 
-def test_either_side_of_the_race_on_the_step(tf1_run):
+def test_either_side_of_the_race_on_the_step(tf1_run, keras_run):
     """100 steps with the increment before the update, against both settings."""
     batches = tf1_run[0][:100]
     initial = transformer.initial_weights()
     run = tf1_reference.BertRun(initial, transformer.loss, **RUN, increment="before")
     run.run(batches)
     expected = run.weights()
-    apart = {}
-    for rate_of in ("this", "next"):
-        model = Classifier(initial)
-        model.train(create_optimizer(**RUN, rate_of=rate_of), batches)
-        apart[rate_of] = model.distance(expected) / distance_moved(expected)
-    assert apart["next"] <= 1e-5
-    assert apart["this"] > 1e-3
+    model = Classifier(initial)
+    model.train(model.trained_step(create_optimizer(**RUN, rate_of="next")), batches)
+    of_this, _ = keras_run
+    moved = distance_moved(expected)
+    assert distance(model.values(), expected) <= 1e-5 * moved
+    assert distance(of_this, expected) > 1e-3 * moved
 
 
 def test_keras_adamw_with_the_same_settings_ends_elsewhere(tf1_run):
@@ -103,11 +115,12 @@ def test_keras_adamw_with_the_same_settings_ends_elsewhere(tf1_run):
     schedule = WarmupPolynomialDecay(*RUN.values())
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=0.01, epsilon=1e-6)
     optimizer.exclude_from_weight_decay(var_names=["LayerNorm", "bias"])
-    model.train(ClippedOptimizer(optimizer, global_clipnorm=1.0), batches[:400])
-    assert model.distance(expected) > 0.05 * distance_moved(expected)
+    step = model.trained_step(ClippedOptimizer(optimizer, global_clipnorm=1.0))
+    model.train(step, batches[:100])
+    assert distance(model.values(), expected) > 0.05 * distance_moved(expected)
 
 
-def test_a_run_stopped_at_400_goes_on_from_its_checkpoint(tf1_run):
+def test_a_run_stopped_at_700_goes_on_from_its_checkpoint(tf1_run):
     from keras_tricks.tf1 import restore_optimizer
 
     batches, checkpoint, _, expected = tf1_run
@@ -115,9 +128,9 @@ def test_a_run_stopped_at_400_goes_on_from_its_checkpoint(tf1_run):
     optimizer = create_optimizer(**RUN)
     optimizer.build(model.trainable_variables)
     restore_optimizer(model, optimizer, checkpoint, dict(model.by_name))
-    assert int(optimizer.iterations) == 400
-    model.train(optimizer, batches[400:])
-    assert model.distance(expected) <= 1e-5 * distance_moved(expected)
+    assert int(optimizer.iterations) == 700
+    model.train(model.trained_step(optimizer), batches[700:])
+    assert distance(model.values(), expected) <= 1e-5 * distance_moved(expected)
 
 
 def test_the_recipe_has_berts_values():

@@ -5,6 +5,8 @@ in any order is off by at most `n * u`, its root by half of that and `u`; the qu
 the product with the limit, and the product with the gradient add `u` each.
 """
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -50,7 +52,7 @@ def clip(kind, limit, gradients):
     ]
 
 
-few_examples = settings(max_examples=25, deadline=None, derandomize=True)
+few_examples = settings(max_examples=12, deadline=None, derandomize=True)
 
 
 @few_examples
@@ -67,7 +69,7 @@ def test_the_applied_norm_of_a_few_numbers_is_the_limit_to_two_ulps():
     One ulp would be too much to ask of TF1's formula, which rounds six times.
     """
     generator = np.random.default_rng(0)
-    for _ in range(40):
+    for _ in range(20):
         gradients = [generator.normal(size=3).astype("float32")]
         limit = np.float32(generator.uniform(0.01, 0.1))
         norm = numpy_reference.global_norm(clip("global_clipnorm", limit, gradients))
@@ -226,10 +228,19 @@ def test_no_percentile_makes_finite_gradients_nan_or_larger(norms, percentile, f
     assert (taken <= np.float32(norms)).all()
 
 
-@pytest.mark.parametrize("sparse_norm", ["raw", "dedup"])
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("limit", [0.0, -1e-9, 1e-45, 3e38, float("inf")])
-@pytest.mark.parametrize("size", [0.0, 1e-30, 1.0, 1e35])
+# Three and the numbers of cases have no factor in common: each value meets each other.
+@pytest.mark.parametrize(
+    ("size", "limit", "kind", "sparse_norm"),
+    sampling.one_in(
+        3,
+        itertools.product(
+            [0.0, 1e-30, 1.0, 1e35],
+            [0.0, -1e-9, 1e-45, 3e38, float("inf")],
+            KINDS,
+            ["raw", "dedup"],
+        ),
+    ),
+)
 def test_no_limit_makes_a_sparse_gradient_nan_or_larger(kind, sparse_norm, limit, size):
     rows = np.float32([[size], [0.0], [size]])
     gradient = tf.IndexedSlices(rows, tf.constant([2, 0, 2]), tf.constant([4, 1]))

@@ -1,5 +1,7 @@
 """What is not clipping happens as in the inner optimizer alone."""
 
+import functools
+
 import h5py
 import keras
 import numpy as np
@@ -35,21 +37,31 @@ requires_multi_optimizer = pytest.mark.skipif(
 )
 
 
+def weights_before_and_after_the_end(optimizer, mode):
+    """After five steps, and after what an optimizer does when training ends."""
+    variables = variables_of(random_arrays(0))
+    step = stepper(optimizer, variables, mode)
+    for seed in range(1, 6):
+        step(*random_arrays(seed))
+    trained = [v.numpy() for v in variables]
+    optimizer.finalize_variable_values(variables)
+    return trained, [v.numpy() for v in variables]
+
+
+@functools.cache
+def without_a_wrapper(mode):
+    return weights_before_and_after_the_end(with_every_state(), mode)
+
+
 @every_mode
 @wraps
 def test_weight_decay_and_moving_averages_are_the_inner_optimizers(arguments, mode):
-    results = []
-    for optimizer in (
-        with_every_state(),
-        ClippedOptimizer(with_every_state(), **arguments),
-    ):
-        variables = variables_of(random_arrays(0))
-        step = stepper(optimizer, variables, mode)
-        for seed in range(1, 6):
-            step(*random_arrays(seed))
-        trained = [v.numpy() for v in variables]
-        optimizer.finalize_variable_values(variables)
-        results.append((trained, [v.numpy() for v in variables]))
+    results = (
+        weights_before_and_after_the_end(
+            ClippedOptimizer(with_every_state(), **arguments), mode
+        ),
+        without_a_wrapper(mode),
+    )
     for found, expected in zip(*results, strict=True):
         # XLA compiles the two steps differently.
         assert_close(found, expected, rtol=1e-6 if mode == "xla" else 0, atol=1e-7)
@@ -79,31 +91,34 @@ def test_a_frozen_layer_stays_and_does_not_count_for_the_norm():
     assert numpy_reference.global_norm(moved[1:]) == pytest.approx(0.1, rel=1e-5)
 
 
+def trained_without_a_gradient(optimizer, mode):
+    variables = variables_of(random_arrays(0))
+    optimizer.build(variables)
+    gradients = random_arrays(1)
+
+    def step(*gradients):
+        optimizer.apply([gradients[0], None, gradients[1]])
+
+    if mode != "eager":
+        import tensorflow as tf
+
+        step = tf.function(step, jit_compile=mode == "xla")
+    with pytest.warns(UserWarning, match="Gradients do not exist for variables"):
+        step(gradients[0], gradients[2])
+    return [v.numpy() for v in variables]
+
+
+@functools.cache
+def adam_without_a_gradient(mode):
+    return trained_without_a_gradient(keras.optimizers.Adam(0.1), mode)
+
+
 @every_mode
 @wraps
 def test_variables_without_a_gradient_stay_and_are_warned_of(arguments, mode):
-    def trained(optimizer):
-        variables = variables_of(random_arrays(0))
-        optimizer.build(variables)
-        step = stepper(optimizer, variables, mode)
-        gradients = random_arrays(1)
-
-        def step_without_two(*gradients):
-            optimizer.apply([gradients[0], None, gradients[1], None])
-
-        if mode == "eager":
-            step = step_without_two
-        else:
-            import tensorflow as tf
-
-            step = tf.function(step_without_two, jit_compile=mode == "xla")
-        with pytest.warns(UserWarning, match="Gradients do not exist for variables"):
-            step(gradients[0], gradients[2])
-        return [v.numpy() for v in variables]
-
-    build = keras.optimizers.Adam
-    found = trained(ClippedOptimizer(build(0.1), **arguments))
-    assert_same_bits(found, trained(build(0.1)))
+    optimizer = ClippedOptimizer(keras.optimizers.Adam(0.1), **arguments)
+    found = trained_without_a_gradient(optimizer, mode)
+    assert_same_bits(found, adam_without_a_gradient(mode))
     assert_same_bits(found[1::2], random_arrays(0)[1::2])
 
 
@@ -187,6 +202,9 @@ def test_constraints_of_weights_hold_after_the_update():
     assert model.get_weights()[0].min() == 0
 
 
+ACCUMULATED = (None, "global_clipnorm")
+
+
 def test_rate_and_step_are_those_of_the_inner_optimizer():
     optimizer = ClippedOptimizer(keras.optimizers.SGD(0.1), global_clipnorm=1.0)
     weight = keras.Variable([1.0])
@@ -196,8 +214,18 @@ def test_rate_and_step_are_those_of_the_inner_optimizer():
     assert int(steps) == int(optimizer.iterations) == 1
 
 
-@every_mode
-@pytest.mark.parametrize("kind", [None, "global_clipnorm"])
+# Each way to compile, and each kind; a step without a limit does less of the same.
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    sampling.only(
+        [
+            *((kind, "eager") for kind in ACCUMULATED),
+            (None, "graph"),
+            ("global_clipnorm", "xla"),
+        ],
+        [(kind, mode) for kind in ACCUMULATED for mode in MODES],
+    ),
+)
 def test_accumulation_equals_one_larger_batch_and_counts_updates(kind, mode):
     """Keras's clipping of the mean gradient of each four is the oracle."""
     limit = {kind: 2.0} if kind else {}
@@ -230,13 +258,14 @@ def test_accumulation_equals_one_larger_batch_and_counts_updates(kind, mode):
     )
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_accumulation_in_fit_equals_fit_on_larger_batches():
     x, y = suite.data()
 
     def weights(batch_size, **arguments):
         optimizer = ClippedOptimizer(suite.momentum(), global_clipnorm=0.5, **arguments)
         model = suite.compiled_model(optimizer)
-        model.fit(x, y, batch_size=batch_size, epochs=6, shuffle=False, verbose=0)
+        model.fit(x, y, batch_size=batch_size, epochs=3, shuffle=False, verbose=0)
         return model.get_weights()
 
     found = weights(4, gradient_accumulation_steps=4)
@@ -300,6 +329,7 @@ def test_a_group_is_shown_by_its_optimizers():
     )
 
 
+@pytest.mark.usefixtures("uncompiled")
 @requires_multi_optimizer
 def test_a_group_trains_in_fit_and_comes_back_from_a_file(tmp_path):
     optimizers = keras.optimizers.OptimizerMap(keras.optimizers.Adam(0.01))

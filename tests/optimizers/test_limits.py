@@ -32,13 +32,9 @@ LIMITS = {
 
 every_kind = pytest.mark.parametrize("kind", LIMITS)
 every_mode = pytest.mark.parametrize("mode", MODES)
-# How a kind clips in a mode is seen in the first tests: in the others, two kinds do.
-COMPILED = [
-    ("global_clipnorm", "xla"),
-    ("adaptive_clip", "xla"),
-    ("clipnorm", "graph"),
-    ("clipvalue", "graph"),
-]
+# How a kind clips in a mode is seen in the first test: in the others, one kind of all
+# weights and one of each array do.
+COMPILED = [("global_clipnorm", "xla"), ("clipnorm", "graph")]
 KINDS_AND_MODES = [(kind, mode) for mode in MODES for kind in LIMITS]
 SAMPLE = [case for case in KINDS_AND_MODES if case[1] == "eager" or case in COMPILED]
 sample_of_modes = pytest.mark.parametrize(
@@ -125,7 +121,7 @@ def test_a_limit_is_the_number_that_was_given(kind, limit):
 @every_kind
 def test_a_saved_limit_is_the_number_that_was_given(kind, tmp_path):
     model = suite.compiled_model(ClippedOptimizer(sgd(), **{kind: 0.1}))
-    suite.train(model)
+    suite.train(model, epochs=1)
     assert getattr(model.optimizer, kind) == 0.1
     setattr(model.optimizer, kind, 0.2)
     model.save(tmp_path / "model.keras")
@@ -134,7 +130,7 @@ def test_a_saved_limit_is_the_number_that_was_given(kind, tmp_path):
     assert getattr(restored.optimizer, kind) == 0.2
     # Only the variable comes with weights: 0.2 is what it most probably was.
     other = suite.compiled_model(ClippedOptimizer(sgd(), **{kind: 0.1}))
-    suite.train(other)
+    other.optimizer.build(other.trainable_variables)
     other.load_weights(tmp_path / "all.weights.h5")
     assert getattr(other.optimizer, kind) == 0.2
     copied = ClippedOptimizer.from_config(other.optimizer.get_config())

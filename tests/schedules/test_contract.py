@@ -24,8 +24,10 @@ every_schedule = pytest.mark.parametrize(
 STEPS = np.arange(families.RUN_STEPS + 5)
 
 
-def evaluate_one_by_one(schedule, steps=STEPS):
-    return np.array([float(schedule(int(step))) for step in steps], np.float32)
+@functools.cache
+def evaluated_one_by_one(build):
+    schedule = build()
+    return np.array([float(schedule(int(step))) for step in STEPS], np.float32)
 
 
 def test_every_public_schedule_is_in_the_suite():
@@ -64,9 +66,8 @@ def restore_floatx():
 
 @every_schedule
 def test_a_vector_of_steps_gives_what_the_scalars_give(build):
-    schedule = build()
     np.testing.assert_array_max_ulp(
-        np.asarray(schedule(STEPS)), evaluate_one_by_one(schedule), maxulp=2
+        np.asarray(build()(STEPS)), evaluated_one_by_one(build), maxulp=2
     )
 
 
@@ -136,6 +137,7 @@ def compiled_rates(jit_compile):
     return {build: r for (_, build), r in zip(families.BUILDERS, rates, strict=True)}
 
 
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
 def test_fit_moves_the_weights_by_the_sum_of_the_rates(policy):
     """With a constant gradient of 1, SGD moves a weight by -sum(rate(step)).
@@ -159,8 +161,7 @@ def test_fit_moves_the_weights_by_the_sum_of_the_rates(policy):
         )
         ones = np.ones((10, 1), "float32")
         model.fit(ones, ones, batch_size=1, verbose=0)
-    steps = range(10)
-    rates = [evaluate_one_by_one(schedule, steps) for schedule in schedules]
+    rates = [evaluated_one_by_one(build)[:10] for _, build in test_in_use.BUILDERS]
     expected = np.sum(rates, axis=1, dtype=np.float64)
     np.testing.assert_allclose(-test_in_use.kernel(model), expected, rtol=1e-5)
 

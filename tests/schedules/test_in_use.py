@@ -117,6 +117,27 @@ def go_on(model):
 
 
 @pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    """The folder of a training that was interrupted in its second epoch.
+
+    Each callback that keeps a state has kept that after the first.
+    """
+    folder = tmp_path_factory.mktemp("interrupted")
+    model = compiled_model(all_schedules())
+    callbacks = [
+        keras.callbacks.ModelCheckpoint(folder / "{epoch}.keras"),
+        keras.callbacks.ModelCheckpoint(
+            folder / "{epoch}.weights.h5", save_weights_only=True
+        ),
+        keras.callbacks.BackupAndRestore(folder / "backup"),
+        InterruptAt(1),
+    ]
+    with pytest.raises(Interruption):
+        train(model, callbacks)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def uninterrupted():
     return train(compiled_model(all_schedules()))
 
@@ -139,29 +160,21 @@ def test_accumulated_batches_train_like_batches_that_are_larger():
     assert_close(kernel(accumulating), kernel(larger))
 
 
-def test_a_model_checkpoint_goes_on_bit_for_bit(uninterrupted, tmp_path):
-    checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
-    train(compiled_model(all_schedules()), [checkpoint], last_epoch=1)
-    during_warmup = keras.models.load_model(tmp_path / "1.keras")
+def test_a_model_checkpoint_goes_on_bit_for_bit(uninterrupted, interrupted):
+    during_warmup = keras.models.load_model(interrupted / "1.keras")
     assert int(during_warmup.optimizer.iterations) == UPDATES_PER_EPOCH
     assert_equal(train(during_warmup, first_epoch=1), uninterrupted)
 
 
-def test_a_checkpoint_of_the_weights_goes_on_bit_for_bit(uninterrupted, tmp_path):
-    checkpoint = keras.callbacks.ModelCheckpoint(
-        tmp_path / "{epoch}.weights.h5", save_weights_only=True
-    )
-    train(compiled_model(all_schedules()), [checkpoint], last_epoch=1)
+def test_a_checkpoint_of_the_weights_goes_on_bit_for_bit(uninterrupted, interrupted):
     resumed = compiled_model(all_schedules())
     resumed.optimizer.build(resumed.trainable_variables)
-    resumed.load_weights(tmp_path / "1.weights.h5")
+    resumed.load_weights(interrupted / "1.weights.h5")
     assert_equal(train(resumed, first_epoch=1), uninterrupted)
 
 
-def test_backup_and_restore_goes_on_bit_for_bit(uninterrupted, tmp_path):
-    backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
-    with pytest.raises(Interruption):
-        train(compiled_model(all_schedules()), [backup, InterruptAt(1)])
+def test_backup_and_restore_goes_on_bit_for_bit(uninterrupted, interrupted):
+    backup = keras.callbacks.BackupAndRestore(interrupted / "backup")
     restarted = compiled_model(all_schedules())
     assert_equal(train(restarted, [backup]), uninterrupted)
     assert int(restarted.optimizer.iterations) == UPDATES

@@ -43,9 +43,13 @@ def check(build, arguments, rates=(0.001, 0.01), **kwargs):
     trained = train(
         rates, build, epochs=2, order_seed=None, seeds=0, **arguments, **kwargs
     )
+    model = build(rates[0])
+    initial = model.get_weights()
     for rate, each in zip(rates, trained, strict=True):
         assert each.reason is None
-        fitted = build(rate).fit(**arguments, epochs=2, shuffle=False, verbose=0)
+        model.set_weights(initial)
+        model.optimizer.learning_rate = rate
+        fitted = model.fit(**arguments, epochs=2, shuffle=False, verbose=0)
         for name, curve in fitted.history.items():
             np.testing.assert_allclose(each.curves[name], curve, 1e-5, err_msg=name)
 

@@ -99,7 +99,14 @@ def test_momentum_of_zero_is_another_program_than_momentum():
         return sweeps.mlp(keras.optimizers.SGD(0.1, momentum=momentum))
 
     cache = ProgramCache()
-    results = train_digits([0.0, 0.5, 0.9], build, cache=cache, packed=None)
+    results = train_digits(
+        [0.0, 0.5, 0.9],
+        build,
+        cache=cache,
+        packed=None,
+        epochs=1,
+        validation_data=None,
+    )
     assert len(cache.programs()) == 2
     assert len({result.score for result in results}) == 3
 
@@ -130,9 +137,9 @@ def test_penalties_and_label_smoothing_are_fed():
     order = epoch_order(0, 0, len(x))
     for setting, result in zip(settings, results, strict=True):
         keras.utils.set_random_seed(0)
-        history = build(setting).fit(
-            x[order], y[order], batch_size=32, shuffle=False, verbose=0
-        )
+        model = build(setting)
+        model.run_eagerly = True
+        history = model.fit(x[order], y[order], batch_size=32, shuffle=False, verbose=0)
         loss = history.history["loss"][0]
         assert result.curves["loss"][0] == pytest.approx(loss, rel=1e-5)
 
@@ -153,11 +160,12 @@ def test_what_is_not_understood_is_trained_by_fit_and_the_reason_logged_once(cap
         model.compile(keras.optimizers.SGD(rate), LOSS)
         return model
 
+    arguments = {"epochs": 1, "validation_data": None}
     with caplog.at_level(logging.WARNING):
-        by_fit = train_digits([0.1, 0.2], own)
+        by_fit = train_digits([0.1, 0.2], own, **arguments)
     assert len(caplog.records) == 1
     assert "train_step" in caplog.text
-    compiled_once = train_digits([0.1, 0.2], plain)
+    compiled_once = train_digits([0.1, 0.2], plain, **arguments)
     for one, other in zip(by_fit, compiled_once, strict=True):
         assert "train_step" in one.reason
         assert other.reason is None
@@ -181,17 +189,16 @@ def test_copied_trials_are_those_that_are_built():
             "rate": setting[1],
         }
 
-    seeds = [3, 1, 4, 1]
+    shared = {"seeds": [3, 1, 4, 1], "packed": None, "cache": ProgramCache()}
     copies = train_digits(
         settings,
         build,
-        seeds=seeds,
-        packed=None,
         same_network=lambda setting: 0,
         compile_arguments=compile_arguments,
+        **shared,
     )
     assert built == settings[:2]
-    originals = train_digits(settings, build, seeds=seeds, packed=None)
+    originals = train_digits(settings, build, **shared)
     for one, other in zip(copies, originals, strict=True):
         assert all(map(np.array_equal, one.weights, other.weights))
 
@@ -212,6 +219,7 @@ def test_wrong_compile_arguments_are_found_out_and_not_used():
             "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             "metrics": ["accuracy"],
         },
+        cache=PROGRAMS,
     )
     assert built == [0.1, 0.2, 0.3]
 
@@ -339,8 +347,8 @@ def _sizes_of_packs(run=packing.run, **kwargs):
         fake = type("packing", (), {"run": staticmethod(counting)})
         patch.setattr(pack_size, "packing", fake)
         rates = [0.1, 0.2, 0.3, 0.4, 0.5]
-        results = train_digits(rates, epochs=1, **kwargs)
-    alone = train_digits(rates, epochs=1, packed=None)
+        results = train_digits(rates, epochs=1, cache=PROGRAMS, **kwargs)
+    alone = train_digits(rates, epochs=1, packed=None, cache=PROGRAMS)
     for one, other in zip(results, alone, strict=True):
         assert sweeps.largest_difference(one.weights, other.weights) < 1e-5
     return sizes
@@ -367,7 +375,7 @@ def test_the_programs_that_were_used_last_are_kept():
 
 def test_few_trials_are_not_worth_vectorizing():
     cache = ProgramCache()
-    train_digits([0.1, 0.2], packed="auto", cache=cache, epochs=1)
+    train_digits([0.1, 0.2], packed="auto", cache=cache, epochs=1, validation_data=None)
     assert [program.packed for program in cache.programs()] == [False]
 
 
@@ -408,7 +416,9 @@ def test_averages_of_the_weights_are_kept_beside_them_to_the_end():
     given = {"validation_data": validation, "batch_size": 64, "epochs": 3}
     (result,) = train([0.1], build, x, y, seeds=5, order_seed=None, **given)
     keras.utils.set_random_seed(5)
-    history = build(0.1).fit(x, y, shuffle=False, verbose=0, **given).history
+    model = build(0.1)
+    model.run_eagerly = True
+    history = model.fit(x, y, shuffle=False, verbose=0, **given).history
     np.testing.assert_allclose(
         result.curves["val_loss"], history["val_loss"], rtol=1e-5
     )
