@@ -2,10 +2,13 @@
 
 import json
 import multiprocessing
+import os
 import random
 import re
 import threading
+import time
 import warnings
+from pathlib import Path
 
 import keras
 import keras_tuner
@@ -56,18 +59,54 @@ def test_a_journal_is_one_of_optuna_s(tmp_path):
     """Optuna's own backend reads the same from it, which a dashboard does."""
     path = tmp_path / "journal"
     written(path)
-    # Before it writes it waits for the lock's file, which ours leaves there.
-    lock = optuna.storages.journal.JournalFileSymlinkLock(str(path), grace_period=3)
-    backend = optuna.storages.journal.JournalFileBackend(str(path), lock_obj=lock)
+    backend = optuna.storages.journal.JournalFileBackend(str(path))
     storage = optuna.storages.JournalStorage(backend)
     theirs = optuna.load_study(storage=storage, study_name="s")
     trials, told = read(path)
     assert [(t.state, t.value, t.user_attrs.get("n")) for t in theirs.trials] == trials
     assert told == []
-    # And it goes on writing there.
+    # And it goes on writing there, at once: half a minute is its patience with a lock.
+    begun = time.monotonic()
     theirs.tell(theirs.ask(), 7.0)
+    assert time.monotonic() - begun < 15
     written_after, _ = read(path)
     assert written_after[5] == (STATES.COMPLETE, 7.0, None)
+    assert os.listdir(tmp_path) == ["journal"]
+
+
+@pytest.mark.parametrize("kind", ["JournalFileSymlinkLock", "JournalFileOpenLock"])
+def test_a_writer_waits_for_one_with_optuna_s_backend(kind, tmp_path):
+    path = tmp_path / "journal"
+    written(path, 1)
+    lock = getattr(optuna.storages.journal, kind)(str(path))
+    lock.acquire()
+    thread = threading.Thread(target=written_again, args=[path])
+    before = path.read_bytes()
+    thread.start()
+    thread.join(1.0)
+    assert thread.is_alive()
+    assert path.read_bytes() == before
+    lock.release()
+    thread.join(60.0)
+    assert not thread.is_alive()
+    assert len(read(path)[0]) == 2
+
+
+def written_again(path):
+    study = optuna.load_study(storage=journal.journal_storage(path), study_name="s")
+    study.tell(study.ask(), 1.0)
+
+
+def test_nobody_of_ours_waits_for_a_writer_that_was_killed(tmp_path):
+    path = tmp_path / "journal"
+    written(path, 1)
+    with journal._locked(path):
+        left = Path(f"{path}.lock").read_bytes()
+    Path(f"{path}.lock").write_bytes(left)
+    begun = time.monotonic()
+    written_again(path)
+    assert time.monotonic() - begun < 15
+    assert len(read(path)[0]) == 2
 
 
 @pytest.mark.parametrize("seed", range(20))

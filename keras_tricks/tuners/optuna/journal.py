@@ -40,6 +40,9 @@ _SQLITE_SUFFIXES = (".db", ".db3", ".sqlite", ".sqlite3")
 # Of a line of a journal, as Optuna and `JournalFile` write it.
 _BEGINNING = b'{"op_code":'
 
+# What a lock of ours holds; Optuna's are empty files, or symbolic links.
+_MARK = b"keras_tricks"
+
 # By how many bytes a line that was read is known again.
 _TAIL = 256
 
@@ -88,6 +91,7 @@ def journal_storage(path: str | os.PathLike[str]) -> Any:
 
         def append_logs(self, logs: list[Entry]) -> None:
             # Read first: a file that is gone would be made anew by opening it.
+            self._entries += self._reader.read()
             with _locked(journal):
                 self._entries += self._reader.read()
                 self._append(logs)
@@ -426,14 +430,29 @@ def _end_of_lines(file: Any) -> int:
 
 @contextlib.contextmanager
 def _locked(journal: Path) -> Iterator[None]:
-    """Lets one process write at a time."""
-    if not locks.IS_SUPPORTED:
-        lock = optuna().storages.journal.JournalFileOpenLock(str(journal))
-        lock.acquire()
+    """Lets one process write at a time, be it of ours or one with Optuna's backend."""
+    path = f"{journal}.lock"
+    lock = optuna().storages.journal.JournalFileOpenLock(str(journal))
+    with contextlib.ExitStack() as stack:
+        if locks.IS_SUPPORTED:
+            stack.enter_context(locks.FileLock(journal, waits=True))
+            if _is_marked(path):
+                # Its writer was killed: it would have the lock on the journal, too.
+                os.unlink(path)
         try:
-            yield
-        finally:
-            lock.release()
-        return
-    with locks.FileLock(f"{journal}.lock", waits=True):
+            lock.acquire()
+        except OSError as error:
+            raise files.storage_error(error, path) from error
+        stack.callback(lock.release)
+        with contextlib.suppress(OSError), open(path, "r+b") as file:
+            file.write(_MARK)
         yield
+
+
+def _is_marked(path: str) -> bool:
+    """Whether the file by which Optuna's writers tell each other is one of ours."""
+    try:
+        with files.opened_to_read(path) as file:
+            return file.read(len(_MARK) + 1) == _MARK
+    except (OSError, errors.DamagedFileError):
+        return False
