@@ -469,6 +469,21 @@ CASES: dict[str, Case] = {
         },
         {"monitor": "loss", "factor": 0.5, "patience": 3},
     ),
+    "callbacks.StopHopeless": Case(
+        callbacks.StopHopeless,
+        {
+            "monitor": text,
+            "trivial": optional(number(-_GREATEST)),
+            "baseline": optional(number(-_GREATEST)),
+            "mode": choice("auto", "min", "max"),
+            "warmup_epochs": count(0),
+            "min_epochs": count(1),
+            "fair_share": number(0.0, 1.0),
+            "confidence": number(0.0, 1.0),
+            "verbose": count(0),
+        },
+        {"monitor": "loss"},
+    ),
     "callbacks.SwitchOnPlateau": Case(
         callbacks.SwitchOnPlateau,
         {
@@ -532,6 +547,11 @@ CASES: dict[str, Case] = {
             "x": np.array([[4.0, 0.0], [0.0, 3.0]]),
             "y": np.array([0, 1]),
         },
+    ),
+    "diagnosis.trivial_score": Case(
+        diagnosis.trivial_score,
+        {"y": _is_row, "metric": choice("mse", "mae", "accuracy")},
+        {"y": [0, 1, 1], "metric": "accuracy"},
     ),
     "diagnosis.diagnose": Case(
         diagnosis.diagnose,

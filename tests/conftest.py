@@ -10,6 +10,7 @@ import pytest
 
 from tests import child_process
 from tests import shared_process
+from tests import slow_tests
 
 # Before TensorFlow is imported anywhere: its notices bury the report of a failure.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -56,7 +57,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.loadscopereorder = False
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(tryfirst=True)  # Before they are chosen by their marks.
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    found = slow_tests.mark(items)
+    if config.args_source == pytest.Config.ArgsSource.TESTPATHS:
+        slow_tests.check_all(found)
     ranks = {name: rank for rank, name in enumerate(LONG_FILES)}
     items.sort(key=lambda item: ranks.get(item.nodeid.split("::")[0], len(ranks)))
 

@@ -1,6 +1,7 @@
 """Callbacks: what `fit` shows and steers beside the optimizer."""
 
 from keras_tricks.callbacks.gradients import GradientMonitor
+from keras_tricks.callbacks.hopeless import StopHopeless
 from keras_tricks.callbacks.live_curves import LiveCurves
 from keras_tricks.callbacks.plateau import ReduceScheduleOnPlateau
 from keras_tricks.callbacks.rates import LearningRateHistory
@@ -11,5 +12,6 @@ __all__ = [
     "LearningRateHistory",
     "LiveCurves",
     "ReduceScheduleOnPlateau",
+    "StopHopeless",
     "SwitchOnPlateau",
 ]

@@ -13,6 +13,7 @@ import keras_tricks.callbacks
 from keras_tricks.callbacks import GradientMonitor
 from keras_tricks.callbacks import LearningRateHistory
 from keras_tricks.callbacks import ReduceScheduleOnPlateau
+from keras_tricks.callbacks import StopHopeless
 from keras_tricks.callbacks import SwitchOnPlateau
 from keras_tricks.optimizers import ClippedOptimizer
 from keras_tricks.schedules import WarmupPolynomialDecay
@@ -89,7 +90,7 @@ EXPECTED = {
 
 # They need an optimizer of their own, and so have tests of their own, in
 # test_gradients.py and, of the switch, in tests/optimizers/test_switched.py.
-ELSEWHERE = {"GradientMonitor", "LiveCurves", "SwitchOnPlateau"}
+ELSEWHERE = {"GradientMonitor", "LiveCurves", "StopHopeless", "SwitchOnPlateau"}
 
 
 def test_every_public_callback_is_in_the_suite():
@@ -184,6 +185,7 @@ def test_all_together_go_through_a_search_of_keras_tuner(tmp_path):
         GradientMonitor(verbose=0),
         LearningRateHistory(),
         ReduceScheduleOnPlateau("loss", factor=0.3, patience=3, mode="max"),
+        StopHopeless("val_f1", trivial=0.5, mode="max", warmup_epochs=2),
         SwitchOnPlateau("accuracy", patience=3, mode="max"),
     ],
     ids=lambda callback: type(callback).__name__,

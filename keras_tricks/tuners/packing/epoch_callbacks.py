@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_tricks.callbacks import ReduceScheduleOnPlateau
+from keras_tricks.callbacks import StopHopeless
 from keras_tricks.training.compiled.functional_model import UnsupportedModelError
 from keras_tricks.training.families import python_state
 from keras_tricks.training.packs.callback_model import LiveModel
@@ -36,6 +37,7 @@ _WITHOUT_MODEL = (
     keras.callbacks.CSVLogger,
     keras.callbacks.TerminateOnNaN,
     keras.callbacks.History,
+    StopHopeless,
     progress.QuietFit,
 )
 

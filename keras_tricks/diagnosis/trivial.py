@@ -1,0 +1,134 @@
+"""What a predictor reaches that looks at no input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from keras_tricks import _validation
+
+
+def trivial_score(y: Any, metric: str) -> float:
+    r"""Returns what the best constant prediction reaches: a training has to beat it.
+
+    | metric | the prediction | its score |
+    |---|---|---|
+    | `"sparse_categorical_crossentropy"`, `"categorical_crossentropy"` | each class by its share $p_k$ | $-\sum_k p_k \ln p_k$ |
+    | `"accuracy"`, with `"sparse_categorical_accuracy"` and `"categorical_accuracy"` | the most frequent class | $\max_k p_k$ |
+    | `"binary_crossentropy"` | each label by its share | the mean over labels of $-p \ln p - (1 - p) \ln (1 - p)$ |
+    | `"binary_accuracy"` | the more frequent of 0 and 1 | the mean over labels of $\max(p, 1 - p)$ |
+    | `"mean_squared_error"`, `"mse"` | the mean | the variance, its mean over outputs |
+    | `"root_mean_squared_error"`, `"rmse"` | the mean | its square root |
+    | `"mean_absolute_error"`, `"mae"` | the median | the mean distance from it |
+
+    Args:
+        y: The labels or targets: class numbers of the shape `(n,)` or `(n, 1)`, one-hot
+            rows `(n, classes)`, zeros and ones for the binary metrics, numbers for the
+            others.
+        metric: One of the names above.
+
+    Returns:
+        The score, in nats where it is an entropy.
+
+    Raises:
+        TypeError: If `y` is no array of numbers, or `metric` no text.
+        ValueError: If `metric` is none of those, or `y` is nothing that it is of.
+
+    Example:
+
+    >>> from keras_tricks.diagnosis import trivial_score
+    >>> labels = [0, 0, 0, 1]
+    >>> trivial_score(labels, "accuracy")
+    0.75
+    >>> round(trivial_score(labels, "sparse_categorical_crossentropy"), 4)
+    0.5623
+    """  # noqa: E501
+    metric = _validation.check_text("metric", metric)
+    if metric not in _SCORES:
+        names = ", ".join(map(repr, _SCORES))
+        raise ValueError(
+            f"`metric` must be one of {names}. {_validation.received('metric', metric)}"
+        )
+    values = np.asarray(y)
+    if values.dtype.kind not in "buif":
+        raise TypeError(
+            "`y` must be an array of numbers: class numbers, zeros and ones, or "
+            f"targets. {_validation.received('y', y, True)}"
+        )
+    values = values.astype(np.float64)
+    if values.ndim not in (1, 2) or values.size == 0 or not np.isfinite(values).all():
+        raise ValueError(
+            "`y` must have one row an example, at least one, of finite numbers, and "
+            f"the shape (n,) or (n, k). {_validation.received('y', y)}"
+        )
+    return float(_SCORES[metric](values))
+
+
+def _shares(values: np.ndarray) -> np.ndarray:
+    """Returns the share of each class, of class numbers or of one-hot rows."""
+    if values.ndim == 1 or values.shape[1] == 1:
+        if (values != np.round(values)).any() or (values < 0).any():
+            raise ValueError(
+                "`y` must hold whole class numbers from 0 on for this metric. "
+                f"{_validation.received('y', values)}"
+            )
+        _, counts = np.unique(values, return_counts=True)
+        return counts / counts.sum()
+    if (values < 0).any() or not np.allclose(values.sum(axis=1), 1.0):
+        raise ValueError(
+            "`y` must hold one-hot rows, which add up to 1, or class numbers of the "
+            f"shape (n,) for this metric. {_validation.received('y', values)}"
+        )
+    return values.mean(axis=0)
+
+
+def _shares_of_ones(values: np.ndarray) -> np.ndarray:
+    if (values < 0).any() or (values > 1).any():
+        raise ValueError(
+            "`y` must hold zeros and ones for this metric. "
+            f"{_validation.received('y', values)}"
+        )
+    return values.reshape(len(values), -1).mean(axis=0)
+
+
+def _entropy(shares: np.ndarray) -> float:
+    shares = shares[shares > 0]
+    return float(-(shares * np.log(shares)).sum())
+
+
+def _binary_entropy(values: np.ndarray) -> float:
+    shares = _shares_of_ones(values)
+    return float(np.mean([_entropy(np.array([p, 1 - p])) for p in shares]))
+
+
+def _binary_accuracy(values: np.ndarray) -> float:
+    shares = _shares_of_ones(values)
+    return float(np.maximum(shares, 1 - shares).mean())
+
+
+def _variance(values: np.ndarray) -> float:
+    return float(values.reshape(len(values), -1).var(axis=0).mean())
+
+
+def _distance(values: np.ndarray) -> float:
+    columns = values.reshape(len(values), -1)
+    return float(np.abs(columns - np.median(columns, axis=0)).mean())
+
+
+_SCORES: dict[str, Callable[[np.ndarray], float]] = {
+    "sparse_categorical_crossentropy": lambda y: _entropy(_shares(y)),
+    "categorical_crossentropy": lambda y: _entropy(_shares(y)),
+    "accuracy": lambda y: float(_shares(y).max()),
+    "sparse_categorical_accuracy": lambda y: float(_shares(y).max()),
+    "categorical_accuracy": lambda y: float(_shares(y).max()),
+    "binary_crossentropy": _binary_entropy,
+    "binary_accuracy": _binary_accuracy,
+    "mean_squared_error": _variance,
+    "mse": _variance,
+    "root_mean_squared_error": lambda y: _variance(y) ** 0.5,
+    "rmse": lambda y: _variance(y) ** 0.5,
+    "mean_absolute_error": _distance,
+    "mae": _distance,
+}
