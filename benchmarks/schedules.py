@@ -30,7 +30,7 @@ import tensorflow as tf
 from keras_tricks.schedules import NoamSchedule
 from keras_tricks.schedules import Warmup
 from keras_tricks.schedules import WarmupPolynomialDecay
-from keras_tricks.schedules.curve import curve
+from keras_tricks.schedules.display.curve import curve
 
 RATE, RUN, WARMUP = 0.1, 10_000, 1_000
 POLYNOMIAL, COSINE = "Keras PolynomialDecay", "Keras CosineDecay"

@@ -10,7 +10,7 @@ from keras_tricks import _validation
 from keras_tricks.optimizers import ClippedOptimizer
 from keras_tricks.optimizers import clipped
 from keras_tricks.optimizers.statistics import Counts
-from keras_tricks.schedules import shown
+from keras_tricks.schedules.display import shown
 
 # From this share of clipped updates on, the learning rate is what should be changed.
 _TOO_MANY_CLIPPED = 0.5

@@ -15,7 +15,7 @@ from keras_tricks.callbacks.plateau import Mode
 from keras_tricks.diagnosis.curves import Curve
 from keras_tricks.diagnosis.extrapolation import chance_to_reach
 from keras_tricks.diagnosis.metrics import direction_of
-from keras_tricks.schedules import shown
+from keras_tricks.schedules.display import shown
 
 # Epochs, one after the other, that have to say the same.
 _IN_A_ROW = 2

@@ -21,7 +21,7 @@ from keras_tricks.callbacks.curve_picture import Run
 from keras_tricks.callbacks.innermost import innermost_optimizer
 from keras_tricks.diagnosis import histories
 from keras_tricks.diagnosis.metrics import direction_of
-from keras_tricks.schedules import shown
+from keras_tricks.schedules.display import shown
 
 _KINDS = (".png", ".svg")
 _BLOCKS = "▁▂▃▄▅▆▇█"

@@ -10,7 +10,7 @@ import keras
 from keras_tricks import _validation
 from keras_tricks.callbacks.innermost import innermost_optimizer
 from keras_tricks.optimizers import keras_hooks
-from keras_tricks.schedules import shown
+from keras_tricks.schedules.display import shown
 from keras_tricks.schedules.scaled import Scaled
 
 Mode = Literal["auto", "min", "max"]

@@ -8,8 +8,8 @@ import numpy as np
 from keras_tricks.callbacks.innermost import innermost_optimizer
 from keras_tricks.optimizers import SwitchedOptimizer
 from keras_tricks.optimizers import keras_hooks
-from keras_tricks.schedules import shown
-from keras_tricks.schedules.curve import curve
+from keras_tricks.schedules.display import shown
+from keras_tricks.schedules.display.curve import curve
 from keras_tricks.schedules.scaled import Scaled
 
 

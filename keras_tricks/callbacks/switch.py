@@ -8,7 +8,7 @@ from keras_tricks import _validation
 from keras_tricks.callbacks.plateau import MODES
 from keras_tricks.callbacks.plateau import Mode
 from keras_tricks.optimizers import SwitchedOptimizer
-from keras_tricks.schedules import shown
+from keras_tricks.schedules.display import shown
 
 
 class SwitchOnPlateau(keras.callbacks.Callback):

@@ -14,7 +14,7 @@ from keras.optimizers.schedules import LearningRateSchedule
 from keras_tricks import _validation
 from keras_tricks.optimizers import gradients as gradient_ops
 from keras_tricks.optimizers import keras_hooks
-from keras_tricks.schedules import shown
+from keras_tricks.schedules.display import shown
 
 # BERT's patterns for LayerNorm, and how Keras spells what they mean.
 _LAYER_NORM = {"LayerNorm", "layer_norm"}

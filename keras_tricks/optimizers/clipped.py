@@ -21,7 +21,7 @@ from keras_tricks.optimizers import limits
 from keras_tricks.optimizers import state
 from keras_tricks.optimizers.shown_optimizers import shown_optimizer
 from keras_tricks.optimizers.statistics import ClippingStatistics
-from keras_tricks.schedules import shown
+from keras_tricks.schedules.display import shown
 
 KINDS = ("global_clipnorm", "clipnorm", "clipvalue", "adaptive_clip")
 Nonfinite = Literal["propagate", "skip", "zero", "raise"]

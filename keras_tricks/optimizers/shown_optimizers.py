@@ -3,7 +3,7 @@
 import keras
 
 from keras_tricks.optimizers import keras_hooks
-from keras_tricks.schedules import shown
+from keras_tricks.schedules.display import shown
 
 
 def shown_optimizer(optimizer: keras.optimizers.Optimizer) -> str:

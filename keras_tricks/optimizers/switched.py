@@ -17,7 +17,7 @@ from keras_tricks.optimizers import state
 from keras_tricks.optimizers import switched_arguments
 from keras_tricks.optimizers.projected_rate import ProjectedRate
 from keras_tricks.optimizers.shown_optimizers import shown_optimizer
-from keras_tricks.schedules import shown
+from keras_tricks.schedules.display import shown
 
 
 @keras.saving.register_keras_serializable(package="keras_tricks")

@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
-from keras_tricks.schedules import shown
 from keras_tricks.schedules import steps
+from keras_tricks.schedules.display import shown
 
 
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
@@ -46,6 +46,6 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         return shown.made(self)
 
     def _repr_html_(self) -> str:
-        from keras_tricks.schedules import thumbnail  # Only notebooks need it.
+        from keras_tricks.schedules.display import thumbnail  # Only notebooks need it.
 
         return thumbnail.as_html(self)

@@ -7,8 +7,8 @@ from keras import ops
 
 from keras_tricks import _validation
 from keras_tricks.schedules import nested
-from keras_tricks.schedules import shown
 from keras_tricks.schedules.base import Schedule
+from keras_tricks.schedules.display import shown
 
 
 @keras.saving.register_keras_serializable(package="keras_tricks")

@@ -11,9 +11,9 @@ from keras import ops
 
 from keras_tricks import _validation
 from keras_tricks.schedules import nested
-from keras_tricks.schedules import shown
 from keras_tricks.schedules import steps
 from keras_tricks.schedules.base import Schedule
+from keras_tricks.schedules.display import shown
 
 Join = Literal["overlap", "shift", "lower", "multiply"]
 JOINS = get_args(Join)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_tricks import schedules
-from keras_tricks.schedules.curve import curve
+from keras_tricks.schedules.display.curve import curve
 from tests.child_process import ROOT
 
 SETTINGS = {

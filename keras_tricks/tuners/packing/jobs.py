@@ -93,8 +93,8 @@ class Jobs:
     Args:
         tuner: The tuner.
         cache: The programs of the search.
-        fit_args: What its `search` was given.
-        fit_kwargs: The same.
+        fit_args: Positional arguments of its `search`, which are those of `fit`.
+        fit_kwargs: Keyword arguments of its `search`, which are those of `fit`.
     """
 
     def __init__(

@@ -72,8 +72,8 @@ class TrialScheduler:
 
     Args:
         tuner: The tuner.
-        fit_args: What its `search` was given.
-        fit_kwargs: The same.
+        fit_args: Positional arguments of its `search`, which are those of `fit`.
+        fit_kwargs: Keyword arguments of its `search`, which are those of `fit`.
     """
 
     def __init__(

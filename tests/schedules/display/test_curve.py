@@ -15,13 +15,13 @@ from matplotlib import pyplot as plt
 from keras_tricks.schedules import NoamSchedule
 from keras_tricks.schedules import Warmup
 from keras_tricks.schedules import WarmupPolynomialDecay
-from keras_tricks.schedules.curve import curve
-from keras_tricks.schedules.curve import plot
+from keras_tricks.schedules.display.curve import curve
+from keras_tricks.schedules.display.curve import plot
 from keras_tricks.schedules.scaled import Scaled
 from tests.schedules import families
 
 # The package offers a function of the module's name.
-module = importlib.import_module("keras_tricks.schedules.curve")
+module = importlib.import_module("keras_tricks.schedules.display.curve")
 
 RUN = families.RUN_STEPS + 5
 
@@ -205,7 +205,7 @@ def test_rates_under_jax_are_those_of_tensorflow(run_shared):
         """
         import keras
         from keras_tricks.schedules import WarmupPolynomialDecay
-        from keras_tricks.schedules.curve import curve
+        from keras_tricks.schedules.display.curve import curve
         for schedule in (
             WarmupPolynomialDecay(0.1, 50, 10, power=0.5),
             keras.optimizers.schedules.CosineDecay(

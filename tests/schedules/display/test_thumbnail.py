@@ -11,7 +11,7 @@ from keras_tricks.schedules import Joined
 from keras_tricks.schedules import NoamSchedule
 from keras_tricks.schedules import Warmup
 from keras_tricks.schedules import WarmupPolynomialDecay
-from keras_tricks.schedules import thumbnail
+from keras_tricks.schedules.display import thumbnail
 from tests.schedules import families
 
 

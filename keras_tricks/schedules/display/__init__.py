@@ -1,0 +1,1 @@
+"""Schedules as people see them: curves, as arrays and pictures, and text."""
