@@ -188,9 +188,9 @@ class TunerMixin(Results):
             max_seconds: After so long no trial begins, and those that run end with
                 their epoch: their scores are those of the epochs so far, and
                 `TrialRecord.stopped_by` says so. The next `search` goes on.
-            **fit_kwargs: Further arguments of `fit`. `verbose` is the search's: `"auto"`
-                or 1 (the default) shows the progress and keeps `fit` silent, 2 shows
-                `fit`'s lines too and shares no programs, 0 shows nothing.
+            **fit_kwargs: Further arguments of `fit`. `verbose` is the search's: 1, or
+                `"auto"`, the default, shows the progress and keeps `fit` silent, 2
+                shows `fit`'s lines too and shares no programs, 0 shows nothing.
 
         Raises:
             ValueError: If `verbose` is none of those, if `workers` is no integer from
