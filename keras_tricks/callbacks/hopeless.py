@@ -170,7 +170,7 @@ class StopHopeless(keras.callbacks.Callback):
         if not all(map(math.isfinite, last)):
             return "Its loss or metric is not finite.", True
         after_warmup = min(epochs - self.warmup_epochs, self._epochs)
-        if after_warmup < self.min_epochs or not self._values:
+        if left == 0 or after_warmup < self.min_epochs or not self._values:
             return None, False
         found = self._diverges(after_warmup) or self._has_learned_nothing(left)
         return found or self._is_out_of_reach(left), False
@@ -193,7 +193,7 @@ class StopHopeless(keras.callbacks.Callback):
         is_early = self._epochs < self.fair_share * (self._epochs + left)
         if self.trivial is None or is_early:
             return None
-        best = min(self._values)
+        best = np.nanmin(self._values)
         if best < self._sign * self.trivial:
             return None
         return (
@@ -207,6 +207,7 @@ class StopHopeless(keras.callbacks.Callback):
             return None
         # With `validation_freq` there are fewer values than epochs.
         values = np.array(self._values)
+        values = values[np.isfinite(values)]  # The warmup may have had others.
         number = len(values) + round(left * len(values) / self._epochs)
         chance = chance_to_reach(values, number, self._sign * self.baseline)
         if chance >= 1.0 - self.confidence:

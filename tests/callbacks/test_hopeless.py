@@ -50,6 +50,14 @@ def test_one_that_is_not_finite_is_ended_at_once_but_for_the_warmup(bad, name):
     assert ended_at(StopHopeless(warmup_epochs=6), 50, **curves) == 6
 
 
+def test_what_was_not_finite_in_the_warmup_does_not_count_after_it():
+    curve = np.concatenate([[math.nan] * 3, falling(47, floor=0.5)])
+    stop = StopHopeless(baseline=0.1, trivial=3.0, warmup_epochs=3)
+    assert 8 < ended_at(stop, 50, loss=curve, val_loss=curve) < 40
+    good = StopHopeless(baseline=0.6, trivial=3.0, warmup_epochs=3)
+    assert ended_at(good, 50, loss=curve, val_loss=curve) is None
+
+
 def test_one_that_rises_above_where_it_began_is_ended_and_one_that_rises_less_is_not():
     random = np.random.default_rng(0)
     noise = random.normal(0.0, 0.01, 40)
