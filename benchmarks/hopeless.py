@@ -2,8 +2,8 @@
 
     python benchmarks/hopeless.py [--record DIR]
 
-The curves are those of 500 trials on their full number of epochs, 300 of an MLP on
-digits and 200 of a text CNN on questions, in `benchmarks/learning_curves.npz`; with
+The curves are those of 500 trials with all their epochs, 300 of an MLP on digits and
+200 of a text CNN on questions, in `benchmarks/learning_curves.npz`; with
 `--record` they are made anew, by packed trials. DIR holds `trec_train.tsv`: a label, a
 tab and a text a line.
 
@@ -28,7 +28,7 @@ import rich.console
 import rich.table
 
 CURVES = Path(__file__).with_name("learning_curves.npz")
-DIGITS_EPOCHS, TEXT_EPOCHS = 40, 15
+DIGITS_EPOCHS, TEXT_EPOCHS = 40, 20
 NO_BASELINE = 10  # Trials before a quantile of theirs is a baseline.
 
 
@@ -41,8 +41,8 @@ def main():
     table = rich.table.Table("ended by", "trials", "wrong", "saved", "ended")
     with np.load(CURVES) as saved:
         problems = {
-            name: (saved[f"{name}_loss"], saved[f"{name}_val_loss"], float(trivial))
-            for name, trivial in zip(saved["names"], saved["trivial"], strict=True)
+            name: [saved[f"{name}_{what}"] for what in ("loss", "val_loss", "trivial")]
+            for name in ("digits", "questions")
         }
     for name, (losses, values, trivial) in problems.items():
         for way, ends in ways(losses, values, trivial):
@@ -96,7 +96,7 @@ def hopeless(losses, values, trivial, quantile):
         baseline = None
         if quantile is not None and len(scores) >= NO_BASELINE:
             baseline = float(np.quantile(scores, quantile))
-        callback = StopHopeless(trivial=trivial, baseline=baseline)
+        callback = StopHopeless(trivial=float(trivial), baseline=baseline)
         callback.set_params({"epochs": len(curve)})
         callback.set_model(types.SimpleNamespace(stop_training=False))
         callback.on_train_begin()
@@ -136,64 +136,113 @@ def pruned(values, pruner):
 
 def record(folder):
     """Trains the trials and writes their curves."""
-    import keras_tuner
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    from benchmarks import text_classification
     from keras_tricks import diagnosis
-    from keras_tricks import hypermodels
     from keras_tricks import tuners
 
-    digits = load_digits()
-    pixels = (digits.data / 16.0).astype("float32")
-    problems = {
-        "digits": (
-            hypermodels.HyperMLP((64,), 10),
-            train_test_split(pixels, digits.target, test_size=0.3, random_state=0),
-            DIGITS_EPOCHS,
-            300,
-        )
-    }
-    labels, texts = text_classification.read(folder / "trec_train.tsv")
-    words = sorted({token for tokens in texts for token in tokens})
-    numbers = {word: number + 2 for number, word in enumerate(words)}
-    rows = np.zeros((len(texts), 30), "int32")
-    for row, tokens in zip(rows, texts, strict=True):
-        found = [numbers[token] for token in tokens[:30]]
-        row[: len(found)] = found
-    classes = np.unique(labels, return_inverse=True)[1]
-    problems["questions"] = (
-        hypermodels.HyperTextCNN(len(words) + 2, 30, 6),
-        train_test_split(rows[:2000], classes[:2000], test_size=0.3, random_state=0),
-        TEXT_EPOCHS,
-        200,
-    )
-    found = {"names": np.array(list(problems)), "trivial": []}
-    for name, (hypermodel, (x, val_x, y, val_y), epochs, trials) in problems.items():
-        found["trivial"].append(
-            diagnosis.trivial_score(val_y, "sparse_categorical_crossentropy")
-        )
+    found = {}
+    for name, build, data, epochs, trials in (digits(), questions(folder)):
+        x, val_x, y, val_y = data
         with tempfile.TemporaryDirectory() as directory:
             tuner = tuners.RandomSearch(
-                hypermodel,
-                keras_tuner.Objective("val_loss", "min"),
+                build,
+                "val_loss",
                 max_trials=trials,
                 seed=0,
                 directory=directory,
                 packed_trials="auto",
                 keep_checkpoints=1,
-                max_consecutive_failed_trials=None,
             )
-            tuner.search(x, y, validation_data=(val_x, val_y), epochs=epochs, verbose=1)
-            for metric in ("loss", "val_loss"):
-                curves = np.full((trials, epochs), np.nan, np.float32)
-                for row, one in zip(curves, tuner._ended_records(), strict=True):
-                    if one.executions:
-                        seen = one.executions[0].curves.get(metric, [])
-                        row[: len(seen)] = seen
-                found[f"{name}_{metric}"] = curves
+            tuner.search(x, y, validation_data=(val_x, val_y), epochs=epochs)
+            records = tuner._ended_records()
+        for metric in ("loss", "val_loss"):
+            # A trial that diverges ends; what it has not seen is NaN.
+            curves = np.full((trials, epochs), np.nan, np.float32)
+            for row, one in zip(curves, records, strict=True):
+                seen = one.executions[0].curves[metric]
+                row[: len(seen)] = seen
+            found[f"{name}_{metric}"] = curves
+        found[f"{name}_trivial"] = diagnosis.trivial_score(
+            val_y, "sparse_categorical_crossentropy"
+        )
     np.savez_compressed(CURVES, **found)
+
+
+def digits():
+    """An MLP: its size, optimizer, rate and what it does against overfitting."""
+    import keras
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    def build(hp):
+        units, layers = hp.Choice("units", [8, 64, 256]), hp.Int("layers", 1, 3)
+        dropout = hp.Float("dropout", 0.0, 0.6)
+        hidden = []
+        for _ in range(layers):
+            hidden += [
+                keras.layers.Dense(units, "relu"),
+                keras.layers.Dropout(dropout),
+            ]
+        return compiled(
+            hp, [keras.Input((64,)), *hidden, keras.layers.Dense(10, "softmax")]
+        )
+
+    x, y = load_digits(return_X_y=True)
+    data = train_test_split(
+        (x / 16).astype("float32"), y, test_size=0.3, random_state=0
+    )
+    return "digits", build, data, DIGITS_EPOCHS, 300
+
+
+def questions(folder):
+    """A text CNN on the first 2,000 questions of TREC."""
+    import keras
+    from sklearn.model_selection import train_test_split
+
+    from benchmarks import text_classification
+
+    labels, texts = text_classification.read(folder / "trec_train.tsv")
+    labels, texts = labels[:2000], texts[:2000]
+    words = sorted({token for tokens in texts for token in tokens})
+    numbers = {word: number + 1 for number, word in enumerate(words)}
+    rows = np.zeros((len(texts), 16), "int32")
+    for row, tokens in zip(rows, texts, strict=True):
+        found = [numbers[token] for token in tokens[:16]]
+        row[: len(found)] = found
+    classes = np.unique(labels, return_inverse=True)[1]
+
+    def build(hp):
+        filters = hp.Choice("filters", [8, 64])
+        layers = [
+            keras.Input((16,), dtype="int32"),
+            keras.layers.Embedding(len(words) + 1, 32),
+            keras.layers.Conv1D(filters, 3, activation="relu"),
+            keras.layers.GlobalMaxPooling1D(),
+            keras.layers.Dropout(hp.Float("dropout", 0.0, 0.6)),
+            keras.layers.Dense(6, "softmax"),
+        ]
+        return compiled(hp, layers)
+
+    data = train_test_split(rows, classes, test_size=0.3, random_state=0)
+    return "questions", build, data, TEXT_EPOCHS, 200
+
+
+def compiled(hp, layers):
+    import keras
+
+    from keras_tricks.schedules import WarmupPolynomialDecay
+
+    model = keras.Sequential(layers)
+    rate = hp.Float("rate", 1e-5, 3.0, sampling="log")
+    if hp.Boolean("decays"):
+        rate = WarmupPolynomialDecay(rate, 1600, 80, join="shift")
+    kind = hp.Choice("optimizer", ["sgd", "adam"])
+    optimizer = (
+        keras.optimizers.Adam(rate)
+        if kind == "adam"
+        else keras.optimizers.SGD(rate, 0.9)
+    )
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    return model
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Hashable
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from typing import Any
@@ -130,7 +131,8 @@ def compare(
 
     Args:
         search: A tuner, an Optuna study of one objective, or a frame of trials, such as
-            a leaderboard.
+            a leaderboard; of one with a column `status` those that are `COMPLETED`. An
+            empty cell is a hyperparameter that the trial does not have.
         hyperparameter: What to compare: its values, or four bins with as many trials
             each where it has more than six numbers.
         nuisance: The hyperparameters over which the best is taken. None takes all; if
@@ -201,6 +203,8 @@ def compare(
         )
     columns = ["value", "trials", "best", "fair_best", "low", "high", "p_value"]
     table = pd.DataFrame(rows, columns=columns)
+    # None is a value of its own, and no missing number.
+    table["value"] = pd.Series(by_best, dtype=object)
     if trials.direction == "max":
         table["low"], table["high"] = table["high"].copy(), table["low"].copy()
         numbers = ["best", "fair_best", "low", "high"]
@@ -244,10 +248,12 @@ def _groups(trials: FinishedTrials, name: str) -> dict[Any, np.ndarray]:
     are_numbers = all(
         isinstance(v, int | float) and not isinstance(v, bool) for v in values
     )
-    labels: list[Any] = list(values)
-    if are_numbers and len(set(values)) > _VALUES:
-        bins = pd.qcut(np.array(values, float), _BINS, duplicates="drop")
-        labels = [f"{b.left:.3g} to {b.right:.3g}" for b in bins]
+    labels: list[Any] = [v if isinstance(v, Hashable) else repr(v) for v in values]
+    if are_numbers and len(set(labels)) > _VALUES:
+        numbers = pd.Series(np.array(values, float))
+        bins = numbers.groupby(pd.qcut(numbers, _BINS, duplicates="drop").cat.codes)
+        ends = zip(bins.transform("min"), bins.transform("max"), strict=True)
+        labels = [f"{low:.3g} to {high:.3g}" for low, high in ends]
     order = dict.fromkeys(labels)
     chosen = np.array([list(order).index(label) for label in labels])
     return {label: losses[chosen == n] for n, label in enumerate(order)}

@@ -103,6 +103,8 @@ def _of_frame(
             f"{', '.join(map(str, frame.columns))}. "
             f"{_validation.received('objective', objective)}"
         )
+    if "status" in frame.columns:
+        frame = frame[frame["status"] == "COMPLETED"]
     names = [n for n in frame.columns if n != objective and n not in _NO_SETTINGS]
     settings = [
         {

@@ -99,6 +99,12 @@ def rank_agreement(cheap: Any, full: Any, *, confidence: float = 0.95) -> RankAg
         "confidence", confidence, exclusive=True, below=1.0
     )
     one, other = _keyed("cheap", cheap), _keyed("full", full)
+    are_ordered = not any(map(_has_names, (cheap, full)))
+    if are_ordered and len(one) != len(other):
+        raise ValueError(
+            "`cheap` and `full` must be as many scores, in one order, or have names. "
+            f"Received: {len(one)} and {len(other)}"
+        )
     names = [name for name in other if name in one]
     table = pd.DataFrame(
         {"cheap": [one[n] for n in names], "full": [other[n] for n in names]}, names
@@ -133,6 +139,10 @@ def rank_agreement(cheap: Any, full: Any, *, confidence: float = 0.95) -> RankAg
     )
 
 
+def _has_names(scores: Any) -> bool:
+    return isinstance(scores, pd.Series | Mapping) or hasattr(scores, "get_trials")
+
+
 def _keyed(name: str, scores: Any) -> dict[Any, float]:
     """Returns what each score belongs to, and the score; of searches less is better."""
     if hasattr(scores, "oracle") or hasattr(scores, "get_trials"):
@@ -140,6 +150,12 @@ def _keyed(name: str, scores: Any) -> dict[Any, float]:
         keys = [repr(sorted(each.items())) for each in trials.settings]
         return dict(zip(keys, trials.losses.tolist(), strict=True))
     if isinstance(scores, pd.Series):
+        twice = scores.index[scores.index.duplicated()].tolist()
+        if twice:
+            raise ValueError(
+                f"`{name}` must have one score of each name. Received: several of "
+                f"{_validation.shown(twice[0])}"
+            )
         scores = scores.to_dict()
     if not isinstance(scores, Mapping):
         if isinstance(scores, str) or not hasattr(scores, "__len__"):
@@ -147,7 +163,13 @@ def _keyed(name: str, scores: Any) -> dict[Any, float]:
                 f"`{name}` must be scores, a dictionary or series of them, a tuner or "
                 f"an Optuna study. {_validation.received(name, scores, True)}"
             )
-        scores = dict(enumerate(np.asarray(scores).reshape(-1)))
+        array = np.asarray(scores)
+        if array.ndim != 1:
+            raise ValueError(
+                f"`{name}` must be one score after another. Received: an array of the "
+                f"shape {array.shape}"
+            )
+        scores = dict(enumerate(array))
     try:
         return {key: float(value) for key, value in scores.items()}
     except (TypeError, ValueError):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_tricks.diagnosis.metrics import direction_of
+from keras_tricks.diagnosis.metrics import known_direction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -110,9 +110,10 @@ def _show(axes: Axes, name: str, run: Run, label: str | None, number: int) -> No
         known = np.isfinite(values)
         axes.plot(run.epochs[known] + 1, values[known], **style)  # type: ignore[arg-type]
     judged = training if validation is None else validation
-    if judged is None or not np.isfinite(judged).any():
+    direction = known_direction(name)
+    if judged is None or direction is None or not np.isfinite(judged).any():
         return
-    find = np.nanargmin if direction_of(name) == "min" else np.nanargmax
+    find = np.nanargmin if direction == "min" else np.nanargmax
     best = int(find(np.where(np.isfinite(judged), judged, np.nan)))
     marked = (
         None if label else f"best: {judged[best]:.4g}, epoch {run.epochs[best] + 1}"

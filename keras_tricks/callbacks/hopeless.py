@@ -14,6 +14,7 @@ from keras_tricks.callbacks.plateau import MODES
 from keras_tricks.callbacks.plateau import Mode
 from keras_tricks.diagnosis.curves import Curve
 from keras_tricks.diagnosis.extrapolation import chance_to_reach
+from keras_tricks.diagnosis.metrics import as_number
 from keras_tricks.diagnosis.metrics import direction_of
 from keras_tricks.schedules.display import shown
 
@@ -42,7 +43,8 @@ class StopHopeless(keras.callbacks.Callback):
     and packed programs.
 
     Args:
-        monitor: Name of the metric in `logs`.
+        monitor: Name of the metric in `logs`. Of one with several values, such as one
+            a class, it is their mean.
         trivial: See `keras_tricks.diagnosis.trivial_score`. None: nothing is compared.
         baseline: What is to be reached at least, such as an earlier model's. None:
             nothing is extrapolated.
@@ -61,7 +63,8 @@ class StopHopeless(keras.callbacks.Callback):
 
     Raises:
         TypeError: If an argument is of the wrong type.
-        ValueError: If an argument is out of its range; after the first epoch, if
+        ValueError: If an argument is out of its range, or `mode` is `"auto"` and the
+            name of the metric does not tell; after the first epoch, if
             `monitor` is not among what was logged. A metric on validation data that is
             never logged is a warning.
 
@@ -104,6 +107,8 @@ class StopHopeless(keras.callbacks.Callback):
         if baseline is not None:
             self.baseline = _validation.check_float("baseline", baseline, minimum=least)
         self.mode = _validation.check_choice("mode", mode, MODES)
+        way = direction_of(self.monitor, self.mode, "mode")
+        self._sign = 1.0 if way == "min" else -1.0
         self.warmup_epochs = _validation.check_int("warmup_epochs", warmup_epochs)
         self.min_epochs = _validation.check_int("min_epochs", min_epochs, minimum=1)
         self.fair_share = _validation.check_float("fair_share", fair_share, maximum=1.0)
@@ -128,14 +133,14 @@ class StopHopeless(keras.callbacks.Callback):
         logs = logs or {}
         self._epochs += 1
         if self.monitor in logs:
-            self._values.append(self._sign * float(logs[self.monitor]))
+            self._values.append(self._sign * as_number(logs[self.monitor]))
         elif not self._values and not self.monitor.startswith("val_"):
             raise ValueError(
                 f"`monitor` must be one of what `fit` logs, {', '.join(sorted(logs))}. "
                 f"{_validation.received('monitor', self.monitor)}"
             )
         if "loss" in logs:
-            self._losses.append(float(logs["loss"]))
+            self._losses.append(as_number(logs["loss"]))
         total = (self.params or {}).get("epochs") or 0
         reason, is_certain = self._found(epoch + 1, max(total - epoch - 1, 0))
         self._in_a_row = self._in_a_row + 1 if reason else 0
@@ -152,10 +157,6 @@ class StopHopeless(keras.callbacks.Callback):
                 f"{', '.join(sorted(logs or {}))}: curves were not compared.",
                 stacklevel=2,
             )
-
-    @property
-    def _sign(self) -> float:
-        return 1.0 if direction_of(self.monitor, self.mode) == "min" else -1.0
 
     def _found(self, epochs: int, left: int) -> tuple[str | None, bool]:
         """Returns why the training is hopeless, or None, and whether that is certain.

@@ -20,7 +20,8 @@ from keras_tricks.callbacks import curve_picture
 from keras_tricks.callbacks.curve_picture import Run
 from keras_tricks.callbacks.innermost import innermost_optimizer
 from keras_tricks.diagnosis import histories
-from keras_tricks.diagnosis.metrics import direction_of
+from keras_tricks.diagnosis.metrics import as_number
+from keras_tricks.diagnosis.metrics import known_direction
 from keras_tricks.schedules.display import shown
 
 _KINDS = (".png", ".svg")
@@ -31,10 +32,11 @@ _BLOCKS_SHOWN = 40
 class LiveCurves(keras.callbacks.Callback):
     """Draws the learning curves after every epoch: one picture, always whole.
 
-    Each metric has a panel with training and validation and a mark at the best epoch;
-    the learning rate is below. The file is replaced as a whole, so that a viewer which
-    follows it never sees half of one. In a notebook the picture is shown too, and
-    changes in place.
+    Each metric has a panel with training and validation and a mark at the best epoch,
+    if its name tells whether less or more of it is better; of a metric of several
+    values, such as one a class, it is their mean. The learning rate is below. The file
+    is replaced as a whole, so that a viewer which follows it never sees half of one. In
+    a notebook the picture is shown too, and changes in place.
 
     Drawing happens in a thread beside the training, which it neither holds up nor ends:
     where it takes longer than an epoch the next picture has both epochs, and what fails
@@ -118,11 +120,25 @@ class LiveCurves(keras.callbacks.Callback):
         rate = logs.pop("learning_rate", None)
         self._epochs.append(epoch)
         self._rates.append(self._rate() if rate is None else float(rate))
-        self._logs.append({name: float(value) for name, value in logs.items()})
+        self._logs.append({name: as_number(value) for name, value in logs.items()})
+        self._tell_of_unknown(logs)
         if self.terminal:
             print("\n".join(_lines(self.run, self.metrics)))
         if self._painter is not None:
             self._painter.paint(self.run)
+
+    def _tell_of_unknown(self, logs: dict[str, Any]) -> None:
+        """Warns, after a training's first epoch, of metrics that `fit` does not log."""
+        if self.metrics is None or len(self._logs) > 1:
+            return
+        known = dict.fromkeys(name.removeprefix("val_") for name in logs)
+        unknown = [name for name in self.metrics if name not in known]
+        if unknown:
+            warnings.warn(
+                "`metrics` must name what `fit` logs on training data: "
+                f"{', '.join(known)}. Received: {unknown}, which are not drawn",
+                stacklevel=2,
+            )
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._painter is not None:
@@ -256,12 +272,12 @@ def _lines(run: Run, metrics: Sequence[str] | None) -> list[str]:
         low, high = last.min(), last.max()
         heights = (last - low) / (high - low) if high > low else last * 0.0
         course = "".join(_BLOCKS[round(7 * height)] for height in heights)
-        find = np.argmin if direction_of(name) == "min" else np.argmax
-        best = known[int(find(values[known]))]
-        lines.append(
-            f"{name:>16} {course} {last[-1]:.4g}  best {values[best]:.4g} at epoch "
-            f"{run.epochs[best] + 1}"
-        )
+        line, direction = f"{name:>16} {course} {last[-1]:.4g}", known_direction(name)
+        if direction is not None:
+            find = np.argmin if direction == "min" else np.argmax
+            best = known[int(find(values[known]))]
+            line += f"  best {values[best]:.4g} at epoch {run.epochs[best] + 1}"
+        lines.append(line)
     return lines
 
 

@@ -14,6 +14,7 @@ from keras_tricks.diagnosis import histories
 from keras_tricks.diagnosis import verdicts
 from keras_tricks.diagnosis.curves import Curve
 from keras_tricks.diagnosis.metrics import direction_of
+from keras_tricks.diagnosis.metrics import is_share
 from keras_tricks.diagnosis.verdicts import Verdict
 
 
@@ -119,7 +120,8 @@ def diagnose(
         noise: Standard deviation of an epoch's value from run to run, if it is known.
         metric: The metric to look at, by its name on the training data; on validation
             data its name begins with `val_`.
-        direction: Whether less or more of it is better; by its name by default.
+        direction: Whether less or more of it is better; by its name by default. A
+            metric of several values, such as one a class, counts by their mean.
 
     Returns:
         A `Diagnosis`.
@@ -177,10 +179,26 @@ def _sides(
     if training is None:
         assert validation is not None
         return validation, None
-    if validation is not None and not np.isfinite(validation).any():
-        if np.isnan(validation).all() and np.isfinite(training).all():
-            validation = None  # Never validated.
+    if validation is not None and len(validation) > len(training):
+        raise ValueError(
+            "`history` must hold as many epochs of training as of validation, or more. "
+            f"Received: {len(training)} of {metric!r} and {len(validation)} of "
+            f"'val_{metric}'"
+        )
     return training, validation
+
+
+def _validated(values: np.ndarray) -> np.ndarray:
+    """Returns those of the epochs that were validated.
+
+    With `validation_freq` each k-th was, and what is not known of the others may stand
+    there as NaN. Any other NaN is what the training came to.
+    """
+    known = np.flatnonzero(~np.isnan(values))
+    every = known[0] + 1 if len(known) else 0
+    if every > 1 and np.array_equal(known, np.arange(known[0], len(values), every)):
+        return values[known]
+    return values
 
 
 def _training(
@@ -196,8 +214,8 @@ def _training(
 
     training, validation = _sides(curves, metric)
     # With `validation_freq` only some epochs were validated.
-    if validation is not None and np.isfinite(training).all():
-        validation = validation[~np.isnan(validation)]
+    if validation is not None:
+        validation = _validated(validation)
     broken = [
         int(np.flatnonzero(~np.isfinite(values))[0])
         for values in (training, validation)
@@ -245,7 +263,7 @@ def _no_share_rises(curves: histories.Curves) -> tuple[Verdict, ...] | None:
     that any other looks well beside it.
     """
     for name, values in curves.items():
-        if name.startswith("val_") or direction_of(name, "auto") == "min":
+        if name.startswith("val_") or not is_share(name):
             continue
         if not np.isfinite(values).all() or not 0.0 <= values[-1] <= 0.55:
             continue

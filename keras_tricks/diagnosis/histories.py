@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_tricks import _validation
+from keras_tricks.diagnosis.metrics import as_number
 
 _REQUIRED = (
     "`history` must be what `fit` returned, a dictionary or data frame of curves, a "
@@ -19,6 +20,8 @@ _REQUIRED = (
 )
 # What CSVLogger and Keras write beside metrics.
 _NO_METRICS = ("epoch", "learning_rate", "lr")
+# What CSVLogger writes for what it does not know of an epoch.
+_UNKNOWN = ("NA", "")
 # What TensorBoard's callback writes into either folder.
 _SIDES = {"train": "", "validation": "val_"}
 
@@ -71,7 +74,7 @@ def curves_of(history: Any) -> Curves:
 
 def _numbers(name: str, values: Any) -> np.ndarray:
     try:
-        array = np.array([math.nan if v is None else v for v in values], "float64")
+        array = np.array([_value(v) for v in values], "float64")
     except (TypeError, ValueError):
         raise TypeError(
             f"`history` must hold one number an epoch for {name!r}. "
@@ -83,6 +86,12 @@ def _numbers(name: str, values: Any) -> np.ndarray:
             f"of shape {array.shape}"
         )
     return array
+
+
+def _value(value: Any) -> Any:
+    if value is None:
+        return math.nan
+    return as_number(value) if np.ndim(value) and hasattr(value, "dtype") else value
 
 
 def _of_executions(executions: list[Any], history: Any) -> Any:
@@ -121,6 +130,8 @@ def _read_csv(path: Path) -> dict[str, list[float]]:
             ) from error
     columns: dict[str, list[float]] = {}
     for name in lines[0] if lines else ():
+        if all(line[name] in _UNKNOWN for line in lines):
+            continue  # Of a validation that never was.
         try:
             columns[name] = [_number(line[name]) for line in lines]
         except (TypeError, ValueError):
@@ -139,8 +150,7 @@ def _dialect(file: Any) -> Any:
 
 
 def _number(text: str) -> float:
-    # CSVLogger writes what it does not know of an epoch as "NA".
-    return math.nan if text in ("NA", "") else float(text)
+    return math.nan if text in _UNKNOWN else float(text)
 
 
 def _read_events(folder: Path) -> dict[str, list[float]]:

@@ -135,6 +135,8 @@ def out_of_fold(
                 f"one. Received: a function that returns {_validation.shown(model)}"
             )
         arguments = {"verbose": 0, **fit_arguments}
+        if arguments.get("sample_weight") is not None:
+            arguments["sample_weight"] = rows_of(arguments["sample_weight"], inside)
         model.fit(rows_of(x, inside), rows_of(y, inside), **arguments)
         part = predicted(model, rows_of(x, outside), arguments.get("batch_size"))
         if found is None:

@@ -51,6 +51,13 @@ def trivial_score(y: Any, metric: str) -> float:
         raise ValueError(
             f"`metric` must be one of {names}. {_validation.received('metric', metric)}"
         )
+    if isinstance(y, list | tuple) and any(
+        np.ndim(e) and hasattr(e, "dtype") for e in y
+    ):
+        raise TypeError(
+            "`y` must be one array, of one output: a list of arrays may be several. "
+            f"{_validation.received('y', y, True)}"
+        )
     values = np.asarray(y)
     if values.dtype.kind not in "buif":
         raise TypeError(
@@ -98,6 +105,15 @@ def _entropy(shares: np.ndarray) -> float:
     return float(-(shares * np.log(shares)).sum())
 
 
+def _accuracy(values: np.ndarray) -> float:
+    shares = _shares(values)
+    if values.ndim == 2 and values.shape[1] > 1:
+        # Of soft labels, too, the largest is the class.
+        _, counts = np.unique(values.argmax(axis=1), return_counts=True)
+        shares = counts / counts.sum()
+    return float(shares.max())
+
+
 def _binary_entropy(values: np.ndarray) -> float:
     shares = _shares_of_ones(values)
     return float(np.mean([_entropy(np.array([p, 1 - p])) for p in shares]))
@@ -120,9 +136,9 @@ def _distance(values: np.ndarray) -> float:
 _SCORES: dict[str, Callable[[np.ndarray], float]] = {
     "sparse_categorical_crossentropy": lambda y: _entropy(_shares(y)),
     "categorical_crossentropy": lambda y: _entropy(_shares(y)),
-    "accuracy": lambda y: float(_shares(y).max()),
-    "sparse_categorical_accuracy": lambda y: float(_shares(y).max()),
-    "categorical_accuracy": lambda y: float(_shares(y).max()),
+    "accuracy": _accuracy,
+    "sparse_categorical_accuracy": _accuracy,
+    "categorical_accuracy": _accuracy,
     "binary_crossentropy": _binary_entropy,
     "binary_accuracy": _binary_accuracy,
     "mean_squared_error": _variance,

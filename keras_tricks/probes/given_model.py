@@ -1,5 +1,6 @@
 """The model of a probe: one that is there, or what a function builds."""
 
+import inspect
 from typing import Any
 
 import keras
@@ -24,6 +25,15 @@ def check_model(name: str, model_or_build: Any) -> None:
 
 def built_by(name: str, build: Any) -> keras.Model:
     """Returns the compiled model that a function builds, or raises."""
+    try:
+        inspect.signature(build).bind()
+    except TypeError as error:
+        raise TypeError(
+            f"`{name}` must be {_WHAT}, and take no arguments. Received: {build!r}, of "
+            f"which {error}"
+        ) from None
+    except ValueError:  # It tells no signature.
+        pass
     model = build()
     if not isinstance(model, keras.Model):
         raise TypeError(

@@ -42,6 +42,12 @@ class KeptState:
         # Layers without weights may never be marked as built.
         if (names and not model.built) or not model.trainable_variables:
             what = ", ".join(names[:3]) or "weights"
+            if model.built and not names and model.weights:
+                raise ValueError(
+                    "The model must have something to train: set `trainable` of some "
+                    f"layers, and compile it again. Received: {model!r}, of which all "
+                    "weights are frozen"
+                )
             raise ValueError(
                 "The model must be built, as it cannot be put back otherwise: call it "
                 f"on a batch before. Received: {model!r}, of which {what} are not there"

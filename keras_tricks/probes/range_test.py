@@ -152,6 +152,8 @@ def learning_rate_range_test(
     if found.flag == "noise" and len(runs) > 1 and mode_checked != "decades":
         ramps = [test.ramp(run.losses, mode_checked == "exponential") for run in runs]
         found = suggestions.of_mean(ramps) or found
+    if found.rate is None and any(not np.isfinite(run.losses).all() for run in runs):
+        found = test.blamed_on_data() or found
     return RangeTest(mode_checked, found, tuple(runs))
 
 
@@ -172,6 +174,25 @@ class _Test:
         self._smoothing = smoothing
         self._callbacks = callbacks
         self._is_built_anew = not isinstance(model_or_build, keras.Model)
+
+    def blamed_on_data(self) -> suggestions.Suggestion | None:
+        """Returns what to say of a loss that is not finite because the data are not."""
+        arrays = self._examples.arrays
+        if arrays is None:
+            return None
+        for name, part in zip(("x", "y", "sample_weight"), arrays.parts, strict=False):
+            for leaf in keras.tree.flatten(part):
+                values = np.asarray(leaf)
+                if values.dtype.kind != "f" or np.isfinite(values).all():
+                    continue
+                row = int(np.argwhere(~np.isfinite(values))[0][0])
+                return suggestions.Suggestion(
+                    None,
+                    f"The loss is not finite, and so is `{name}`, first in row {row}: "
+                    "no rate helps against that.",
+                    "not finite",
+                )
+        return None
 
     def ramp(self, losses: np.ndarray, is_logarithmic: bool) -> suggestions.Ramp:
         """Returns the losses with what they were made by."""

@@ -59,6 +59,11 @@ def losses_of(
             f"`x` must yield {accumulated * len(rates)} batches, or be able to begin "
             f"anew. Received: x, which yields {steps.num_batches}"
         )
+    if not steps.is_over and model.stop_training:
+        raise ValueError(
+            "`callbacks` must not end the training. Received: callbacks, of which one "
+            f"ended it after {len(steps.losses)} of {len(rates)} steps"
+        )
     if switched is not None and switched.switched_at != phase_before:
         raise ValueError(
             "`steps` must end before the optimizer is switched, or its phases be "
@@ -93,10 +98,11 @@ class _Steps(keras.callbacks.Callback):
         self._rates = rates
         self._set_rate = set_rate
         self._accumulated = accumulated
-        self._is_over = is_over
+        self._ends = is_over
         self._batches: list[float] = []
         self.num_batches = 0
         self.losses: list[float] = []
+        self.is_over = False  # By itself, and not by another callback.
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._updates_before = _updates_of(self.model)
@@ -119,8 +125,8 @@ class _Steps(keras.callbacks.Callback):
         self._batches = []
         losses = np.array(self.losses)
         is_last = len(losses) == len(self._rates)
-        if is_last or not np.isfinite(losses[-1]) or self._is_over(losses):
-            self.model.stop_training = True
+        if is_last or not np.isfinite(losses[-1]) or self._ends(losses):
+            self.is_over = self.model.stop_training = True
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         is_finite = bool(np.isfinite(self.losses).all())

@@ -27,7 +27,8 @@ class Suggestion:
     Attributes:
         rate: The rate that is suggested; None where there is a flag.
         reason: A sentence.
-        flag: Why there is none: `"not finite"` (the loss is not, at the first step),
+        flag: Why there is none: `"not finite"` (the loss is not, at the first step or
+            because the data are not),
             `"noise"` (which hides the answer), `"range"` (of rates, which is too
             narrow) or `"steps"` (too few).
         by_rule: Name of a rule -> its rate.

@@ -68,7 +68,31 @@ def test_many_numbers_are_compared_in_bins():
     table["loss"] += 5.0 * (table["rate"] > table["rate"].quantile(0.25))
     found = compare(table, "rate", objective="loss")
     assert found.table["trials"].tolist() == [10] * 4
-    assert found.best.endswith(f" to {table['rate'].quantile(0.25):.3g}")
+    low = table["rate"].sort_values().iloc[:10]
+    assert found.best == f"{low.iloc[0]:.3g} to {low.iloc[-1]:.3g}"
+
+
+def test_none_and_lists_are_values():
+    table = trials(np.random.default_rng(2))
+    table["layers"] = [[64, 64] if n % 2 else [8] for n in range(len(table))]
+    table["loss"] -= 9.0 * (table["layers"].map(len) == 2)
+    assert compare(table, "layers", objective="loss").best == "[64, 64]"
+    optuna = pytest.importorskip("optuna", reason="Optuna is not installed")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study()
+    for n in range(12):
+        trial = study.ask()
+        study.tell(trial, float(trial.suggest_categorical("x", [None, 1]) is not None))
+        del n
+    assert compare(study, "x").best is None
+
+
+def test_rows_of_a_frame_that_are_not_completed_do_not_count():
+    table = trials(np.random.default_rng(2))
+    expected = compare(table, "optimizer", objective="loss")
+    failed = table.assign(loss=-100.0, status="FAILED")
+    both = pd.concat([table.assign(status="COMPLETED"), failed])
+    assert compare(both, "optimizer", objective="loss").table.equals(expected.table)
 
 
 def test_holm_multiplies_in_order():

@@ -92,3 +92,20 @@ def test_searches_are_paired_by_settings_and_each_knows_what_is_better(tmp_path)
 def test_what_cannot_be_compared_is_refused(cheap, full, error, match):
     with pytest.raises(error, match=match):
         rank_agreement(cheap, full)
+
+
+@pytest.mark.parametrize(
+    ("cheap", "full", "message"),
+    [
+        ([7, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5], "as many scores.*6 and 5"),
+        (np.ones((3, 2)), range(6), r"one score after another.*\(3, 2\)"),
+        (
+            pd.Series(range(7), list("aabcdef")),
+            pd.Series(range(6), list("abcdef")),
+            "one score of each name.*'a'",
+        ),
+    ],
+)
+def test_scores_that_cannot_be_paired_are_refused(cheap, full, message):
+    with pytest.raises(ValueError, match=message):
+        rank_agreement(cheap, list(full) if isinstance(full, range) else full)

@@ -136,6 +136,25 @@ def test_a_metric_that_is_not_logged_is_named():
         ended_at(StopHopeless("aucc"), 5, loss=falling())
 
 
+def test_a_metric_of_which_more_is_better_is_known_or_asked_for():
+    rising = 0.56 + 0.38 * np.linspace(0.0, 1.0, 40)
+    stop = StopHopeless("val_binary_io_u", trivial=0.45)
+    assert ended_at(stop, 40, val_binary_io_u=rising) is None
+    with pytest.raises(ValueError, match=r"`mode` must be .*'answer'"):
+        StopHopeless("answer", trivial=0.45)
+    stop = StopHopeless("answer", trivial=0.45, mode="max")
+    assert ended_at(stop, 40, answer=rising) is None
+
+
+def test_of_several_values_the_mean_counts():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, "softmax")])
+    model.compile("sgd", "categorical_crossentropy", metrics=[keras.metrics.F1Score()])
+    stop = StopHopeless("f1_score", trivial=2.0, fair_share=0.0)
+    x, y = np.ones((6, 2)), np.eye(3)[[0, 1, 2] * 2]
+    model.fit(x, y, epochs=9, verbose=0, callbacks=[stop])
+    assert stop.stopped_epoch == 5
+
+
 def test_a_metric_on_validation_data_that_never_comes_is_told():
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse", run_eagerly=True)

@@ -215,3 +215,15 @@ def test_without_matplotlib_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match="pip install matplotlib"):
         LiveCurves()
+
+
+def test_a_metric_of_several_values_is_drawn_and_an_unknown_one_told(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, "softmax")])
+    model.compile("sgd", "categorical_crossentropy", metrics=[keras.metrics.F1Score()])
+    x, y = np.ones((6, 2)), np.eye(3)[[0, 1, 2] * 2]
+    shown = LiveCurves(tmp_path / "f.png", metrics=["f1_score", "acuracy"])
+    with pytest.warns(UserWarning, match=r"`metrics` must name .*f1_score.*acuracy"):
+        history = model.fit(x, y, epochs=2, verbose=0, callbacks=[shown])
+    means = [np.mean(each) for each in history.history["f1_score"]]
+    np.testing.assert_allclose(shown.run.curves["f1_score"], means)
+    assert (tmp_path / "f.png").exists()

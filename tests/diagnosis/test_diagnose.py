@@ -192,7 +192,7 @@ def test_epochs_without_validation_are_left_out():
 
 
 def test_text_from_outside_is_escaped():
-    found = diagnose({"<script>": FALLING}, metric="<script>")
+    found = diagnose({"<script>": FALLING}, metric="<script>", direction="min")
     assert "<script>" not in found._repr_html_()
     assert "&lt;script&gt;" in found._repr_html_()
 

@@ -57,6 +57,11 @@ def test_accuracies_are_those_of_the_most_frequent():
     )
 
 
+def test_of_soft_labels_the_largest_is_the_class():
+    soft = [[0.1, 0.9], [0.9, 0.1], [0.1, 0.9]]
+    assert trivial_score(soft, "categorical_accuracy") == pytest.approx(2 / 3)
+
+
 def test_names_of_one_metric_agree():
     squared = trivial_score(TARGETS, "mean_squared_error")
     assert trivial_score(TARGETS, "mse") == squared
@@ -68,6 +73,7 @@ def test_names_of_one_metric_agree():
     ("y", "metric", "message"),
     [
         ([0, 1], "hinge", "`metric` must be one of"),
+        ([np.array([0, 1]), np.array([1.5, 2.0])], "mse", "one array, of one output"),
         (["a", "b"], "accuracy", "`y` must be an array of numbers"),
         ([], "mse", "at least one"),
         ([0.0, float("nan")], "mse", "finite"),

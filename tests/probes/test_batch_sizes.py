@@ -175,3 +175,13 @@ def test_sizes_that_cannot_be_are_refused():
     model.compile("sgd", "mse")
     with pytest.raises(ValueError, match="batches of any size"):
         probe_batch_sizes(model, X, Y)
+
+
+def test_lists_of_inputs_and_outputs_are_those_of_fit():
+    inputs = [keras.Input((4,)), keras.Input((4,))]
+    joined = keras.layers.concatenate(inputs)
+    outputs = [keras.layers.Dense(1)(joined), keras.layers.Dense(1)(joined)]
+    model = keras.Model(inputs, outputs)
+    model.compile("sgd", ["mse", "mse"], run_eagerly=True)
+    found = probe_batch_sizes(model, [X, X], [Y, Y], sizes=[8], seconds=0.01)
+    assert found.recommended == 8

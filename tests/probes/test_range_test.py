@@ -326,3 +326,33 @@ def test_a_picture_shows_what_is_suggested(linear):
     with pytest.raises(TypeError, match="`ax` must be a matplotlib"):
         found.plot(3)
     assert f"{found.suggestion:.2g}" in found._repr_html_()
+
+
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_data_that_are_not_finite_are_named(linear, name, uncompiled):
+    data = {"x": np.ones((128, 4), "float32"), "y": np.ones((128, 1), "float32")}
+    data[name][100] = np.nan
+    found = learning_rate_range_test(linear, **data, steps=30, start=1e-12)
+    assert found.flag == "not finite"
+    assert f"so is `{name}`, first in row 100" in found.reason
+
+
+def test_a_callback_that_ends_the_test_is_refused(linear, uncompiled):
+    class Ends(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = batch == 9
+
+    x, y = np.ones((128, 4), "float32"), np.ones((128, 1), "float32")
+    with pytest.raises(ValueError, match="one ended it after 10 of 60 steps"):
+        learning_rate_range_test(linear, x, y, steps=60, callbacks=[Ends()])
+
+
+def test_what_cannot_train_or_be_built_is_named():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.trainable = False
+    model.compile("sgd", "mse")
+    x = np.ones((64, 1), "float32")
+    with pytest.raises(ValueError, match="all weights are frozen"):
+        learning_rate_range_test(model, x, x)
+    with pytest.raises(TypeError, match=r"take no arguments.*missing a required"):
+        learning_rate_range_test(lambda units: model, x, x)
