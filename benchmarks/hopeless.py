@@ -129,7 +129,10 @@ def pruned(values, pruner):
         state = optuna.trial.TrialState.COMPLETE
         if last < len(curve):
             state = optuna.trial.TrialState.PRUNED
-        study.tell(trial, best, state=state)
+        if state == optuna.trial.TrialState.PRUNED:
+            study.tell(trial, state=state)
+        else:
+            study.tell(trial, best)
         ends.append(last)
     return np.array(ends)
 

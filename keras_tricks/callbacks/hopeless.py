@@ -107,7 +107,7 @@ class StopHopeless(keras.callbacks.Callback):
         if baseline is not None:
             self.baseline = _validation.check_float("baseline", baseline, minimum=least)
         self.mode = _validation.check_choice("mode", mode, MODES)
-        way = direction_of(self.monitor, self.mode, "mode")
+        way = direction_of(self.monitor, self.mode, name="mode", metric_name="monitor")
         self._sign = 1.0 if way == "min" else -1.0
         self.warmup_epochs = _validation.check_int("warmup_epochs", warmup_epochs)
         self.min_epochs = _validation.check_int("min_epochs", min_epochs, minimum=1)

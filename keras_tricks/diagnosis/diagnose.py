@@ -150,7 +150,6 @@ def diagnose(
           https://arxiv.org/abs/2103.10948), 2021
     """
     metric = _validation.check_text("metric", metric)
-    sense = direction_of(metric, direction)
     least = -_validation.GREATEST
     given = {"baseline": baseline, "human_level": human_level}
     for name, value in given.items():
@@ -164,6 +163,7 @@ def diagnose(
             f"`metric` must be one of {', '.join(map(repr, sorted(curves)))}. "
             f"{_validation.received('metric', metric)}"
         )
+    sense = direction_of(metric, direction)
     seen = _training(curves, metric, sense, given, noise)
     found = _found(seen)
     if metric == "loss" and baseline is None:

@@ -26,13 +26,20 @@ _MORE = re.compile(
 )
 
 
-def direction_of(metric: str, direction: str = "auto", name: str = "direction") -> str:
+def direction_of(
+    metric: str,
+    direction: str = "auto",
+    *,
+    name: str = "direction",
+    metric_name: str = "metric",
+) -> str:
     """Returns `"min"` or `"max"`: what a metric is better for.
 
     Args:
         metric: Its name, on training or on validation data.
         direction: What the user says: one of the two, or `"auto"` to go by the name.
         name: What the user calls `direction`.
+        metric_name: What the user calls `metric`.
 
     Raises:
         ValueError: If `direction` is none of the three, or `"auto"` and the name does
@@ -50,8 +57,8 @@ def direction_of(metric: str, direction: str = "auto", name: str = "direction") 
     known = known_direction(metric)
     if known is None:
         raise ValueError(
-            f'`{name}` must be "min" or "max" for a metric whose name does not tell '
-            f"whether less or more of it is better. Received: {metric!r}"
+            f"`{metric_name}` must tell by its name whether less or more of it is "
+            f'better, or `{name}` be "min" or "max". Received: {metric_name}={metric!r}'
         )
     return known
 

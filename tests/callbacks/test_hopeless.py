@@ -140,7 +140,7 @@ def test_a_metric_of_which_more_is_better_is_known_or_asked_for():
     rising = 0.56 + 0.38 * np.linspace(0.0, 1.0, 40)
     stop = StopHopeless("val_binary_io_u", trivial=0.45)
     assert ended_at(stop, 40, val_binary_io_u=rising) is None
-    with pytest.raises(ValueError, match=r"`mode` must be .*'answer'"):
+    with pytest.raises(ValueError, match=r"`monitor` must tell .*'answer'"):
         StopHopeless("answer", trivial=0.45)
     stop = StopHopeless("answer", trivial=0.45, mode="max")
     assert ended_at(stop, 40, answer=rising) is None
