@@ -15,6 +15,7 @@ import keras_tuner
 import pytest
 
 from keras_tricks import tuners
+from keras_tricks.tuners import errors
 from keras_tricks.tuners.optuna import journal
 from keras_tricks.tuners.storage import files
 from keras_tricks.tuners.storage import locks
@@ -377,3 +378,20 @@ def test_a_checksum_tells_every_change():
     for changed in ({"score": 0.2}, {"list": [1, None]}, {"more": 1}):
         with pytest.raises(ValueError, match="changed since"):
             files.parsed({**marked, **changed}, dict)
+
+
+def test_a_file_of_gigabytes_without_a_line_is_refused_unread(tmp_path):
+    path = tmp_path / "journal"
+    path.touch()
+    os.truncate(path, 2**35)
+    with pytest.raises(ValueError, match="holds something else"):
+        journal.journal_storage(path)
+
+
+def test_a_line_that_grows_without_an_end_is_told(tmp_path):
+    path = tmp_path / "journal"
+    written(path, 1)
+    study = optuna.load_study(storage=journal.journal_storage(path), study_name="s")
+    os.truncate(path, 2**35)
+    with pytest.raises(errors.StorageError, match="has got a line of 64 MiB or more while"):
+        assert study.trials

@@ -43,6 +43,9 @@ _BEGINNING = b'{"op_code":'
 # What a lock of ours holds; Optuna's are empty files, or symbolic links.
 _MARK = b"keras_tricks"
 
+# No line is longer: a file of gigabytes without one is not taken into memory.
+_LONGEST_LINE = 64 * 2**20
+
 # By how many bytes a line that was read is known again.
 _TAIL = 256
 
@@ -90,8 +93,9 @@ def journal_storage(path: str | os.PathLike[str]) -> Any:
             return list(self._entries)
 
         def append_logs(self, logs: list[Entry]) -> None:
-            # Read first: a file that is gone would be made anew by opening it.
-            self._entries += self._reader.read()
+            if not journal.exists():
+                # It raises, where the lock would make the file anew.
+                self._entries += self._reader.read()
             with _locked(journal):
                 self._entries += self._reader.read()
                 self._append(logs)
@@ -240,8 +244,10 @@ class _Reader:
         file.seek(self.offset - len(self._tail))
         if file.read(len(self._tail)) != self._tail:
             raise self._gone("was cut, or replaced by another one,")
-        for line in file:
+        while line := file.readline(_LONGEST_LINE):
             if not line.endswith(b"\n"):
+                if len(line) == _LONGEST_LINE:
+                    raise self._gone("has got a line of 64 MiB or more")
                 break  # Being written, or its writer was killed.
             entry = _entry(line)
             if entry is None:
@@ -366,10 +372,11 @@ def _check(journal: Path) -> None:
 def _holds_an_entry(journal: Path) -> bool:
     """Whether some line of a file is one of a journal, or its only one begins so."""
     with files.opened_journal(journal) as file:
-        first = file.readline()
+        first = file.readline(_LONGEST_LINE)
         if not first.endswith(b"\n"):  # Its writer was killed.
             return _BEGINNING.startswith(first[: len(_BEGINNING)])
-        return any(_entry(line) is not None for line in itertools.chain([first], file))
+        lines = iter(lambda: file.readline(_LONGEST_LINE), b"")
+        return any(_entry(line) is not None for line in itertools.chain([first], lines))
 
 
 def _entry(line: bytes) -> Entry | None:
