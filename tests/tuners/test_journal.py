@@ -393,5 +393,5 @@ def test_a_line_that_grows_without_an_end_is_told(tmp_path):
     written(path, 1)
     study = optuna.load_study(storage=journal.journal_storage(path), study_name="s")
     os.truncate(path, 2**35)
-    with pytest.raises(errors.StorageError, match="has got a line of 64 MiB or more while"):
+    with pytest.raises(errors.StorageError, match="has got a line of 64 MiB or more"):
         assert study.trials
