@@ -412,3 +412,25 @@ def test_rounds_that_had_no_time_have_an_empty_leaderboard(tmp_path):
     assert len(tuner.leaderboard()) == 0
     tuner.search(verbose=0)
     assert len(tuner.leaderboard()) == 4
+
+
+def test_processes_that_share_a_study_know_which_trials_were_initial(tmp_path):
+    """The second one finds all trials there, and runs none."""
+    pytest.importorskip("optuna", reason="Optuna is not installed")
+    tables = []
+    for name in ("one", "other"):
+        hypermodel = toys.Scored(lambda number: float(number))
+        tuner = tuners.OptunaSearch(
+            hypermodel,
+            max_trials=3,
+            sampler="qmc",
+            seed=0,
+            storage=tmp_path / "study.journal",
+            study_name="shared",
+            directory=tmp_path / name,
+        )
+        tuner.search(initial_settings=["default", {"w": 0.25}], verbose=0)
+        tables.append(tuner.leaderboard().sort_values("trial_id"))
+    assert hypermodel.fits == 0
+    expected = ["initial_settings", "initial_settings", "search"]
+    assert [table["source"].tolist() for table in tables] == [expected] * 2

@@ -245,11 +245,14 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
             values = records.values_of(own.metrics, self.objective)
             pruned = self.pruned_after(trial.trial_id) is not None
             state = "PRUNED" if pruned else "COMPLETE"
-            attributes = {"settings": settings, "score": score, "objectives": values}
-            shared.finish(entry, state, [*values.values()] or [score], attributes)
+            attributes = {"score": score, "objectives": values}
+            numbers = [*values.values()] or [score]
         else:
-            attributes = {"settings": settings, "error": trial.message or ""}
-            shared.finish(entry, "FAIL", None, attributes)
+            state, numbers = "FAIL", None
+            attributes = {"error": trial.message or ""}
+        if any(initial.is_of(trial, space, given) for given in self.initial_settings):
+            attributes["source"] = records.INITIAL
+        shared.finish(entry, state, numbers, {"settings": settings, **attributes})
 
     @_names_failures
     def report(self, trial_id: str, epoch: int, score: float) -> bool:
@@ -382,6 +385,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
         """Returns another process's trial as the study tells it."""
         trial = self._new_trial(attempt.trial_id, attempt.settings)
         attributes = attempt.entry.user_attrs
+        trial.source = attributes.get("source", records.SEARCH)
         if attempt.finished:
             score = attempt.score
             trial.message = attributes.get("error")

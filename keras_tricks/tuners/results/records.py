@@ -30,6 +30,9 @@ COMPLETED: Literal["COMPLETED"] = "COMPLETED"
 FAILED: Literal["FAILED"] = "FAILED"
 INFEASIBLE: Literal["INFEASIBLE"] = "INFEASIBLE"
 
+# Where the settings of a trial come from.
+SEARCH, INITIAL = "search", "initial_settings"
+
 
 @dataclasses.dataclass
 class ExecutionRecord:
@@ -114,7 +117,7 @@ class TrialRecord:
     git_commit: str | None = None
     asked_for: list[str] | None = None
     several_ranges: list[str] = dataclasses.field(default_factory=list)
-    source: str = "search"
+    source: str = SEARCH
     stopped_by: str | None = None
     weights: str | None = None
     note: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -183,6 +186,7 @@ class TrialRecord:
             score=trial.score,
             objectives=values_of(trial.metrics, objective),
             settings=active_settings(trial.hyperparameters),
+            source=getattr(trial, "source", SEARCH),
             error=error_in(trial.message),
             traceback=trial.message,
         )

@@ -340,7 +340,7 @@ class TrialRunner:
                 initial.is_of(trial, space, settings)
                 for settings in self.session.initial_settings
             ):
-                record.source = "initial_settings"
+                record.source = records.INITIAL
             record.versions, record.git_commit = self.session.provenance
             if running.infeasible is not None:
                 record.status = records.INFEASIBLE
