@@ -99,8 +99,7 @@ def rank_agreement(cheap: Any, full: Any, *, confidence: float = 0.95) -> RankAg
         "confidence", confidence, exclusive=True, below=1.0
     )
     one, other = _keyed("cheap", cheap), _keyed("full", full)
-    are_ordered = not any(map(_has_names, (cheap, full)))
-    if are_ordered and len(one) != len(other):
+    if not _has_names(cheap) and not _has_names(full) and len(one) != len(other):
         raise ValueError(
             "`cheap` and `full` must be as many scores, in one order, or have names. "
             f"Received: {len(one)} and {len(other)}"
@@ -139,13 +138,17 @@ def rank_agreement(cheap: Any, full: Any, *, confidence: float = 0.95) -> RankAg
     )
 
 
+def _is_search(scores: Any) -> bool:
+    return hasattr(scores, "oracle") or hasattr(scores, "get_trials")
+
+
 def _has_names(scores: Any) -> bool:
-    return isinstance(scores, pd.Series | Mapping) or hasattr(scores, "get_trials")
+    return isinstance(scores, pd.Series | Mapping) or _is_search(scores)
 
 
 def _keyed(name: str, scores: Any) -> dict[Any, float]:
     """Returns what each score belongs to, and the score; of searches less is better."""
-    if hasattr(scores, "oracle") or hasattr(scores, "get_trials"):
+    if _is_search(scores):
         trials = finished_trials(scores)
         keys = [repr(sorted(each.items())) for each in trials.settings]
         return dict(zip(keys, trials.losses.tolist(), strict=True))

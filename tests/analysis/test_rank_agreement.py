@@ -79,6 +79,20 @@ def test_searches_are_paired_by_settings_and_each_knows_what_is_better(tmp_path)
     assert (found.tau, len(found.table)) == (1.0, 6)
 
 
+def test_searches_need_not_have_as_many_trials(tmp_path):
+    """The first trials of one seed have the same settings."""
+    both = []
+    for trials in (6, 8):
+        folder = tmp_path / str(trials)
+        tuner = RandomSearch(
+            toys.Scored(float), max_trials=trials, seed=0, directory=folder
+        )
+        tuner.search(verbose=0)
+        both.append(tuner)
+    found = rank_agreement(*both)
+    assert (found.tau, len(found.table)) == (1.0, 6)
+
+
 @pytest.mark.parametrize(
     ("cheap", "full", "error", "match"),
     [
