@@ -115,7 +115,8 @@ def pruned(values, pruner):
     """Replays the trials with a pruner."""
     import optuna
 
-    study = optuna.create_study(pruner=pruner, sampler=optuna.samplers.RandomSampler(0))
+    # By the study's name Hyperband deals trials to its brackets.
+    study = optuna.create_study(study_name="replayed", pruner=pruner)
     ends = []
     for curve in values:
         trial, last = study.ask(), len(curve)
@@ -125,14 +126,10 @@ def pruned(values, pruner):
                 last = epoch + 1
                 break
         seen = curve[:last]
-        best = float(np.nanmin(np.where(np.isfinite(seen), seen, 1e9)))
-        state = optuna.trial.TrialState.COMPLETE
         if last < len(curve):
-            state = optuna.trial.TrialState.PRUNED
-        if state == optuna.trial.TrialState.PRUNED:
-            study.tell(trial, state=state)
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         else:
-            study.tell(trial, best)
+            study.tell(trial, float(np.where(np.isfinite(seen), seen, 1e9).min()))
         ends.append(last)
     return np.array(ends)
 

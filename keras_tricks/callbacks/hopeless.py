@@ -173,8 +173,10 @@ class StopHopeless(keras.callbacks.Callback):
         after_warmup = min(epochs - self.warmup_epochs, self._epochs)
         if left == 0 or after_warmup < self.min_epochs or not self._values:
             return None, False
-        found = self._diverges(after_warmup) or self._has_learned_nothing(left)
-        return found or self._is_out_of_reach(left), False
+        values = np.array(self._values)
+        values = values[np.isfinite(values)]  # The warmup may have had others.
+        found = self._diverges(after_warmup) or self._has_learned_nothing(values, left)
+        return found or self._is_out_of_reach(values, left), False
 
     def _diverges(self, epochs: int) -> str | None:
         losses = np.array(self._losses[-epochs:])
@@ -190,11 +192,11 @@ class StopHopeless(keras.callbacks.Callback):
             )
         return None
 
-    def _has_learned_nothing(self, left: int) -> str | None:
+    def _has_learned_nothing(self, values: np.ndarray, left: int) -> str | None:
         is_early = self._epochs < self.fair_share * (self._epochs + left)
         if self.trivial is None or is_early:
             return None
-        best = np.nanmin(self._values)
+        best = values.min()
         if best < self._sign * self.trivial:
             return None
         return (
@@ -203,12 +205,10 @@ class StopHopeless(keras.callbacks.Callback):
             "predictor without inputs."
         )
 
-    def _is_out_of_reach(self, left: int) -> str | None:
+    def _is_out_of_reach(self, values: np.ndarray, left: int) -> str | None:
         if self.baseline is None:
             return None
         # With `validation_freq` there are fewer values than epochs.
-        values = np.array(self._values)
-        values = values[np.isfinite(values)]  # The warmup may have had others.
         number = len(values) + round(left * len(values) / self._epochs)
         chance = chance_to_reach(values, number, self._sign * self.baseline)
         if chance >= 1.0 - self.confidence:

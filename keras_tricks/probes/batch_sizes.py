@@ -199,7 +199,9 @@ class _Probe:
             return tf.convert_to_tensor(as_fit_makes_it(rows.take(leaf, order)))
 
         parts = [part for part in self._examples.parts if part is not None]
-        return tuple(_tuples(rows.map_leaves(as_tensor, part)) for part in parts)
+        # Of a list a dataset would make one tensor.
+        nests = (rows.map_leaves(as_tensor, part) for part in parts)
+        return tuple(map(keras.tree.lists_to_tuples, nests))
 
     def _measured(self, size: int) -> BatchSize:
         clock = _Clock(self._seconds)
@@ -235,15 +237,6 @@ class _Probe:
         if not self._is_on_gpu:
             return None
         return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
-
-
-def _tuples(structure: Any) -> Any:
-    """Returns tuples for lists, of which a dataset would make one tensor."""
-    if isinstance(structure, dict):
-        return {name: _tuples(part) for name, part in structure.items()}
-    if isinstance(structure, list | tuple):
-        return tuple(map(_tuples, structure))
-    return structure
 
 
 class _Clock(keras.callbacks.Callback):

@@ -28,9 +28,8 @@ class Suggestion:
         rate: The rate that is suggested; None where there is a flag.
         reason: A sentence.
         flag: Why there is none: `"not finite"` (the loss is not, at the first step or
-            because the data are not),
-            `"noise"` (which hides the answer), `"range"` (of rates, which is too
-            narrow) or `"steps"` (too few).
+            because the data are not), `"noise"` (which hides the answer), `"range"`
+            (of rates, which is too narrow) or `"steps"` (too few).
         by_rule: Name of a rule -> its rate.
         diverged_at: The rate at which training diverged, if it did.
     """

@@ -250,7 +250,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
         else:
             state, numbers = "FAIL", None
             attributes = {"error": trial.message or ""}
-        if any(initial.is_of(trial, space, given) for given in self.initial_settings):
+        if initial.is_of_any(trial, space, self.initial_settings):
             attributes["source"] = records.INITIAL
         shared.finish(entry, state, numbers, {"settings": settings, **attributes})
 

@@ -173,6 +173,13 @@ def values_of(space: list[Any], settings: points.Settings) -> points.Settings:
     )
 
 
+def is_of_any(
+    trial: Any, space: list[Any], initial_settings: Iterable[points.Settings]
+) -> bool:
+    """Whether a trial is that of one of the initial settings; see `is_of`."""
+    return any(is_of(trial, space, settings) for settings in initial_settings)
+
+
 def is_of(trial: Any, space: list[Any], settings: points.Settings) -> bool:
     """Whether a trial is that of the initial settings.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import time
-from types import TracebackType
 from typing import Any
 
 
@@ -32,12 +31,7 @@ class OldObjects:
             gc.callbacks.append(self._measure)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._is_active:
             self._is_active = False
             gc.callbacks.remove(self._measure)

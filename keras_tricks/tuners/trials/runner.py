@@ -336,10 +336,7 @@ class TrialRunner:
             record.several_ranges = sorted(running.several_ranges)
             record.stopped_by = running.stopped_by
             space = trial.hyperparameters.space
-            if any(
-                initial.is_of(trial, space, settings)
-                for settings in self.session.initial_settings
-            ):
+            if initial.is_of_any(trial, space, self.session.initial_settings):
                 record.source = records.INITIAL
             record.versions, record.git_commit = self.session.provenance
             if running.infeasible is not None:
