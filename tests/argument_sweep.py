@@ -1102,6 +1102,8 @@ METHODS: dict[str, dict[str, Kind]] = {
     "search": {
         "workers": count(1),
         "verbose": either(choice("auto"), count(0, 2), flag),
+        "stop_hopeless": flag,
+        "live_curves": flag,
     },
     "confirm": {
         "top": count(1),

@@ -37,7 +37,10 @@ class Run:
 
 
 def figure_of(
-    runs: Mapping[str, Run], title: str | None = None, metrics: Any = None
+    runs: Mapping[str, Run],
+    title: str | None = None,
+    metrics: Any = None,
+    behind: tuple[str, Run] | None = None,
 ) -> Figure:
     """Returns the figure of some runs.
 
@@ -49,6 +52,7 @@ def figure_of(
         runs: Label -> run.
         title: What stands above.
         metrics: The metrics to show, by their names on training data; None for all.
+        behind: Label and run of what stands behind them, in grey.
     """
     from matplotlib import figure
 
@@ -66,10 +70,13 @@ def figure_of(
         len(heights), sharex=True, squeeze=False, height_ratios=heights
     )[:, 0]
     for axes, name in zip(grid, names, strict=False):
+        if behind is not None:
+            _show_behind(axes, name, *behind)
         for number, (label, run) in enumerate(runs.items()):
             _show(axes, name, run, label if len(runs) > 1 else None, number)
         axes.set_ylabel(name)
         named = [run.curves.items() for run in runs.values()]
+        named += [] if behind is None else [behind[1].curves.items()]
         _scale(axes, [c for items in named for n, c in items if _base(n) == name])
         if axes.has_data():
             axes.legend(fontsize="small")
@@ -93,6 +100,23 @@ def drawn(figure: Figure, kind: str) -> bytes:
 
 def _base(name: str) -> str:
     return name.removeprefix("val_")
+
+
+def _show_behind(axes: Axes, name: str, label: str, run: Run) -> None:
+    """Plots a metric of a run in grey, its training dashed."""
+    training, validation = run.curves.get(name), run.curves.get(f"val_{name}")
+    for values, line in ((training, "--"), (validation, "-")):
+        if values is None:
+            continue
+        known = np.isfinite(values)
+        is_main = line == "-" or validation is None
+        axes.plot(
+            run.epochs[known] + 1,
+            values[known],
+            line,
+            color="0.65",
+            label=label if is_main else None,
+        )
 
 
 def _show(axes: Axes, name: str, run: Run, label: str | None, number: int) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import warnings
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +19,8 @@ from keras_tricks import _validation
 from keras_tricks.callbacks import curve_picture
 from keras_tricks.callbacks.curve_picture import Run
 from keras_tricks.callbacks.innermost import innermost_optimizer
+from keras_tricks.callbacks.painter import NotebookPicture
+from keras_tricks.callbacks.painter import Painter
 from keras_tricks.diagnosis import histories
 from keras_tricks.diagnosis.metrics import as_number
 from keras_tricks.diagnosis.metrics import known_direction
@@ -87,7 +89,7 @@ class LiveCurves(keras.callbacks.Callback):
         self._epochs: list[int] = []
         self._logs: list[dict[str, float]] = []
         self._rates: list[float] = []
-        self._painter: _Painter | None = None
+        self._painter: Painter | None = None
 
     def __repr__(self) -> str:
         return shown.made(self)
@@ -100,17 +102,18 @@ class LiveCurves(keras.callbacks.Callback):
     def run(self) -> Run:
         """The curves so far."""
         names = dict.fromkeys(name for logs in self._logs for name in logs)
+        rates = np.array(self._rates)
         return Run(
             np.array(self._epochs, int),
             {
                 name: np.array([logs.get(name, np.nan) for logs in self._logs])
                 for name in names
             },
-            np.array(self._rates),
+            rates if np.isfinite(rates).any() else None,
         )
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._painter = _Painter(self._draw, _NotebookPicture.made())
+        self._painter = Painter(self._draw, NotebookPicture.made())
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = dict(logs or {})
@@ -124,8 +127,11 @@ class LiveCurves(keras.callbacks.Callback):
         self._tell_of_unknown(logs)
         if self.terminal:
             print("\n".join(_lines(self.run, self.metrics)))
+        self._paint(self.run)
+
+    def _paint(self, run: Run) -> None:
         if self._painter is not None:
-            self._painter.paint(self.run)
+            self._painter.paint(run)
 
     def _tell_of_unknown(self, logs: dict[str, Any]) -> None:
         """Warns, after a training's first epoch, of metrics that `fit` does not log."""
@@ -146,7 +152,10 @@ class LiveCurves(keras.callbacks.Callback):
             self._painter = None
 
     def _rate(self) -> float:
-        rate = innermost_optimizer(self.model.optimizer).learning_rate
+        optimizer = getattr(self.model, "optimizer", None)
+        if optimizer is None:  # A search may train without a model, by a program.
+            return math.nan
+        rate = innermost_optimizer(optimizer).learning_rate
         return float(keras.ops.convert_to_numpy(rate))
 
     def _draw(self, run: Run) -> tuple[str, bytes]:
@@ -155,7 +164,7 @@ class LiveCurves(keras.callbacks.Callback):
         kind = "png" if self.path is None else self.path.suffix[1:].lower()
         content = curve_picture.drawn(figure, kind)
         if self.path is not None:
-            _replace(self.path, content)
+            replace_file(self.path, content)
         return kind, content
 
     @staticmethod
@@ -201,15 +210,16 @@ class LiveCurves(keras.callbacks.Callback):
                 f"{_validation.received(name, value)}"
             )
         figure = curve_picture.figure_of(
-            {str(label): _run_of(history) for label, history in runs.items()},
+            {str(label): run_of(history) for label, history in runs.items()},
             None if title is None else _validation.check_text("title", title),
             _checked_metrics(metrics),
         )
-        _replace(checked, curve_picture.drawn(figure, checked.suffix[1:].lower()))
+        replace_file(checked, curve_picture.drawn(figure, checked.suffix[1:].lower()))
         return checked
 
 
-def _run_of(history: Any) -> Run:
+def run_of(history: Any) -> Run:
+    """Returns the curves of a history, or of a `LiveCurves`."""
     if isinstance(history, LiveCurves):
         return history.run
     curves = histories.curves_of(history)
@@ -248,7 +258,7 @@ def _checked_metrics(metrics: Any) -> list[str] | None:
     return list(metrics)
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Writes a file that is there whole, or as it was before."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
@@ -279,90 +289,3 @@ def _lines(run: Run, metrics: Sequence[str] | None) -> list[str]:
             line += f"  best {values[best]:.4g} at epoch {run.epochs[best] + 1}"
         lines.append(line)
     return lines
-
-
-class _Painter:
-    """Draws the latest of what it is given, in a thread that ends when it is done."""
-
-    def __init__(
-        self,
-        draw: Callable[[Run], tuple[str, bytes]],
-        notebook: _NotebookPicture | None,
-    ):
-        self._draw = draw
-        self._notebook = notebook
-        self._lock = threading.Lock()
-        self._latest: Run | None = None
-        self._thread: threading.Thread | None = None
-        self._error: Exception | None = None
-        self._has_failed = False
-
-    def paint(self, run: Run) -> None:
-        """Has a run drawn, now or once what is being drawn is finished."""
-        self._tell()
-        if self._has_failed:
-            return
-        with self._lock:
-            self._latest = run
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, daemon=True)
-                self._thread.start()
-
-    def finish(self) -> None:
-        """Waits for the last picture."""
-        thread = self._thread
-        if thread is not None:
-            thread.join()
-        self._tell()
-
-    def _work(self) -> None:
-        while True:
-            with self._lock:
-                run, self._latest = self._latest, None
-                if run is None:
-                    self._thread = None
-                    return
-            try:
-                kind, content = self._draw(run)
-                if self._notebook is not None:
-                    self._notebook.show(kind, content)
-            except Exception as error:
-                self._error = error
-
-    def _tell(self) -> None:
-        """Warns of what has failed, once; the training goes on."""
-        error, self._error = self._error, None
-        if error is not None and not self._has_failed:
-            self._has_failed = True
-            warnings.warn(
-                "LiveCurves draws no more in this training: "
-                f"{type(error).__name__}: {error}",
-                stacklevel=2,
-            )
-
-
-class _NotebookPicture:
-    """The place in a notebook where the picture is."""
-
-    def __init__(self, display: Any):
-        self._display = display
-
-    @classmethod
-    def made(cls) -> _NotebookPicture | None:
-        """Returns an empty one; None outside of notebooks."""
-        try:
-            from IPython import get_ipython
-            from IPython.display import HTML
-            from IPython.display import display
-        except ImportError:
-            return None
-        if not hasattr(get_ipython(), "kernel"):
-            return None
-        return cls(display(HTML(""), display_id=True))
-
-    def show(self, kind: str, content: bytes) -> None:
-        from IPython.display import SVG
-        from IPython.display import Image
-
-        shown_as = SVG if kind == "svg" else Image
-        self._display.update(shown_as(data=content))

@@ -243,6 +243,8 @@ class CoarseToFine:
         *fit_args: Any,
         initial_settings: InitialSettings | None = None,
         max_seconds: float | None = None,
+        stop_hopeless: bool = False,
+        live_curves: bool = False,
         **fit_kwargs: Any,
     ) -> None:
         """Runs the rounds that are left; arguments as of a tuner's `search`.
@@ -262,7 +264,10 @@ class CoarseToFine:
             current = Round(number, self._tuner_of(number, space), is_cheap)
             self.rounds_run.append(current)
             call, rest = current.tuner._search_call(fit_args, fit_kwargs)
-            own: dict[str, Any] = {}
+            own: dict[str, Any] = {
+                "stop_hopeless": stop_hopeless,
+                "live_curves": live_curves,
+            }
             if number == 1:
                 own["initial_settings"] = initial_settings
             if deadline.is_set:

@@ -209,6 +209,8 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
         workers: int = 1,
         initial_settings: InitialSettings | None = None,
         max_seconds: float | None = None,
+        stop_hopeless: bool = False,
+        live_curves: bool = False,
         **fit_kwargs: Unpack[FitArguments],
     ) -> None:
         """Runs trials until the study has `max_trials`: see `RandomSearch`.
@@ -221,6 +223,8 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
                 workers=workers,
                 initial_settings=initial_settings,
                 max_seconds=max_seconds,
+                stop_hopeless=stop_hopeless,
+                live_curves=live_curves,
                 **fit_kwargs,
             )
         finally:

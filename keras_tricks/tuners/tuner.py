@@ -8,6 +8,7 @@ import importlib
 import os
 import secrets
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
@@ -38,6 +39,7 @@ from keras_tricks.tuners.storage import files
 from keras_tricks.tuners.storage import fingerprints
 from keras_tricks.tuners.storage import identity
 from keras_tricks.tuners.storage import project_lock
+from keras_tricks.tuners.trials import added_callbacks
 from keras_tricks.tuners.trials import budget
 from keras_tricks.tuners.trials import cross_validation
 from keras_tricks.tuners.trials import fit_checks
@@ -170,6 +172,8 @@ class TunerMixin(Results):
         workers: int = 1,
         initial_settings: InitialSettings | None = None,
         max_seconds: float | None = None,
+        stop_hopeless: bool = False,
+        live_curves: bool = False,
         **fit_kwargs: Unpack[FitArguments],
     ) -> None:
         """Runs the trials that are left, each saved before the next begins.
@@ -188,6 +192,15 @@ class TunerMixin(Results):
             max_seconds: After so long no trial begins, and those that run end with
                 their epoch: their scores are those of the epochs so far, and
                 `TrialRecord.stopped_by` says so. The next `search` goes on.
+            stop_hopeless: Whether trials end that lead nowhere, by a
+                `keras_tricks.callbacks.StopHopeless` on the objective: its baseline is
+                the median score of the trials that completed before, from ten on, and
+                its `trivial` that of the labels, where these are arrays and the
+                objective is a metric that `trivial_score` knows. A trial's score is
+                then that of its epochs so far, and `TrialRecord.stopped_by` says why.
+            live_curves: Whether `live_curves.png` in the project's folder, and a
+                notebook, show the curves of the trial that is running, and behind them
+                those of the best so far. It needs matplotlib.
             **fit_kwargs: Further arguments of `fit`. `verbose` is the search's: 1, or
                 `"auto"`, the default, shows the progress and keeps `fit` silent, 2
                 shows `fit`'s lines too and shares no programs, 0 shows nothing.
@@ -195,10 +208,12 @@ class TunerMixin(Results):
         Raises:
             ValueError: If `verbose` is none of those, if `workers` is no integer from
                 1 on, if the tuner has a `parameter_budget` and the data are not the
-                first argument, or if the objective is not among what `fit` logs.
+                first argument, if the objective is not among what `fit` logs, or if
+                `stop_hopeless` is to go by more than one.
             TypeError: If an argument cannot be sent to worker processes, or, where
                 Keras's `fit` trains, is none of its arguments.
-            ImportError: If a TensorBoard callback is passed without tensorboard.
+            ImportError: If a TensorBoard callback is passed without tensorboard, or
+                `live_curves` without matplotlib.
             ProjectInUseError: If another process is searching in the same folder.
             StorageError: If the folder cannot be written, an `OSError`. What was saved
                 before is intact.
@@ -232,6 +247,9 @@ class TunerMixin(Results):
         session.initial_settings = initial.checked(initial_settings)
         initial.check_values(self.oracle.get_space().space, session.initial_settings)
         session.deadline = deadline
+        session.added_callbacks = added_callbacks.Wanted.of(
+            stop_hopeless, live_curves, self.oracle.objective, call
+        )
         session.shows_fit = verbose == 2
         if keras_tuner_hooks.has_tensorboard(keras.tree.flatten(call.callbacks)):
             _require_tensorboard()
@@ -324,6 +342,7 @@ class TunerMixin(Results):
             stack.enter_context(session.old_objects)
             session.keras_settings = KerasSettings.now()
             stack.callback(session.keras_settings.apply)
+            stack.enter_context(self._callbacks_added(session.added_callbacks))
             if self.options.reuse_programs and keras.config.backend() == "tensorflow":
                 from keras_tricks.tuners.packing import (
                     scheduler,  # It needs TensorFlow.
@@ -332,6 +351,33 @@ class TunerMixin(Results):
                 scheduler.search(self, fit_args, fit_kwargs)
             else:
                 super().search(*fit_args, **fit_kwargs)
+
+    @contextlib.contextmanager
+    def _callbacks_added(self, wanted: added_callbacks.Wanted) -> Iterator[None]:
+        """Adds callbacks to those of the trials that run inside of a `with` block."""
+        self._runner.added_callbacks = added = added_callbacks.AddedCallbacks(
+            wanted,
+            self.oracle.objective,
+            Path(self.project_dir),
+            lambda running: self._completed_scores(running.trial_id),
+        )
+        try:
+            yield
+        finally:
+            self._runner.added_callbacks = None
+            added.finish()
+
+    def _completed_scores(self, trial_id: str) -> dict[str, float]:
+        """Returns the scores of the completed trials that compare with a trial."""
+        oracle = self._local_oracle
+        if self._is_leased or not self._in_worker:
+            return oracle.completed_scores(trial_id)
+        if oracle.continues_trials:
+            return {}  # Their epochs differ, and the chief does not tell them.
+        ended = self._ended_records()
+        return {
+            r.trial_id: r.known_score for r in ended if r.status == records.COMPLETED
+        }
 
     # What KerasTuner calls for each trial.
 

@@ -192,7 +192,7 @@ def test_runs_are_compared_in_one_picture(tmp_path):
     path = LiveCurves.compare(runs, tmp_path / "both.svg", metrics=["loss"])
     assert is_whole(path)
     figure = curve_picture.figure_of(
-        {label: live_curves._run_of(run) for label, run in runs.items()}
+        {label: live_curves.run_of(run) for label, run in runs.items()}
     )
     assert lines_of(figure.axes[0])["dict"] == ([1, 2], [2.0, 4.0])
 

@@ -57,7 +57,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
         **kwargs: Of `keras_tuner.Oracle`.
     """
 
-    remote_methods = ("report", "pruned_after")
+    remote_methods = (*OracleMixin.remote_methods, "report", "pruned_after")
     told_by = "the study"
     what_of_lost_trials = "is as the study tells it"
 

@@ -87,7 +87,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
     is_told_by_trials: bool = False
     # Whether they are the first trials as they are, without a place in a schedule.
     places_initial_settings: bool = True
-    remote_methods: tuple[str, ...] = ()
+    remote_methods: tuple[str, ...] = ("completed_scores",)
     # Where the end of a trial stands, and what becomes of one whose files are lost.
     told_by: str = "trial.json"
     what_of_lost_trials: str = "is run again"
@@ -271,6 +271,22 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         self.update_space(trial.hyperparameters)
         self.record_values(trial)
         self._asked_for[trial.trial_id] = asked_for or None
+
+    def completed_scores(self, trial_id: str) -> dict[str, float]:
+        """Returns trial ID -> score of the completed trials, in their order.
+
+        Args:
+            trial_id: Of these, those that had as many epochs as this one, where the
+                oracle decides how many.
+        """
+        epochs = _epochs_of(self.trials[trial_id])
+        return {
+            known_id: trial.score
+            for known_id, trial in self.trials.items()
+            if trial.status == "COMPLETED"
+            and scores.is_feasible(trial.score)
+            and _epochs_of(trial) == epochs
+        }
 
     def asked_for(self, trial: Any) -> list[str] | None:
         """Returns the names that a trial asked for; None where all count.
@@ -568,6 +584,11 @@ def _gaps(trial_ids: Iterable[str]) -> list[str]:
     return [
         f"{number:0{width}d}" for number in range(max(numbers)) if number not in numbers
     ]
+
+
+def _epochs_of(trial: Any) -> Any:
+    """Returns the epochs that the oracle gives a trial; None where it gives none."""
+    return trial.hyperparameters.values.get("tuner/epochs")
 
 
 def check_objective(objective: Any) -> None:

@@ -17,6 +17,7 @@ from keras_tricks.training.packs.callback_model import LiveModel
 from keras_tricks.training.packs.progress import Follower
 from keras_tricks.training.packs.progress import TrialView
 from keras_tricks.tuners.results import progress
+from keras_tricks.tuners.trials import added_callbacks
 
 # Called before the first step, of which `fit` traces what these have left.
 _EARLY_HOOKS = ("set_model", "on_train_begin", "on_epoch_begin")
@@ -39,8 +40,8 @@ _WITHOUT_MODEL = (
     keras.callbacks.History,
     StopHopeless,
     progress.QuietFit,
+    *added_callbacks.WITHOUT_MODEL,
 )
-
 
 # What they do before the first step is known: they change rates at most.
 _KNOWN_EARLY = (

@@ -206,6 +206,7 @@ class Jobs:
     ) -> epoch_callbacks.CallbackFollower:
         tuner, trial, running = self._tuner, taken.trial, taken.running
         callbacks = tuner._callbacks_of(trial, execution, plan.callbacks)
+        callbacks += tuner._runner.callbacks_added_to(running)
         model: Any = epoch_callbacks.ModelStub(steps.model.metrics)
         live = None
         early_hook = epoch_callbacks.early_hook(callbacks)

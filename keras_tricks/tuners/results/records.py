@@ -90,7 +90,8 @@ class TrialRecord:
             at. None where that is not known: all may count.
         source: Where the settings come from: `"search"`, or `"initial_settings"`.
         stopped_by: `"max_seconds"` if the search's time was up before the last epoch,
-            so that the score is that of the epochs so far; else None.
+            so that the score is that of the epochs so far; `"stop_hopeless: "` and
+            why, if that ended it; else None.
         several_ranges: Names that were asked for with another range than the search's.
         weights: Size and SHA-256 of the file of its best epoch's weights; None where it
             saved none.

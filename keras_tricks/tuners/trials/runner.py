@@ -33,12 +33,19 @@ from keras_tricks.tuners.trials import cross_validation
 from keras_tricks.tuners.trials import objectives
 from keras_tricks.tuners.trials import out_of_memory
 from keras_tricks.tuners.trials import overrides
+from keras_tricks.tuners.trials.added_callbacks import AddedCallbacks
 from keras_tricks.tuners.trials.context import RunningTrial
 from keras_tricks.tuners.trials.options import TunerOptions
 from keras_tricks.tuners.trials.session import SearchSession
 
 # What `search` takes beside the arguments of `fit`.
-OWN_ARGUMENTS = ("workers", "initial_settings", "max_seconds")
+OWN_ARGUMENTS = (
+    "workers",
+    "initial_settings",
+    "max_seconds",
+    "stop_hopeless",
+    "live_curves",
+)
 
 
 class TrialRunner:
@@ -52,6 +59,8 @@ class TrialRunner:
     Attributes:
         session: The search that runs, or that ran last.
         trial: The trial that runs now, None between two trials.
+        added_callbacks: Those that the search adds to its trials', None between two
+            searches.
     """
 
     def __init__(self, tuner: TrialTuner, oracle: Any, options: TunerOptions):
@@ -60,6 +69,14 @@ class TrialRunner:
         self._options = options
         self.session = SearchSession.idle(oracle.objective, options.splits)
         self.trial: RunningTrial | None = None
+        self.added_callbacks: AddedCallbacks | None = None
+
+    def callbacks_added_to(
+        self, running: RunningTrial | None
+    ) -> list[keras.callbacks.Callback]:
+        """Returns what the search adds to the callbacks of one training of a trial."""
+        added = self.added_callbacks
+        return [] if added is None else added.of(running)
 
     # Its begin, and the building of models.
 
@@ -125,11 +142,11 @@ class TrialRunner:
         name, shown = next(iter(unknown.items()))
         known = [*FitArguments.__annotations__, *OWN_ARGUMENTS]
         near = difflib.get_close_matches(name, known, n=1)
+        own = ", ".join(f"`{each}`" for each in OWN_ARGUMENTS)
         hint = f"; did you mean `{near[0]}`?" if near else "."
         raise keras_tuner.errors.FatalTypeError(
             "`search` must be given arguments of `keras.Model.fit`, or its own, "
-            "`workers`, `initial_settings`, `max_seconds`"
-            f"{hint} Received: {name}={shown}"
+            f"{own}{hint} Received: {name}={shown}"
         )
 
     def _refuse_size(self, model: keras.Model, hp: keras_tuner.HyperParameters) -> None:
@@ -265,7 +282,7 @@ class TrialRunner:
     ) -> Any:
         """Trains by `fit`, alone: on all data, or once on each fold."""
         call, rest = overrides.fit_call(self._tuner.hypermodel, args, kwargs)
-        callbacks = call.callbacks
+        callbacks = [*call.callbacks, *self.callbacks_added_to(self.trial)]
         if not self.session.shows_fit:
             callbacks.append(progress.QuietFit())
         if self.session.deadline.is_set:

@@ -9,6 +9,7 @@ from keras_tricks.tuners.compat.keras_settings import KerasSettings
 from keras_tricks.tuners.deadline import Deadline
 from keras_tricks.tuners.results import progress
 from keras_tricks.tuners.trials import objectives
+from keras_tricks.tuners.trials.added_callbacks import Wanted
 from keras_tricks.tuners.trials.context import RunningTrial
 from keras_tricks.tuners.trials.old_objects import OldObjects
 
@@ -37,6 +38,7 @@ class SearchSession:
             have, and the values as text.
         initial_settings: What it was given to begin with.
         deadline: When it ends.
+        added_callbacks: Which callbacks it adds to those of each trial.
         old_objects: What the garbage collector need not look at.
     """
 
@@ -53,6 +55,7 @@ class SearchSession:
     unknown_arguments: dict[str, str] = dataclasses.field(default_factory=dict)
     initial_settings: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     deadline: Deadline = dataclasses.field(default_factory=Deadline)
+    added_callbacks: Wanted = dataclasses.field(default_factory=Wanted)
     old_objects: OldObjects = dataclasses.field(default_factory=OldObjects)
 
     def cuts_off(self, running: RunningTrial | None, *, is_last_epoch: bool) -> bool:

@@ -120,6 +120,10 @@ class LeasedOracle(base.OracleMixin, keras_tuner.Oracle):
         status = self.link.ask("end", trial.get_state(), updates)
         self.trials[trial.trial_id].status = status
 
+    def completed_scores(self, trial_id: str) -> dict[str, float]:
+        """Asks for them: this process knows its own trials only."""
+        return self.link.ask("call", "completed_scores", (trial_id,), {})
+
     def update_space_early(self, trial: Any, asked_for: list[str] | None) -> None:
         """Does nothing: the searching process learned it when it lent the trial."""
 
