@@ -30,6 +30,10 @@ EXAMPLES = {
         ("--seeds", "1", "--pretraining-epochs", "1", "--epochs", "1", "--output=out"),
         ("out/fine_tuned.keras",),
     ),
+    "first_steps.py": (
+        ("--trials", "5", "--epochs", "2", "--output", "out"),
+        ("out/rates.png", "out/live_curves.png"),
+    ),
     "search_with_workers.py": (
         ("--trials", "2", "--epochs", "1", "--output", "out"),
         ("out/leaderboard.csv",),
