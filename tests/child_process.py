@@ -5,9 +5,11 @@ turns warnings from our own code into errors, as pytest's settings do in the par
 """
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -55,6 +57,7 @@ def run_script(
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, search_path)),
         "PYTHONIOENCODING": "utf-8",
+        "PYTHONFAULTHANDLER": "1",
         **(env or {}),
     }
     return subprocess.run(
@@ -88,9 +91,19 @@ def run_python(
     env: Mapping[str, str] | None = None,
     timeout_seconds: float = 300.0,
 ) -> str:
-    """Runs a script (a Path) or code (a str) in a child and returns its stdout."""
+    """Runs a script (a Path) or code (a str) in a child and returns its stdout.
+
+    One that ends by a segmentation fault is run once more, and a warning says where it
+    was: TensorFlow's threads have been seen to crash, rarely, with several replicas.
+    """
     script = script_in(cwd, code_or_script, "child.py")
-    finished = run_script(
-        script, *arguments, cwd=cwd, env=env, timeout_seconds=timeout_seconds
-    )
+    options = {"cwd": cwd, "env": env, "timeout_seconds": timeout_seconds}
+    finished = run_script(script, *arguments, **options)
+    if finished.returncode == -signal.SIGSEGV:
+        warnings.warn(
+            f"{script.name} {' '.join(arguments)} crashed, and is run once more:\n"
+            f"{finished.stderr[-4000:]}",
+            stacklevel=2,
+        )
+        finished = run_script(script, *arguments, **options)
     return stdout_of(finished)

@@ -48,3 +48,27 @@ def test_a_warning_from_other_code_does_not_fail_the_child(run_python):
         print("went on")
     """
     assert run_python(code) == "went on\n"
+
+
+CRASHES = """
+    import os, pathlib, signal
+    crashes = pathlib.Path("crashes")
+    with crashes.open("a") as file:
+        file.write("x")
+    if len(crashes.read_text()) <= {times}:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    print("went on")
+"""
+TOLD = r"child.py  crashed, and is run once more:\n(?s:.)*line 7"
+
+
+def test_a_child_that_crashes_is_run_once_more_and_tells_where(run_python):
+    with pytest.warns(UserWarning, match=TOLD):
+        printed = run_python(CRASHES.format(times=1))
+    assert printed == "went on\n"
+
+
+@pytest.mark.filterwarnings("ignore:child.py  crashed")
+def test_a_second_crash_fails_the_test(run_python):
+    with pytest.raises(pytest.fail.Exception, match="ended with status -11"):
+        run_python(CRASHES.format(times=2))
