@@ -433,6 +433,20 @@ CASES: dict[str, Case] = {
             "objective": "loss",
         },
     ),
+    "analysis.importances": Case(
+        analysis.importances,
+        {
+            "search": lambda value: False,
+            "objective": choice("loss"),
+            "direction": choice("min", "max"),
+            "scores": choice("as they are", "ranks"),
+            "seed": count(0),
+        },
+        {
+            "search": pd.DataFrame({"x": range(9), "loss": [3.0, 1.0, 4.0] * 3}),
+            "objective": "loss",
+        },
+    ),
     "analysis.rank_agreement": Case(
         analysis.rank_agreement,
         {
@@ -1124,6 +1138,7 @@ METHODS: dict[str, dict[str, Kind]] = {
 # What a caller reads, and the package makes.
 RESULTS = {
     "analysis.Comparison",
+    "analysis.Importances",
     "analysis.RankAgreement",
     "diagnosis.BadCases",
     "diagnosis.Diagnosis",

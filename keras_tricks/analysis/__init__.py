@@ -2,7 +2,16 @@
 
 from keras_tricks.analysis.compare import Comparison
 from keras_tricks.analysis.compare import compare
+from keras_tricks.analysis.importances import Importances
+from keras_tricks.analysis.importances import importances
 from keras_tricks.analysis.rank_agreement import RankAgreement
 from keras_tricks.analysis.rank_agreement import rank_agreement
 
-__all__ = ["Comparison", "RankAgreement", "compare", "rank_agreement"]
+__all__ = [
+    "Comparison",
+    "Importances",
+    "RankAgreement",
+    "compare",
+    "importances",
+    "rank_agreement",
+]

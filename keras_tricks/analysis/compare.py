@@ -96,7 +96,7 @@ class Comparison:
         places = np.arange(len(table))
         ax.errorbar(places, middle, reach, fmt="o", capsize=4)
         labels = [
-            f"{value}\n{trials} trials"
+            f"{value}\n{trials} trials".replace(" to ", "\nto ")
             for value, trials in zip(table["value"], table["trials"], strict=True)
         ]
         ax.set_xticks(places, labels)

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from keras_tricks import _validation
+from keras_tricks.analysis import ranges
+from keras_tricks.tuners.search_space import points
 
 _REQUIRED = (
     "must be a tuner, an Optuna study, or a frame of trials with `objective=` the name "
@@ -26,12 +28,18 @@ class FinishedTrials:
         scores: The score of each.
         objective: The name of the score.
         direction: Whether less or more of it is better.
+        space: The hyperparameters with their ranges; of a frame what its values are in.
     """
 
     settings: list[dict[str, Any]]
     scores: np.ndarray
     objective: str
     direction: str
+    space: list[Any]
+
+    def has(self, settings: dict[str, Any], hp: Any) -> bool:
+        """Whether settings have a value of `hp`, and not of another of its name."""
+        return hp.name in settings and points.is_active(hp, settings)
 
     @property
     def losses(self) -> np.ndarray:
@@ -114,7 +122,13 @@ def _of_frame(
         }
         for row in frame[names].itertuples(index=False)
     ]
-    return _finite(settings, frame[objective].tolist(), objective, direction)
+    return _finite(
+        settings,
+        frame[objective].tolist(),
+        objective,
+        direction,
+        [ranges.of_values(n, [s[n] for s in settings if n in s]) for n in names],
+    )
 
 
 def _is_missing(value: Any) -> bool:
@@ -129,6 +143,7 @@ def _of_tuner(tuner: Any) -> FinishedTrials:
         [record.known_score for record in records],
         objective.name,
         objective.direction,
+        tuner.oracle.get_space().space,
     )
 
 
@@ -140,11 +155,13 @@ def _of_study(study: Any) -> FinishedTrials:
         )
     trials = [t for t in study.get_trials() if t.state.name == "COMPLETE"]
     direction = "max" if study.directions[0].name == "MAXIMIZE" else "min"
+    distributions = {n: d for trial in trials for n, d in trial.distributions.items()}
     return _finite(
         [trial.params for trial in trials],
         [trial.value for trial in trials],
         "value",
         direction,
+        [ranges.of_distribution(n, d) for n, d in distributions.items()],
     )
 
 
@@ -153,9 +170,14 @@ def _finite(
     scores: list[Any],
     objective: str,
     direction: str,
+    space: list[Any],
 ) -> FinishedTrials:
     numbers = np.array(scores, "float64")
     known = np.flatnonzero(np.isfinite(numbers))
     return FinishedTrials(
-        [settings[place] for place in known], numbers[known], objective, direction
+        [settings[place] for place in known],
+        numbers[known],
+        objective,
+        direction,
+        space,
     )

@@ -17,7 +17,7 @@ MAX_VALUES = 1024
 _hp_types = keras_tuner.engine.hyperparameters
 
 
-class _Axis:
+class Axis:
     """One hyperparameter.
 
     Attributes:
@@ -80,7 +80,7 @@ class UnitCube:
 
     def __init__(self, space: Iterable[Any]):
         self._space = list(space)
-        axes = [_Axis(hp) for hp in self._space]
+        axes = [Axis(hp) for hp in self._space]
         self._axes = [axis for axis in axes if len(axis.values) != 1]
         self._fixed = {
             id(axis.hp): axis.values[0] for axis in axes if len(axis.values) == 1
