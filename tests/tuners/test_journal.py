@@ -19,6 +19,7 @@ from keras_tricks.tuners import errors
 from keras_tricks.tuners.optuna import journal
 from keras_tricks.tuners.storage import files
 from keras_tricks.tuners.storage import locks
+from keras_tricks.tuners.storage import project_lock
 
 optuna = pytest.importorskip("optuna", reason="Optuna is not installed")
 
@@ -319,7 +320,11 @@ def test_an_entry_of_somebody_else_is_no_trial(tmp_path):
 # Locks.
 
 
-def test_a_lock_survives_whoever_reads_its_file(tmp_path):
+@pytest.mark.parametrize("system", ["POSIX", "Windows"])
+def test_a_lock_survives_whoever_reads_its_file(system, tmp_path, monkeypatch):
+    if system == "Windows":
+        pytest.importorskip("filelock", reason="filelock is not installed")
+        monkeypatch.setattr(locks, "fcntl", None)
     path = tmp_path / "lock"
     with locks.FileLock(path) as file:
         file.write(b"holder")
@@ -330,6 +335,18 @@ def test_a_lock_survives_whoever_reads_its_file(tmp_path):
             pass
     with locks.FileLock(path):
         pass
+
+
+def test_on_windows_a_second_search_in_a_folder_is_told(tmp_path, monkeypatch):
+    pytest.importorskip("filelock", reason="filelock is not installed")
+    monkeypatch.setattr(locks, "fcntl", None)
+    folder = tmp_path / "p"
+    with project_lock.ProjectLock(folder):
+        with pytest.raises(errors.ProjectInUseError, match="this process is searching"):
+            project_lock.clear_project(folder)
+    (folder / "oracle.json").write_text("{}")
+    project_lock.clear_project(folder)
+    assert not (folder / "oracle.json").exists()
 
 
 @pytest.mark.skipif(

@@ -441,11 +441,10 @@ def _locked(journal: Path) -> Iterator[None]:
     path = f"{journal}.lock"
     lock = optuna().storages.journal.JournalFileOpenLock(str(journal))
     with contextlib.ExitStack() as stack:
-        if locks.IS_SUPPORTED:
-            stack.enter_context(locks.FileLock(journal, waits=True))
-            if _is_marked(path):
-                # Its writer was killed: it would have the lock on the journal, too.
-                os.unlink(path)
+        stack.enter_context(locks.FileLock(journal, waits=True))
+        if _is_marked(path):
+            # Its writer was killed: it would have the lock on the journal, too.
+            os.unlink(path)
         try:
             lock.acquire()
         except OSError as error:

@@ -34,8 +34,8 @@ _SEARCH_FILES = frozenset(
 )
 # What else a search, its workers and its rounds leave in it.
 _LEFT_BY_SEARCH = re.compile(
-    r"notes\.json|worker_[0-9]+\.log|live_curves\.png|study\.journal\.lock|round_[0-9]+"
-    r"|reruns|\..*\.tmp\..*"
+    r"notes\.json|worker_[0-9]+\.log|live_curves\.png|study\.journal\.(lock|held)"
+    r"|search\.lock\.held|round_[0-9]+|reruns|\..*\.tmp\..*"
 )
 # Files of JSON, and journals, are not larger: what is would take all memory.
 _LARGEST_JSON = 256 * 2**20

@@ -8,16 +8,18 @@ import threading
 from pathlib import Path
 from types import TracebackType
 from typing import IO
+from typing import Any
 
 from keras_tricks.tuners import errors
 from keras_tricks.tuners.storage import files
 
 try:
     import fcntl
-except ImportError:  # Windows: a second search in one folder is not noticed there.
+except ImportError:  # Windows, where filelock does it.
     fcntl = None  # type: ignore[assignment]
 
-IS_SUPPORTED = fcntl is not None
+# What is locked in a file's place on Windows: there others cannot read a locked file.
+WINDOWS_SUFFIX = ".held"
 
 # The locks of this process, and what guards the set while another thread forks.
 _held: set[FileLock] = set()
@@ -51,6 +53,7 @@ class FileLock:
         self.path = Path(path)
         self.waits = waits
         self.file: IO[bytes] | None = None
+        self._on_windows: Any = None
 
     def __enter__(self) -> IO[bytes]:
         with _changing:
@@ -65,6 +68,7 @@ class FileLock:
 
     def _lock(self, file: IO[bytes]) -> None:
         if fcntl is None:
+            self._lock_on_windows()
             return
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if self.waits else fcntl.LOCK_NB))
@@ -77,6 +81,16 @@ class FileLock:
                 "so that a second search in it could not be told. Mount it with locks "
                 "(Lustre: -o flock), or search in a local `directory`.",
             ) from error
+
+    def _lock_on_windows(self) -> None:
+        import filelock
+
+        beside = f"{self.path}{WINDOWS_SUFFIX}"
+        self._on_windows = filelock.FileLock(beside, -1 if self.waits else 0)
+        try:
+            self._on_windows.acquire()
+        except filelock.Timeout:
+            raise IsLockedError(errno.EACCES, f"{self.path} is locked") from None
 
     def __exit__(
         self,
@@ -92,6 +106,9 @@ class FileLock:
     def _close(self) -> None:
         with _changing:
             _held.discard(self)
+        if self._on_windows is not None:
+            self._on_windows.release()
+            self._on_windows = None
         if self.file is not None:
             self.file.close()
             self.file = None

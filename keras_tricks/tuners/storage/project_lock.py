@@ -77,9 +77,10 @@ def clear_project(folder: str | os.PathLike[str]) -> None:
             f"{', '.join(inside[:5])}. Choose another `directory` or `project_name`, "
             "or empty the folder yourself."
         )
+    of_the_lock = (files.LOCK_FILE, files.LOCK_FILE + locks.WINDOWS_SUFFIX)
     with ProjectLock(folder):
         for name in inside:
-            if name == files.LOCK_FILE or not files.is_left_by_a_search(name):
+            if name in of_the_lock or not files.is_left_by_a_search(name):
                 continue
             path = folder / name
             try:
