@@ -80,7 +80,8 @@ class ReduceScheduleOnPlateau(keras.callbacks.Callback):
     [1.0, 1.0, 1.0, 0.5, 0.5, 0.25]
     """
 
-    _state: "_MultiplierState"  # from `set_model` on
+    # There from `set_model` on.
+    _state: "_MultiplierState"
 
     def __init__(
         self,
@@ -122,15 +123,15 @@ class ReduceScheduleOnPlateau(keras.callbacks.Callback):
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
-        if getattr(model, "optimizer", None) is None:  # a `predict` without `compile`
-            return
+        if getattr(model, "optimizer", None) is None:
+            return  # It is a `predict` of a model that was not compiled.
         # Before any `on_train_begin`, where BackupAndRestore loads what is saved.
         self._state = _multiplier_state(model)
         self._plateau.set_model(_MultiplierAsRate(model, self._state.multiplier))
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._plateau.on_train_begin(logs)
-        self._plateau.best = None  # older Keras keeps that of the last `fit`
+        self._plateau.best = None  # Older versions of Keras keep the last `fit`'s.
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._trace_again_if_needed()

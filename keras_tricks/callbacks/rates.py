@@ -80,8 +80,8 @@ class LearningRateHistory(keras.callbacks.Callback):
             self._settable = [_settable_part(o) for o in _phases(self._optimizer)]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if not self._epoch_has_begun:  # there was no batch
-            return
+        if not self._epoch_has_begun:
+            return  # There was no batch.
         updates = np.arange(self._first_update, _updates_of(self._optimizer))
         shown = updates if len(updates) else np.array([self._first_update])
         rates = self._rates(shown)

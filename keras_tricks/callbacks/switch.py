@@ -82,7 +82,7 @@ class SwitchOnPlateau(keras.callbacks.Callback):
         self._optimizer.is_watched = True
         self._plateau.set_model(_SwitchAsRate(self.model, self._optimizer))
         self._plateau.on_train_begin(logs)
-        self._plateau.best = None  # older Keras keeps that of the last `fit`
+        self._plateau.best = None  # Older versions of Keras keep the last `fit`'s.
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._optimizer.switched_at is not None:

@@ -227,7 +227,7 @@ class FunctionalModel(Steps):
                     y_pred = keras_hooks.called(model, x, training=True)
                 loss = self._loss(scope, x, y, y_pred, sample_weight, training=True)
             if any(map(operator.is_not, self._weights_in(scope), given)):
-                # Of which value the gradient is then is another question in `fit`.
+                # In `fit` the gradient is then that of another value of the weights.
                 raise UnsupportedModelError(
                     "a layer sets its weights when it is called"
                 )

@@ -10,9 +10,10 @@ from keras_tricks.training.compiled import keras_hooks
 from keras_tricks.training.compiled.functional_model import Steps
 from keras_tricks.training.compiled.vectorized_map import num_bytes
 
-# Of what is free; the rest is for activations, which counts do not tell.
+# The share of the free memory that counts may fill; activations, which counts of
+# parameters do not show, need the rest.
 USABLE_SHARE = 0.5
-# Where Linux tells the control groups of this process, and what they may use.
+# Where Linux lists the control groups of this process, and their limits.
 OWN_GROUPS = pathlib.Path("/proc/self/cgroup")
 ALL_GROUPS = pathlib.Path("/sys/fs/cgroup")
 

@@ -1,10 +1,11 @@
 """The trials of an Optuna study that several processes run, without a chief.
 
 An entry of the study is one attempt at a trial. Its user attributes say which trial it
-is (`trial_id`), the how manieth attempt (`attempt`), with what (`settings`) and by whom
-(`owner`). Two processes may claim the same attempt at the same moment: the entry with
-the lowest number has it, and the other one is withdrawn. A storage numbers its entries
-one after the other, so that all processes see the same winner.
+is (`trial_id`), which attempt at it (`attempt`, counted from 0), its settings
+(`settings`) and the process that made it (`owner`). Two processes may claim the same
+attempt at the same moment: the entry with the lowest number has it, and the other one
+is withdrawn. A storage numbers its entries one after the other, so that all processes
+see the same winner.
 
 While an attempt runs, its owner renews `heartbeat`. An attempt whose owner has died is
 followed by a next one, with the same trial ID and settings. An attempt counts as ended

@@ -12,7 +12,7 @@ from keras_tricks.tuners.search_space.quasi_random import settings_at
 
 
 class _Sequence(keras_tuner.Oracle):
-    """Gives trial i the i-th of the settings that the sequence comes by."""
+    """Gives trial i the i-th of the distinct settings of the sequence."""
 
     seed: int
 

@@ -21,7 +21,7 @@ from keras_tricks.tuners.trials import added_callbacks
 
 # Called before the first step, of which `fit` traces what these have left.
 _EARLY_HOOKS = ("set_model", "on_train_begin", "on_epoch_begin")
-# What a program does not come by: its batches, and evaluations of their own.
+# Hooks that a program never calls: those of batches and of separate evaluations.
 _OTHER_HOOKS = (
     "on_batch_begin",
     "on_batch_end",

@@ -110,7 +110,7 @@ class Jobs:
         self._fit_args = fit_args
         self._fit_kwargs = fit_kwargs
         self._plans = fit_plan.Plans(tuner._local_oracle.seed)
-        # By the number that the hypermodel knows them by; that used last is the last.
+        # Keyed by the hypermodel's number for a network, the latest used at the end.
         self._networks: dict[Any, ModelFamily] = {}
         self._optimizers: dict[str, Any] = {}
         self._folds: list[Any] | None = None

@@ -35,10 +35,10 @@ from keras_tricks.tuners.trials import overrides
 
 _LOG = logging.getLogger(__name__)
 
-# Trials taken at a time, in packs, where the oracle need not see their scores: of these
-# some have one structure.
+# How many packs of trials are taken ahead where suggestions do not depend on scores, so
+# that enough of them share a structure.
 WINDOW = 8
-# Of what is free: for what the trials that are taken start from.
+# The share of the free memory that the initial weights of these trials may take.
 SHARE_OF_MEMORY = 0.125
 
 

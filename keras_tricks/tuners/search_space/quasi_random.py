@@ -77,10 +77,10 @@ _FIXED = keras_tuner.engine.hyperparameters.Fixed
 def settings_at(
     sequence: str, seed: int, space: list[Any], names: list[str], index: int
 ) -> points.Settings | None:
-    """Returns settings number `index` of those that a sequence comes by.
+    """Returns number `index` of the distinct settings of a sequence.
 
-    Settings that were there before do not count. In a small space the ones that the
-    sequence is long in coming to follow in the order of a grid.
+    Settings that the sequence had before are passed over. In a small space, those that
+    the sequence has not reached after many points follow in the order of a grid.
 
     Args:
         sequence: `"sobol"` or `"halton"`.
