@@ -417,6 +417,33 @@ def _subset_size(value: Any) -> bool:
 
 
 CASES: dict[str, Case] = {
+    "analysis.boundaries": Case(
+        analysis.boundaries,
+        {
+            "search": lambda value: False,
+            "objective": choice("loss"),
+            "direction": choice("min", "max"),
+        },
+        {
+            "search": pd.DataFrame({"x": range(12), "loss": [3.0, 1.0, 4.0] * 4}),
+            "objective": "loss",
+        },
+    ),
+    "analysis.saturation": Case(
+        analysis.saturation,
+        {
+            "search": lambda value: False,
+            "more_trials": optional(count(1)),
+            "noise": optional(number(0)),
+            "objective": choice("loss"),
+            "direction": choice("min", "max"),
+            "seed": count(0),
+        },
+        {
+            "search": pd.DataFrame({"loss": [3.0, 1.0, 4.0, 2.0] * 4}),
+            "objective": "loss",
+        },
+    ),
     "analysis.compare": Case(
         analysis.compare,
         {
@@ -1137,9 +1164,11 @@ METHODS: dict[str, dict[str, Kind]] = {
 
 # What a caller reads, and the package makes.
 RESULTS = {
+    "analysis.Boundaries",
     "analysis.Comparison",
     "analysis.Importances",
     "analysis.RankAgreement",
+    "analysis.Saturation",
     "diagnosis.BadCases",
     "diagnosis.Diagnosis",
     "diagnosis.Verdict",

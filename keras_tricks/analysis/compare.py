@@ -15,6 +15,7 @@ import pandas as pd
 
 from keras_tricks import _plotting
 from keras_tricks import _validation
+from keras_tricks.analysis import holm
 from keras_tricks.analysis.finished import FinishedTrials
 from keras_tricks.analysis.finished import finished_trials
 
@@ -184,7 +185,9 @@ def compare(
     rng = np.random.default_rng(seed)
     first = groups[by_best[0]]
     p_values = [math.nan]
-    p_values += _holm([_chance(first, groups[v], fair, rng) for v in by_best[1:]])
+    p_values += holm.adjusted(
+        [_chance(first, groups[v], fair, rng) for v in by_best[1:]]
+    )
     rows = []
     for value, p_value in zip(by_best, p_values, strict=True):
         losses = groups[value]
@@ -281,12 +284,3 @@ def _chance(
             >= lead - 1e-12
         )
     return (found + 1) / (_RESAMPLES + 1)
-
-
-def _holm(p_values: list[float]) -> list[float]:
-    """Returns p-values that hold for all of them together."""
-    adjusted, highest = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(np.argsort(p_values)):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = highest
-    return adjusted

@@ -29,6 +29,10 @@ class FinishedTrials:
         objective: The name of the score.
         direction: Whether less or more of it is better.
         space: The hyperparameters with their ranges; of a frame what its values are in.
+        infeasible: The settings of the trials that ended without a finite score, errors
+            of the code apart.
+        deviation: The standard deviation of one score, from repeated trainings of
+            trials; None where none was repeated.
     """
 
     settings: list[dict[str, Any]]
@@ -36,6 +40,8 @@ class FinishedTrials:
     objective: str
     direction: str
     space: list[Any]
+    infeasible: list[dict[str, Any]]
+    deviation: float | None = None
 
     def has(self, settings: dict[str, Any], hp: Any) -> bool:
         """Whether settings have a value of `hp`, and not of another of its name."""
@@ -111,10 +117,27 @@ def _of_frame(
             f"{', '.join(map(str, frame.columns))}. "
             f"{_validation.received('objective', objective)}"
         )
+    rest = frame.iloc[:0]
     if "status" in frame.columns:
+        rest = frame[frame["status"] == "INFEASIBLE"]
         frame = frame[frame["status"] == "COMPLETED"]
     names = [n for n in frame.columns if n != objective and n not in _NO_SETTINGS]
-    settings = [
+    settings, infeasible = _settings_in(frame, names), _settings_in(rest, names)
+    return _finite(
+        settings,
+        frame[objective].tolist(),
+        objective,
+        direction,
+        [
+            ranges.of_values(n, [s[n] for s in (*settings, *infeasible) if n in s])
+            for n in names
+        ],
+        infeasible,
+    )
+
+
+def _settings_in(frame: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:
+    return [
         {
             n: value
             for n, value in zip(names, row, strict=True)
@@ -122,13 +145,6 @@ def _of_frame(
         }
         for row in frame[names].itertuples(index=False)
     ]
-    return _finite(
-        settings,
-        frame[objective].tolist(),
-        objective,
-        direction,
-        [ranges.of_values(n, [s[n] for s in settings if n in s]) for n in names],
-    )
 
 
 def _is_missing(value: Any) -> bool:
@@ -137,13 +153,17 @@ def _is_missing(value: Any) -> bool:
 
 def _of_tuner(tuner: Any) -> FinishedTrials:
     objective = tuner.oracle.objective
-    records = [r for r in tuner._ended_records() if r.status == "COMPLETED"]
+    ended = tuner._ended_records()
+    records = [r for r in ended if r.status == "COMPLETED"]
+    deviations = [r.score_deviation for r in records if r.score_deviation is not None]
     return _finite(
         [record.settings for record in records],
         [record.known_score for record in records],
         objective.name,
         objective.direction,
         tuner.oracle.get_space().space,
+        [r.settings for r in ended if r.status == "INFEASIBLE"],
+        float(np.sqrt(np.mean(np.square(deviations)))) if deviations else None,
     )
 
 
@@ -162,6 +182,7 @@ def _of_study(study: Any) -> FinishedTrials:
         "value",
         direction,
         [ranges.of_distribution(n, d) for n, d in distributions.items()],
+        [trial.params for trial in study.get_trials() if trial.state.name == "FAIL"],
     )
 
 
@@ -171,13 +192,18 @@ def _finite(
     objective: str,
     direction: str,
     space: list[Any],
+    infeasible: list[dict[str, Any]],
+    deviation: float | None = None,
 ) -> FinishedTrials:
     numbers = np.array(scores, "float64")
-    known = np.flatnonzero(np.isfinite(numbers))
+    is_finite = np.isfinite(numbers)
+    known, rest = np.flatnonzero(is_finite), np.flatnonzero(~is_finite)
     return FinishedTrials(
         [settings[place] for place in known],
         numbers[known],
         objective,
         direction,
         space,
+        [*infeasible, *(settings[place] for place in rest)],
+        deviation,
     )

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from keras_tricks.analysis import compare
+from keras_tricks.analysis import holm
 from keras_tricks.analysis.compare import _best_of
-from keras_tricks.analysis.compare import _holm
 from keras_tricks.tuners import RandomSearch
 
 
@@ -96,8 +96,8 @@ def test_rows_of_a_frame_that_are_not_completed_do_not_count():
 
 
 def test_holm_multiplies_in_order():
-    assert _holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert _holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
+    assert holm.adjusted([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm.adjusted([0.5, 0.9]) == pytest.approx([1.0, 1.0])
 
 
 def test_what_varies_and_is_not_named_is_refused():

@@ -228,8 +228,8 @@ def _new_range(
             f"the best trial, {_text(values[0])}, is at the {edge} edge",
         )
     least, largest = limits or natural_limits(hp)
-    new_low = max(_unscaled(hp, low + start * width), least)
-    new_high = min(_unscaled(hp, low + end * width), largest)
+    new_low = max(unscaled(hp, low + start * width), least)
+    new_high = min(unscaled(hp, low + end * width), largest)
     if start >= 0:
         new_low = max(new_low, hp.min_value)
     if end <= 1:
@@ -252,6 +252,22 @@ def _new_range(
     return Decision(hp.name, action, {**entry, "config": config}, reason)
 
 
+def extended(hp: Any, edge: str) -> tuple[float, float]:
+    """Returns a range that reaches further beyond an edge, by half of its width.
+
+    Args:
+        hp: A hyperparameter with a range.
+        edge: `"lower"` or `"upper"`.
+    """
+    low, high = scaled(hp, hp.min_value), scaled(hp, hp.max_value)
+    least, largest = natural_limits(hp)
+    if edge == "lower":
+        new_low = max(unscaled(hp, low - 0.5 * (high - low)), least)
+        return _on_the_grid(hp, new_low, hp.max_value)
+    new_high = min(unscaled(hp, high + 0.5 * (high - low)), largest)
+    return _on_the_grid(hp, hp.min_value, new_high)
+
+
 def natural_limits(hp: Any) -> tuple[float, float]:
     """Returns the limits that a range suggests: shares stay shares, counts positive."""
     if type(hp).__name__ == "Int":
@@ -261,7 +277,8 @@ def natural_limits(hp: Any) -> tuple[float, float]:
     return (-math.inf if hp.sampling == "linear" else 0.0), math.inf
 
 
-def _unscaled(hp: Any, number: float) -> float:
+def unscaled(hp: Any, number: float) -> float:
+    """Returns the value at a number on its hyperparameter's scale."""
     return math.exp(number) if hp.sampling in ("log", "reverse_log") else number
 
 
