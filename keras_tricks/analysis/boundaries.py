@@ -170,6 +170,7 @@ def boundaries(
             f"`search` must have {_LEAST_TRIALS} trials with a score. "
             f"{_validation.received('trials', len(trials.scores))}"
         )
+    trials.require_ranges()
     order = np.argsort(trials.losses, kind="stable")
     best = order[: max(_LEAST_BEST, int(_BEST_SHARE * len(order)))]
     rows, p_values = [], []

@@ -33,6 +33,8 @@ class FinishedTrials:
             of the code apart.
         deviation: The standard deviation of one score, from repeated trainings of
             trials; None where none was repeated.
+        without_range: Columns of a frame with numbers that are not finite: they are
+            settings, and have no range.
     """
 
     settings: list[dict[str, Any]]
@@ -42,6 +44,16 @@ class FinishedTrials:
     space: list[Any]
     infeasible: list[dict[str, Any]]
     deviation: float | None = None
+    without_range: tuple[str, ...] = ()
+
+    def require_ranges(self) -> None:
+        """Raises a `ValueError` if a hyperparameter has infinite values."""
+        if self.without_range:
+            raise ValueError(
+                "`search` must have finite numbers as settings. Leave the cells empty "
+                "of trials that do not have one, or put a text there. Received: "
+                f"infinity in {', '.join(map(repr, self.without_range))}"
+            )
 
     def has(self, settings: dict[str, Any], hp: Any) -> bool:
         """Whether settings have a value of `hp`, and not of another of its name."""
@@ -111,6 +123,7 @@ _NO_SETTINGS = (
 def _of_frame(
     frame: pd.DataFrame, objective: str | None, direction: str
 ) -> FinishedTrials:
+    _check_columns(frame)
     if objective is None or objective not in frame.columns:
         raise ValueError(
             "`objective` must be the column of scores, one of "
@@ -123,17 +136,34 @@ def _of_frame(
         frame = frame[frame["status"] == "COMPLETED"]
     names = [n for n in frame.columns if n != objective and n not in _NO_SETTINGS]
     settings, infeasible = _settings_in(frame, names), _settings_in(rest, names)
+    values = {n: [s[n] for s in (*settings, *infeasible) if n in s] for n in names}
+    without_range = [n for n in names if ranges.has_infinity(values[n])]
     return _finite(
         settings,
         frame[objective].tolist(),
         objective,
         direction,
         [
-            ranges.of_values(n, [s[n] for s in (*settings, *infeasible) if n in s])
-            for n in names
+            ranges.of_values(name, values[name])
+            for name in names
+            if name not in without_range
         ],
         infeasible,
+        without_range=tuple(without_range),
     )
+
+
+def _check_columns(frame: pd.DataFrame) -> None:
+    """Raises unless each column has a text for its name, and one of its own."""
+    names = list(frame.columns)
+    wrong = [name for name in names if not isinstance(name, str)]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if wrong or twice:
+        raise ValueError(
+            "The columns of `search` must have different texts as names: "
+            "`search.rename(columns=str)`. Received: "
+            + (f"the names {wrong}" if wrong else f"{twice[0]!r} more than once")
+        )
 
 
 def _settings_in(frame: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:
@@ -194,6 +224,7 @@ def _finite(
     space: list[Any],
     infeasible: list[dict[str, Any]],
     deviation: float | None = None,
+    without_range: tuple[str, ...] = (),
 ) -> FinishedTrials:
     numbers = np.array(scores, "float64")
     is_finite = np.isfinite(numbers)
@@ -206,4 +237,5 @@ def _finite(
         space,
         [*infeasible, *(settings[place] for place in rest)],
         deviation,
+        without_range,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import Literal
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 _LEAST_TRIALS = 8
 _RESAMPLES = 20
 _TREES = 16
+# With more, two boxes of a tree are compared for longer than they tell anything.
+_MOST_LEAVES = 128
 _CONFIDENCE = 0.9
+# What a picture shows of a name.
+_LONG = 30
 # The steps of trees look like interactions of this size.
 _LEAST_PAIR = 0.05
 # More of the variance than this in so few of the trials is told.
@@ -42,8 +47,10 @@ class Importances:
             `hyperparameter`, `importance` (the share of the variance of the scores that
             it explains alone), `low` and `high` (nine tenths of the resamples),
             `matters` (whether `low` is above what a column of random numbers explains),
-            `trials` (those that have it: of a conditional one the shares are of their
-            variance).
+            `trials` and `among` (which trials: of a conditional one the shares are of
+            the variance of those that have it). Where no other setting tells
+            which trials lack it, a row among all is for whether they have it. Of
+            fewer than eight trials nothing is known, and the shares are NaN.
         interactions: The same for pairs, in `one` and `other`: what both explain
             together beyond each alone. A pair matters from 0.05 on.
         explained: The share of the variance of trials that a forest did not see, and
@@ -88,15 +95,17 @@ class Importances:
             TypeError: If `ax` is no matplotlib `Axes`.
         """
         ax = _plotting.axes(ax)
-        table = self.table.iloc[::-1]
+        table = self.table[self.table["importance"].notna()].iloc[::-1]
         middle = table["importance"].to_numpy()
         reach = [
             np.maximum(middle - table["low"].to_numpy(), 0.0),
             np.maximum(table["high"].to_numpy() - middle, 0.0),
         ]
         colors = ["C0" if matters else "0.7" for matters in table["matters"]]
-        names = list(map(str, table["hyperparameter"]))
-        ax.barh(names, middle, xerr=reach, color=colors, capsize=3)
+        places = np.arange(len(table))
+        names = list(table["hyperparameter"])
+        ax.barh(places, middle, xerr=reach, color=colors, capsize=3)
+        ax.set_yticks(places, [name[:_LONG] for name in names])
         ax.set_xlim(0.0, None)
         ax.set_xlabel(f"share of the variance of {self.objective}")
         return ax
@@ -123,7 +132,8 @@ def importances(
     Twenty samples of the trials, drawn with replacement, each have sixteen trees, and
     one column more, of random numbers. What is above 95 % of what these explain
     matters; the others may be fixed. A hyperparameter that some trials lack
-    is judged among those that have it.
+    is judged among those that have it, and so is whether they have it, where no other
+    setting tells that.
 
     Args:
         search: A tuner, an Optuna study of one objective, or a frame of trials, such as
@@ -169,6 +179,7 @@ def importances(
             "`search` must have scores that differ. Received: "
             f"{len(trials.scores)} times {trials.scores[0]}"
         )
+    trials.require_ranges()
     parts = _parts(trials)
     if not parts:
         raise ValueError(
@@ -181,23 +192,33 @@ def importances(
     for number, part in enumerate(parts):
         losses = _transformed(trials.losses[part.places], scores)
         count = len(part.places)
+        is_all = count == len(trials.scores)
         found = _Shares.of(part, losses, np.random.default_rng([seed, number]))
-        rows += [[part.names[n], *found.single(n), count] for n in part.asked]
+        among = "all" if is_all else _among(count)
+        rows += [[part.names[n], *found.single(n), count, among] for n in part.asked]
         pairs += [
-            [*(part.names[one], part.names[other]), *found.pair(one, other), count]
-            for one in range(len(part.names))
-            for other in range(one + 1, len(part.names))
+            [
+                *(part.names[one], part.names[other]),
+                *found.pair(one, other),
+                *(count, among),
+            ]
+            for one, other in itertools.combinations(range(len(part.names)), 2)
             if one in part.asked or other in part.asked
         ]
-        if number == 0:
+        if is_all:
             explained = found.explained
-    numbers = ["importance", "low", "high", "matters", "trials"]
+    rows += _missing_rows(trials)
+    numbers = ["importance", "low", "high", "matters", "trials", "among"]
+    table = _sorted(pd.DataFrame(rows, columns=["hyperparameter", *numbers]))
+    interactions = _sorted(pd.DataFrame(pairs, columns=["one", "other", *numbers]))
     return Importances(
-        _sorted(pd.DataFrame(rows, columns=["hyperparameter", *numbers])),
-        _sorted(pd.DataFrame(pairs, columns=["one", "other", *numbers])),
+        table,
+        interactions,
         explained,
         trials.objective,
-        _reason(explained, trials.losses, scores),
+        _few_tell(explained, len(trials.scores))
+        or _nothing_stands_out(explained, table, interactions)
+        or _few_decide(trials.losses, scores),
     )
 
 
@@ -208,19 +229,50 @@ def _sorted(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _transformed(losses: np.ndarray, scores: str) -> np.ndarray:
+    """Returns ranks, or the losses with a middle of 0 and a largest size of 1."""
     from scipy import stats
 
-    return stats.rankdata(losses) if scores == "ranks" else losses
+    if scores == "ranks":
+        return stats.rankdata(losses)
+    # Halves, so that no difference of large numbers is infinite.
+    around = losses / 2.0 - np.median(losses) / 2.0
+    return around / np.abs(around).max() if around.any() else around
 
 
-def _reason(explained: float, losses: np.ndarray, scores: str) -> str | None:
-    if explained < _LEAST_EXPLAINED:
-        return (
-            f"{len(losses)} trials are too few to tell, or their scores too noisy: a "
-            f"forest explains {max(explained, 0.0):.0%} of those that it has not seen."
+def _few_tell(explained: float, count: int) -> str | None:
+    if explained >= _LEAST_EXPLAINED:
+        return None
+    return (
+        f"{count} trials are too few to tell, or their scores too noisy: a forest "
+        f"explains {max(explained, 0.0):.0%} of those that it has not seen."
+    )
+
+
+def _nothing_stands_out(
+    explained: float, table: pd.DataFrame, interactions: pd.DataFrame
+) -> str | None:
+    if table["matters"].any() or interactions["matters"].any():
+        return None
+    most = f"{table['hyperparameter'][0]}, {table['importance'][0]:.2f}"
+    is_pair = len(interactions) and (
+        interactions["importance"][0] > table["importance"][0]
+    )
+    if is_pair:
+        first = interactions.iloc[0]
+        most = (
+            f"{first['one']} and {first['other']} together, {first['importance']:.2f}"
         )
+    return (
+        f"Nothing stands out from chance, though all together explain {explained:.0%} "
+        f"of trials that were not seen; the largest share is that of {most}. Fix "
+        "nothing yet: more trials would tell."
+    )
+
+
+def _few_decide(losses: np.ndarray, scores: str) -> str | None:
     if scores == "ranks":
         return None
+    losses = _transformed(losses, scores)
     squares = np.sort((losses - losses.mean()) ** 2)[::-1]
     few = max(1, int(_FEW * len(losses)))
     share = float(squares[:few].sum() / squares.sum())
@@ -237,76 +289,114 @@ class _Part:
     """Hyperparameters on the trials that have all of them.
 
     Attributes:
-        places: The trials.
         names: The hyperparameters.
         asked: Which of them are judged here.
         features: What trees see of each.
-        columns: The trials' settings, an array (trials, columns).
+        columns: The trials' settings, an array (trials, columns of a feature) each.
+        places: The trials.
     """
 
-    places: np.ndarray
     names: list[str]
     asked: list[int]
     features: list[fanova.Feature]
-    columns: np.ndarray
+    columns: list[np.ndarray]
+    places: np.ndarray
+
+    def add(self, trials: FinishedTrials, hp: Any, is_asked: bool) -> None:
+        """Adds a hyperparameter, if it varies."""
+        values = [trials.settings[place][hp.name] for place in self.places]
+        if len({repr(value) for value in values}) < 2:
+            return
+        axis = Axis(hp)
+        codes = np.array([axis.code(ranges.value_of(hp, value)) for value in values])
+        if axis.is_unordered:
+            every = np.eye(len(axis.values))
+            self._add(hp.name, every[axis.indices(codes)], every, is_asked)
+        else:
+            points = axis.codes[:, None] if axis.values else None
+            self._add(hp.name, codes[:, None], points, is_asked)
+
+    def add_presence(self, name: str, mask: np.ndarray) -> None:
+        """Adds whether trials have what others lack."""
+        points = np.array([[0.0], [1.0]])
+        self._add(name, mask[:, None].astype(float), points, True)
+
+    def _add(
+        self, name: str, columns: np.ndarray, points: np.ndarray | None, is_asked: bool
+    ) -> None:
+        first = sum(each.shape[1] for each in self.columns)
+        if is_asked:
+            self.asked.append(len(self.names))
+        self.names.append(name)
+        self.columns.append(columns)
+        places = tuple(range(first, first + columns.shape[1]))
+        self.features.append(fanova.Feature(places, points))
 
 
 def _parts(trials: FinishedTrials) -> list[_Part]:
     """Returns all trials with what they share, and then what only some have."""
-    has = {
-        number: np.array([trials.has(each, hp) for each in trials.settings])
-        for number, hp in enumerate(trials.space)
-    }
+    has = [
+        np.array([trials.has(each, hp) for each in trials.settings])
+        for hp in trials.space
+    ]
     everywhere = np.ones(len(trials.settings), bool)
     groups = {everywhere.tobytes(): everywhere}
-    for mask in has.values():
+    for mask in has:
         if mask.sum() >= _LEAST_TRIALS:
             groups.setdefault(mask.tobytes(), mask)
     parts = []
-    for key, mask in groups.items():
-        places = np.flatnonzero(mask)
-        known = [n for n in has if has[n][places].all()]
-        part = _part(trials, places, known, [n for n in known if has[n].all()], key)
-        if part is not None:
+    for mask in groups.values():
+        part = _Part([], [], [], [], np.flatnonzero(mask))
+        for number, hp in enumerate(trials.space):
+            if has[number][mask].all():
+                part.add(trials, hp, is_asked=bool((has[number] == mask).all()))
+        if mask.all():
+            for names, own in _presences(trials, has):
+                part.add_presence(names, own)
+        if part.asked:
             parts.append(part)
     return parts
 
 
-def _part(
-    trials: FinishedTrials,
-    places: np.ndarray,
-    known: list[int],
-    shared: list[int],
-    key: bytes,
-) -> _Part | None:
-    names: list[str] = []
-    asked: list[int] = []
-    features: list[fanova.Feature] = []
-    columns: list[np.ndarray] = []
-    is_all = len(places) == len(trials.settings)
-    for number in known:
-        hp = trials.space[number]
-        values = [trials.settings[place][hp.name] for place in places]
-        if len({repr(value) for value in values}) < 2:
-            continue
-        axis = Axis(hp)
-        codes = np.array([axis.code(ranges.value_of(hp, value)) for value in values])
-        first = sum(each.shape[1] for each in columns)
-        if axis.is_unordered:
-            width = len(axis.values)
-            columns.append(np.eye(width)[axis.indices(codes)])
-            points: np.ndarray | None = np.eye(width)
-        else:
-            width = 1
-            columns.append(codes[:, None])
-            points = axis.codes[:, None] if axis.values else None
-        if is_all or number not in shared:
-            asked.append(len(names))
-        names.append(hp.name)
-        features.append(fanova.Feature(tuple(range(first, first + width)), points))
-    if not asked:
-        return None
-    return _Part(places, names, asked, features, np.concatenate(columns, axis=1))
+def _presences(
+    trials: FinishedTrials, has: list[np.ndarray]
+) -> list[tuple[str, np.ndarray]]:
+    """Returns what some trials lack, for no reason that another setting tells."""
+    shared = [
+        [repr(each[hp.name]) for each in trials.settings]
+        for hp, mask in zip(trials.space, has, strict=True)
+        if mask.all()
+    ]
+    found: dict[bytes, list[int]] = {}
+    for number, mask in enumerate(has):
+        if mask.any() and not mask.all() and not any(_tells(v, mask) for v in shared):
+            found.setdefault(mask.tobytes(), []).append(number)
+    return [
+        (", ".join(trials.space[n].name for n in numbers), has[numbers[0]])
+        for numbers in found.values()
+    ]
+
+
+def _tells(values: list[str], mask: np.ndarray) -> bool:
+    """Whether each value, of those that come often, goes with one side of a mask."""
+    if len(set(values)) > len(values) // 2:
+        return False
+    sides = set(zip(values, mask.tolist(), strict=True))
+    return len(sides) == len(set(values))
+
+
+def _missing_rows(trials: FinishedTrials) -> list[list[Any]]:
+    """Returns a row for each hyperparameter that too few trials have to be judged."""
+    rows = []
+    for hp in trials.space:
+        count = sum(trials.has(each, hp) for each in trials.settings)
+        if 0 < count < min(_LEAST_TRIALS, len(trials.settings)):
+            rows.append([hp.name, *[np.nan] * 3, False, count, _among(count)])
+    return rows
+
+
+def _among(count: int) -> str:
+    return f"the {count} that have it"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -329,23 +419,25 @@ class _Shares:
     def of(cls, part: _Part, losses: np.ndarray, rng: np.random.Generator) -> _Shares:
         from sklearn.ensemble import RandomForestRegressor
 
-        count, width = part.columns.shape
+        known = np.concatenate(part.columns, axis=1)
+        count, width = known.shape
         features = [*part.features, fanova.Feature((width,))]
         singles, pairs, unseen, errors = [], [], [], []
         for _ in range(_RESAMPLES):
             drawn = rng.integers(count, size=count)
             left = np.setdiff1d(np.arange(count), drawn)
-            x = np.column_stack([part.columns, rng.random(count)])
+            x = np.column_stack([known, rng.random(count)])
             forest = RandomForestRegressor(
                 _TREES,
+                max_leaf_nodes=_MOST_LEAVES,
                 bootstrap=False,
                 random_state=int(rng.integers(2**31)),
             ).fit(x[drawn], losses[drawn])
             shares = [fanova.decomposed(t.tree_, features) for t in forest.estimators_]
-            known = [(single, pair) for single, pair, variance in shares if variance]
-            if known:
-                singles.append(np.mean([single for single, _ in known], axis=0))
-                pairs.append(np.mean([pair for _, pair in known], axis=0))
+            grown = [(single, pair) for single, pair, variance in shares if variance]
+            if grown:
+                singles.append(np.mean([single for single, _ in grown], axis=0))
+                pairs.append(np.mean([pair for _, pair in grown], axis=0))
             if len(left):
                 errors.append((forest.predict(x[left]) - losses[left]) ** 2)
                 unseen.append((losses[left] - losses.mean()) ** 2)

@@ -29,6 +29,12 @@ def of_values(name: str, values: list[Any]) -> Any:
     return hp.space[0]
 
 
+def has_infinity(values: list[Any]) -> bool:
+    """Whether there are infinite numbers among too many for a choice."""
+    are_infinite = [isinstance(v, float | np.floating) and np.isinf(v) for v in values]
+    return any(are_infinite) and len({repr(value) for value in values}) > _VALUES
+
+
 def _is_logarithmic(numbers: np.ndarray) -> bool:
     """Whether the logarithms of some numbers lie more evenly than they do."""
     from scipy import stats
@@ -61,8 +67,10 @@ def of_distribution(name: str, distribution: Any) -> Any:
 
 def value_of(hp: Any, value: Any) -> Any:
     """Returns which of a hyperparameter's values a trial's is: one may be its text."""
-    is_choice = isinstance(hp, keras_tuner.engine.hyperparameters.Choice)
-    return repr(value) if is_choice and value not in hp.values else value
+    if not isinstance(hp, keras_tuner.engine.hyperparameters.Choice):
+        return value
+    # First, since 1 and "1" are different values whose choice is one of texts.
+    return repr(value) if repr(value) in hp.values else value
 
 
 def _choice(hp: keras_tuner.HyperParameters, name: str, values: list[Any]) -> None:
