@@ -59,7 +59,8 @@ def main(options) -> None:
     # An epoch of few updates learns little, however fast it is.
     largest = min(sizes.recommended, len(train[0]) // 20)
     batch_size = max(size for size in BATCH_SIZES if size <= largest)
-    print(f"Of {len(train[0]):,} images, {batch_size} leave 20 updates an epoch.")
+    updates = -(-len(train[0]) // batch_size)
+    print(f"{batch_size} of {len(train[0]):,} images make {updates} updates an epoch.")
 
     print(f"\n3. Do {SHARE:.0%} of the images order settings as all do?")
     part = stratified_subset(*train, SHARE, seed=options.seed)
@@ -73,7 +74,8 @@ def main(options) -> None:
     else:
         print("Five trials, at least, are needed to tell.")
 
-    print("\n4. The best, with curves after every epoch.")
+    epochs = 3 * options.epochs
+    print(f"\n4. The best, for {epochs} epochs, with curves after each of them.")
     [best] = searches["all"].get_best_hyperparameters(1)
     keras.utils.set_random_seed(options.seed)
     model = classifier(best["units"], best["rate"])
@@ -81,7 +83,7 @@ def main(options) -> None:
     history = model.fit(
         *train,
         batch_size=batch_size,
-        epochs=3 * options.epochs,
+        epochs=epochs,
         validation_data=validation,
         verbose=0,
         callbacks=[

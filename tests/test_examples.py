@@ -34,6 +34,10 @@ EXAMPLES = {
         ("--trials", "5", "--epochs", "2", "--output", "out"),
         ("out/rates.png", "out/live_curves.png"),
     ),
+    "playbook.py": (
+        ("--trials", "16", "--epochs", "2", "--seeds", "2", "--output", "out"),
+        ("out/leaderboard.csv",),
+    ),
     "search_with_workers.py": (
         ("--trials", "2", "--epochs", "1", "--output", "out"),
         ("out/leaderboard.csv",),

@@ -198,6 +198,8 @@ class TunerMixin(Results):
                 its `trivial` that of the labels, where these are arrays and the
                 objective is a metric that `trivial_score` knows. A trial's score is
                 then that of its epochs so far, and `TrialRecord.stopped_by` says why.
+                Trainings of up to six epochs are too short to be ended, and a
+                hypermodel's own `fit` has to hand its callbacks on: both are warnings.
             live_curves: Whether `live_curves.png` in the project's folder, and a
                 notebook, show the curves of the trial that is running, and behind them
                 those of the best so far. It needs matplotlib.
@@ -360,6 +362,7 @@ class TunerMixin(Results):
             self.oracle.objective,
             Path(self.project_dir),
             lambda running: self._completed_scores(running.trial_id),
+            has_rungs=self._local_oracle.continues_trials,
         )
         try:
             yield

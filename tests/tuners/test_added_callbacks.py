@@ -102,7 +102,7 @@ def test_a_baseline_is_the_median_of_those_that_completed_before(tmp_path):
     original = added_callbacks.StopHopelessTrial
     added_callbacks.StopHopelessTrial = Watched
     try:
-        tuner.search(**DATA, epochs=2, stop_hopeless=True)
+        tuner.search(**DATA, epochs=7, stop_hopeless=True)
     finally:
         added_callbacks.StopHopelessTrial = original
     table = tuner.leaderboard()
@@ -220,6 +220,41 @@ def test_an_objective_that_fit_does_not_log_is_named(tmp_path):
     message = r"needs an objective that `fit` logs: loss, mae, .*'cost'"
     with pytest.raises(keras_tuner.errors.FatalValueError, match=message):
         tuner.search(**DATA, epochs=6, stop_hopeless=True)
+
+
+class KeepsCallbacks(Line):
+    def fit(self, hp, model, x, y, callbacks=None, **kwargs):
+        return model.fit(x, y, **kwargs)
+
+
+def test_a_fit_that_hands_no_callbacks_on_is_told_once(tmp_path):
+    tuner = made("RandomSearch", tmp_path, KeepsCallbacks(), max_trials=2)
+    message = r"`stop_hopeless` and `live_curves` saw no training: a `fit`"
+    with pytest.warns(UserWarning, match=message) as found:
+        tuner.search(**DATA, epochs=7, stop_hopeless=True, live_curves=True)
+    assert len([w for w in found if "saw no training" in str(w.message)]) == 1
+
+
+class EpochByEpoch(Line):
+    run_eagerly = True
+
+    def fit(self, hp, model, *args, epochs, **kwargs):
+        for epoch in range(epochs):
+            history = model.fit(*args, initial_epoch=epoch, epochs=epoch + 1, **kwargs)
+        return history
+
+
+@pytest.mark.parametrize(
+    ("hypermodel", "epochs", "have"), [(EpochByEpoch(), 3, 1), (Line(), 6, 6)]
+)
+def test_trainings_too_short_to_be_ended_are_told_once(
+    hypermodel, epochs, have, tmp_path
+):
+    tuner = made("RandomSearch", tmp_path, hypermodel, max_trials=2)
+    message = f"more than 6 epochs, and those of this search have {have} "
+    with pytest.warns(UserWarning, match=message) as found:
+        tuner.search(**DATA, epochs=epochs, stop_hopeless=True)
+    assert len([w for w in found if "more than 6 epochs" in str(w.message)]) == 1
 
 
 def is_picture(path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import statistics
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,10 +114,21 @@ class AddedCallbacks:
         objective: The search's.
         folder: That of the project.
         scores_of: Returns the scores of the completed trials.
+        has_rungs: Whether trials may have few epochs by the tuner's own choice.
     """
 
-    def __init__(self, wanted: Wanted, objective: Any, folder: Path, scores_of: Scores):
+    def __init__(
+        self,
+        wanted: Wanted,
+        objective: Any,
+        folder: Path,
+        scores_of: Scores,
+        *,
+        has_rungs: bool = False,
+    ):
         self._wanted = wanted
+        self._has_rungs = has_rungs
+        self._told: set[str] = set()
         self._objective = objective
         self._folder = folder
         self._scores_of = scores_of
@@ -132,21 +144,47 @@ class AddedCallbacks:
                 StopHopelessTrial(
                     running,
                     lambda: self._median(running),
+                    self._tell_of_few_epochs,
                     self._objective.name,
                     trivial=self._wanted.trivial,
                     mode=self._objective.direction,
                 )
             )
         if self._board is not None:
-            added.append(
-                TrialCurves(self._board, running.trial_id, lambda: self._best(running))
-            )
+            added.append(TrialCurves(self._board, running, lambda: self._best(running)))
         return added
+
+    def check_heard(self, running: RunningTrial) -> None:
+        """Warns, once, if the callbacks of a trial that was trained saw nothing."""
+        wanted = [
+            name
+            for name in ("stop_hopeless", "live_curves")
+            if getattr(self._wanted, name)
+        ]
+        if wanted and not running.callbacks_were_called:
+            self._tell(
+                f"`{'` and `'.join(wanted)}` saw no training: a `fit`, or a "
+                "`run_trial`, of one's own has to hand the `callbacks` that it is "
+                "given on to `model.fit`."
+            )
 
     def finish(self) -> None:
         """Waits for the last picture."""
         if self._board is not None:
             self._board.finish()
+
+    def _tell_of_few_epochs(self, epochs: int, least: int) -> None:
+        if not self._has_rungs:
+            self._tell(
+                f"`stop_hopeless` needs trainings of more than {least} epochs, and "
+                f"those of this search have {epochs} (each `fit` counts by itself): "
+                "none is ended but where it is not finite."
+            )
+
+    def _tell(self, message: str) -> None:
+        if message not in self._told:
+            self._told.add(message)
+            warnings.warn(message, stacklevel=3)
 
     def _median(self, running: RunningTrial) -> float | None:
         known = self._scores_of(running)
@@ -174,6 +212,8 @@ class StopHopelessTrial(StopHopeless):
     Args:
         running: The trial.
         find_baseline: Returns what it has to reach, or None, when it begins.
+        tell_of_few_epochs: Called with the epochs of a training that was too short to
+            be ended, and how many are too few.
         monitor: See `StopHopeless`.
         **arguments: Those of `StopHopeless`.
     """
@@ -182,12 +222,15 @@ class StopHopelessTrial(StopHopeless):
         self,
         running: RunningTrial,
         find_baseline: Callable[[], float | None],
+        tell_of_few_epochs: Callable[[int, int], None],
         monitor: str,
         **arguments: Any,
     ):
         super().__init__(monitor, **arguments)
         self._running = running
         self._find_baseline = find_baseline
+        self._tell_of_few_epochs = tell_of_few_epochs
+        self._last_epoch = -1
 
     def __deepcopy__(self, memo: Any) -> StopHopelessTrial:
         # KerasTuner copies callbacks for each execution, which begins anew anyway.
@@ -197,6 +240,7 @@ class StopHopelessTrial(StopHopeless):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
+        self._running.callbacks_were_called = True
         self.baseline = self._find_baseline()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -206,9 +250,16 @@ class StopHopelessTrial(StopHopeless):
                 f"{', '.join(sorted(logs or {}))}. Received: the objective "
                 f"{self.monitor!r}"
             )
+        self._last_epoch = epoch
         super().on_epoch_end(epoch, logs)
         if self.reason is not None:
             self._running.stopped_by = f"{STOP_HOPELESS}: {self.reason}"
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        super().on_train_end(logs)
+        epochs = (self.params or {}).get("epochs") or 0
+        if 0 < self._epochs <= self.min_epochs + 1 and self._last_epoch + 1 >= epochs:
+            self._tell_of_few_epochs(self._epochs, self.min_epochs + 1)
 
 
 class TrialCurves(LiveCurves):
@@ -216,26 +267,27 @@ class TrialCurves(LiveCurves):
 
     Args:
         board: What draws the curves of the search.
-        trial_id: The trial.
+        running: The trial.
         find_best: Returns the label and the curves of the best trial, or None.
     """
 
     def __init__(
         self,
         board: CurveBoard,
-        trial_id: str,
+        running: RunningTrial,
         find_best: Callable[[], tuple[str, Run] | None],
     ):
-        super().__init__(None, title=f"trial {trial_id}")
-        self._trial_id = trial_id
+        super().__init__(None, title=f"trial {running.trial_id}")
+        self._running = running
         self._board = board
         self._find_best = find_best
         self._best: tuple[str, Run] | None = None
 
     def __deepcopy__(self, memo: Any) -> TrialCurves:
-        return TrialCurves(self._board, self._trial_id, self._find_best)
+        return TrialCurves(self._board, self._running, self._find_best)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._running.callbacks_were_called = True
         self._best = self._find_best()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:

@@ -31,6 +31,7 @@ class RunningTrial:
         failure: The error that ended such a training.
         asked_for: The hyperparameters that it depends on.
         stopped_by: What ended a training before its last epoch, if the search did.
+        callbacks_were_called: Whether the callbacks that the search added saw it train.
         several_ranges: Those that it asked for with another range than the search's.
     """
 
@@ -48,6 +49,7 @@ class RunningTrial:
         self.asked_for = AskedFor()
         self.several_ranges: set[str] = set()
         self.stopped_by: str | None = None
+        self.callbacks_were_called = False
         self._parameters: int | None = None
         self._model: keras.Model | None = None
         self._seconds = 0.0

@@ -248,6 +248,8 @@ class TrialRunner:
             else:
                 with kept_alive:
                     results = self._fitted(trial, args, kwargs, train)
+                if self.added_callbacks is not None and running is not None:
+                    self.added_callbacks.check_heard(running)
         except errors.InfeasibleTrialError as error:
             if running is not None:
                 running.infeasible = error
