@@ -9,12 +9,28 @@ The images are scikit-learn's bundled digits, 1,797 of 8 x 8 pixels.
 
 import command_line
 
+
+def check(options):
+    if options.trials < 16:
+        raise ValueError(
+            "--trials must be 16 or more, since fewer tell nothing. "
+            f"Received: {options.trials}"
+        )
+
+
 # Options are read before TensorFlow loads, so that a bad one is told at once.
 if __name__ == "__main__":
     OPTIONS = command_line.parse(
-        __doc__, trials=48, epochs=10, seeds=3, seed=0, output="runs/playbook"
+        __doc__,
+        check=check,
+        trials=48,
+        epochs=10,
+        seeds=3,
+        seed=0,
+        output="runs/playbook",
     )
 
+# ruff: noqa: E402
 import keras
 import numpy as np
 from sklearn.datasets import load_digits

@@ -35,7 +35,7 @@ EXAMPLES = {
         ("out/rates.png", "out/live_curves.png"),
     ),
     "playbook.py": (
-        ("--trials", "16", "--epochs", "2", "--seeds", "2", "--output", "out"),
+        ("--trials", "16", "--epochs", "7", "--seeds", "2", "--output", "out"),
         ("out/leaderboard.csv",),
     ),
     "search_with_workers.py": (
