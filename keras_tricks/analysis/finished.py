@@ -167,6 +167,8 @@ def _check_columns(frame: pd.DataFrame) -> None:
 
 
 def _settings_in(frame: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:
+    if not names:  # Older versions of pandas have no rows of nothing.
+        return [{} for _ in range(len(frame))]
     return [
         {
             n: value
