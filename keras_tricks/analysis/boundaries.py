@@ -81,7 +81,9 @@ class Boundaries:
                 f"The best trial is at an edge of {', '.join(hints)}, which may be "
                 "chance."
             )
-        if not lines:
+        if len(self.table) == 0:
+            lines.append("No hyperparameter has a range, so that there are no edges.")
+        elif not lines:
             lines.append("The best trials are at no edge.")
         lines.append(f"{self.infeasible_share:.0%} of the trials have no finite score.")
         for row in self.infeasible.itertuples(index=False):

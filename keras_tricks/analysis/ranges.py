@@ -23,7 +23,10 @@ def of_values(name: str, values: list[Any]) -> Any:
         numbers = np.array(distinct, float)
         low, high = float(numbers.min()), float(numbers.max())
         sampling = "log" if _is_logarithmic(np.array(values, float)) else "linear"
-        hp.Float(name, low, high, sampling=sampling)
+        if all(number == int(number) for number in distinct):
+            hp.Int(name, int(low), int(high), sampling=sampling)
+        else:
+            hp.Float(name, low, high, sampling=sampling)
     else:
         _choice(hp, name, distinct or [""])
     return hp.space[0]

@@ -48,6 +48,17 @@ def test_a_logarithmic_range_is_extended_on_its_scale():
     assert np.log10(row["high"]) == pytest.approx(-1, abs=0.2)
 
 
+def test_whole_numbers_stay_whole():
+    trials = frame(loss=lambda t: -t["x"])
+    trials["x"] = (100 * trials["x"]).astype(int)
+    row = (
+        boundaries(trials, objective="loss").table.set_index("hyperparameter").loc["x"]
+    )
+    assert row["edge"] == "upper"
+    assert row["high"] == int(row["high"])
+    assert row["high"] == pytest.approx(1.5 * trials["x"].max(), abs=3)
+
+
 def test_more_is_better_where_it_is_said():
     trials = frame(loss=lambda t: t["x"])
     found = boundaries(trials, objective="loss", direction="max")
