@@ -215,10 +215,12 @@ def test_a_journal_of_optuna_s_own_is_taken_and_continued(tmp_path):
     lines = path.read_bytes().splitlines(keepends=True)
     # Their lines have no marks: one of another shape is skipped nevertheless.
     entry = json.loads(next(line for line in lines if is_creation(line)))
+    of_range = optuna.distributions.distribution_to_json(UNIT)
     for change in (
         {"study_id": "x"},
         {"datetime_start": "yesterday"},
         {"params": {"x": 1.0}, "distributions": {"x": "{}"}},
+        {"params": {"x": -1.0}, "distributions": {"x": of_range}},
         {"op_code": 99},
         {"op_code": -1},
         {"state": 17},

@@ -405,15 +405,21 @@ def _check_content(content: Entry) -> None:
     for name in ("user_attr", "system_attr"):
         if len(content.get(name, "x")) != 1:
             raise ValueError(f"{name} of several")
-    of_json = optuna().distributions.json_to_distribution
-    distributions = {
-        name: of_json(text) for name, text in content.get("distributions", {}).items()
-    }
-    for name, value in content.get("params", {}).items():
-        distributions[name].to_external_repr(value)
+    texts, params = content.get("distributions", {}), content.get("params", {})
     if "distribution" in content:
-        distribution = of_json(content["distribution"])
-        distribution.to_external_repr(content["param_value_internal"])
+        texts = {"x": content["distribution"]}
+        params = {"x": content["param_value_internal"]}
+    of_json = optuna().distributions.json_to_distribution
+    distributions = {name: of_json(text) for name, text in texts.items()}
+    # It raises where a value lies outside of its distribution.
+    optuna().trial.create_trial(
+        value=0.0,
+        params={
+            name: distributions[name].to_external_repr(value)
+            for name, value in params.items()
+        },
+        distributions=distributions,
+    )
 
 
 def _write(file: Any, content: bytes) -> None:
