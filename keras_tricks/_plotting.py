@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from typing import Any
 
+import numpy as np
+
 from keras_tricks import _validation
 
 if TYPE_CHECKING:
@@ -43,3 +45,8 @@ def axes(ax: Any) -> Axes:
             f"`ax` must be a matplotlib `Axes`. {_validation.received('ax', ax, True)}"
         )
     return ax
+
+
+def reach(middle: np.ndarray, low: np.ndarray, high: np.ndarray) -> list[np.ndarray]:
+    """Returns the lengths of error bars below and above, 0 where an end is within."""
+    return [np.maximum(middle - low, 0.0), np.maximum(high - middle, 0.0)]

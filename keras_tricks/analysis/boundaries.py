@@ -186,7 +186,7 @@ def boundaries(
         if not len(chosen):
             continue
         edge, of_best, of_all, p_value = _densest(chosen, places[known])
-        if np.isfinite(places[order[0]]) and not 0.05 < places[order[0]] < 0.95:
+        if places[order[0]] <= narrowing.EDGE or places[order[0]] >= 1 - narrowing.EDGE:
             at_edge.append(hp.name)
         value = trials.settings[order[0]].get(hp.name)
         rows.append([hp, value, edge, of_best, of_all])

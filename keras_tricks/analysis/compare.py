@@ -89,11 +89,8 @@ class Comparison:
         """
         ax = _plotting.axes(ax)
         table = self.table
-        middle = table["fair_best"].to_numpy()
-        reach = [
-            np.maximum(middle - table["low"].to_numpy(), 0.0),
-            np.maximum(table["high"].to_numpy() - middle, 0.0),
-        ]
+        middle, low, high = table[["fair_best", "low", "high"]].to_numpy().T
+        reach = _plotting.reach(middle, low, high)
         places = np.arange(len(table))
         ax.errorbar(places, middle, reach, fmt="o", capsize=4)
         labels = [

@@ -96,16 +96,12 @@ class Importances:
         """
         ax = _plotting.axes(ax)
         table = self.table[self.table["importance"].notna()].iloc[::-1]
-        middle = table["importance"].to_numpy()
-        reach = [
-            np.maximum(middle - table["low"].to_numpy(), 0.0),
-            np.maximum(table["high"].to_numpy() - middle, 0.0),
-        ]
+        middle, low, high = table[["importance", "low", "high"]].to_numpy().T
+        reach = _plotting.reach(middle, low, high)
         colors = ["C0" if matters else "0.7" for matters in table["matters"]]
         places = np.arange(len(table))
-        names = list(table["hyperparameter"])
         ax.barh(places, middle, xerr=reach, color=colors, capsize=3)
-        ax.set_yticks(places, [name[:_LONG] for name in names])
+        ax.set_yticks(places, [name[:_LONG] for name in table["hyperparameter"]])
         ax.set_xlim(0.0, None)
         ax.set_xlabel(f"share of the variance of {self.objective}")
         return ax

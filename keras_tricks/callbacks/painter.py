@@ -66,8 +66,7 @@ class Painter:
                     self._notebook.show(kind, content)
             except Exception as error:
                 self._error = error
-            if self._pause_seconds:
-                self._is_finishing.wait(self._pause_seconds)
+            self._is_finishing.wait(self._pause_seconds)
 
     def _tell(self) -> None:
         """Warns of what has failed, once; what it watches goes on."""
