@@ -13,11 +13,10 @@ import pandas as pd
 from keras_tricks import _plotting
 from keras_tricks import _validation
 from keras_tricks.analysis import holm
-from keras_tricks.analysis import ranges
 from keras_tricks.analysis.finished import FinishedTrials
 from keras_tricks.analysis.finished import finished_trials
-from keras_tricks.tuners.search_space import narrowing
-from keras_tricks.tuners.search_space.unit_cube import Axis
+from keras_tricks.analysis.space import Hyperparameter
+from keras_tricks.tuners.search_space import scales
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -186,7 +185,7 @@ def boundaries(
         if not len(chosen):
             continue
         edge, of_best, of_all, p_value = _densest(chosen, places[known])
-        if places[order[0]] <= narrowing.EDGE or places[order[0]] >= 1 - narrowing.EDGE:
+        if places[order[0]] <= scales.EDGE or places[order[0]] >= 1 - scales.EDGE:
             at_edge.append(hp.name)
         value = trials.settings[order[0]].get(hp.name)
         rows.append([hp, value, edge, of_best, of_all])
@@ -197,7 +196,7 @@ def boundaries(
     for (hp, value, edge, of_best, of_all), p_value in zip(rows, adjusted, strict=True):
         is_crowded = p_value < _SIGNIFICANT
         low, high = (
-            narrowing.extended(hp, edge) if is_crowded else (hp.min_value, hp.max_value)
+            scales.extended(hp, edge) if is_crowded else (hp.min_value, hp.max_value)
         )
         shown = edge if is_crowded else None
         table.append([hp.name, value, shown, of_best, of_all, p_value, low, high])
@@ -213,13 +212,13 @@ def boundaries(
     )
 
 
-def _places(trials: FinishedTrials, hp: Any) -> np.ndarray | None:
+def _places(trials: FinishedTrials, hp: Hyperparameter) -> np.ndarray | None:
     """Returns where each trial lies in a range, from 0 to 1; NaN where it has none."""
-    if not hasattr(hp, "min_value") or hp.max_value == hp.min_value:
+    if not hp.has_range:
         return None
     return np.array(
         [
-            narrowing.position(hp, each[hp.name]) if trials.has(each, hp) else np.nan
+            hp.place(each[hp.name]) if hp.is_in(each) else np.nan
             for each in trials.settings
         ]
     )
@@ -303,7 +302,7 @@ def _leaf_numbers(tree: Any) -> list[int]:
 
 
 # What a column of codes means: a hyperparameter, and one of its choices or None.
-_Column = tuple[Any, Any]
+_Column = tuple[Hyperparameter, Any]
 
 
 def _codes(
@@ -313,15 +312,14 @@ def _codes(
     known: list[_Column] = []
     columns: list[list[float]] = []
     for hp in trials.space:
-        if not all(trials.has(each, hp) for each in settings):
+        if not all(hp.is_in(each) for each in settings):
             continue
-        axis = Axis(hp)
-        values = [ranges.value_of(hp, each[hp.name]) for each in settings]
-        if hasattr(hp, "min_value"):
+        values = [hp.value_of(each[hp.name]) for each in settings]
+        if hp.min_value is not None:
             known.append((hp, None))
-            columns.append([narrowing.scaled(hp, value) for value in values])
+            columns.append([scales.scaled(hp, value) for value in values])
             continue
-        for choice in axis.values:
+        for choice in hp.values:
             known.append((hp, choice))
             columns.append([float(value == choice) for value in values])
     return known, np.array(columns).T
@@ -339,7 +337,7 @@ def _rule(tree: Any, number: int, known: list[_Column]) -> str:
         hp, choice = known[tree.feature[node]]
         is_left = tree.children_left[node] == leaf
         if choice is None:
-            place = narrowing.unscaled(hp, float(tree.threshold[node]))
+            place = scales.unscaled(hp, float(tree.threshold[node]))
             parts.append(f"{hp.name} {'<=' if is_left else '>'} {place:.3g}")
         else:
             parts.append(f"{hp.name} is {'not ' if is_left else ''}{choice}")

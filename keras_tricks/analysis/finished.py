@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from keras_tricks import _validation
-from keras_tricks.analysis import ranges
-from keras_tricks.tuners.search_space import points
+from keras_tricks.analysis import space as spaces
+from keras_tricks.analysis.space import Hyperparameter
 
 _REQUIRED = (
     "must be a tuner, an Optuna study, or a frame of trials with `objective=` the name "
@@ -41,7 +41,7 @@ class FinishedTrials:
     scores: np.ndarray
     objective: str
     direction: str
-    space: list[Any]
+    space: list[Hyperparameter]
     infeasible: list[dict[str, Any]]
     deviation: float | None = None
     without_range: tuple[str, ...] = ()
@@ -54,10 +54,6 @@ class FinishedTrials:
                 "of trials that do not have one, or put a text there. Received: "
                 f"infinity in {', '.join(map(repr, self.without_range))}"
             )
-
-    def has(self, settings: dict[str, Any], hp: Any) -> bool:
-        """Whether settings have a value of `hp`, and not of another of its name."""
-        return hp.name in settings and points.is_active(hp, settings)
 
     @property
     def losses(self) -> np.ndarray:
@@ -137,14 +133,14 @@ def _of_frame(
     names = [n for n in frame.columns if n != objective and n not in _NO_SETTINGS]
     settings, infeasible = _settings_in(frame, names), _settings_in(rest, names)
     values = {n: [s[n] for s in (*settings, *infeasible) if n in s] for n in names}
-    without_range = [n for n in names if ranges.has_infinity(values[n])]
+    without_range = [n for n in names if spaces.has_infinity(values[n])]
     return _finite(
         settings,
         frame[objective].tolist(),
         objective,
         direction,
         [
-            ranges.of_values(name, values[name])
+            spaces.of_values(name, values[name])
             for name in names
             if name not in without_range
         ],
@@ -193,7 +189,10 @@ def _of_tuner(tuner: Any) -> FinishedTrials:
         [record.known_score for record in records],
         objective.name,
         objective.direction,
-        tuner.oracle.get_space().space,
+        [
+            spaces.of_configuration(type(hp).__name__, hp.get_config())
+            for hp in tuner.oracle.get_space().space
+        ],
         [r.settings for r in ended if r.status == "INFEASIBLE"],
         float(np.sqrt(np.mean(np.square(deviations)))) if deviations else None,
     )
@@ -213,7 +212,7 @@ def _of_study(study: Any) -> FinishedTrials:
         [trial.value for trial in trials],
         "value",
         direction,
-        [ranges.of_distribution(n, d) for n, d in distributions.items()],
+        [spaces.of_distribution(n, d) for n, d in distributions.items()],
         [trial.params for trial in study.get_trials() if trial.state.name == "FAIL"],
     )
 
@@ -223,7 +222,7 @@ def _finite(
     scores: list[Any],
     objective: str,
     direction: str,
-    space: list[Any],
+    space: list[Hyperparameter],
     infeasible: list[dict[str, Any]],
     deviation: float | None = None,
     without_range: tuple[str, ...] = (),

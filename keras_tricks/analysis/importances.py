@@ -14,10 +14,9 @@ import pandas as pd
 from keras_tricks import _plotting
 from keras_tricks import _validation
 from keras_tricks.analysis import fanova
-from keras_tricks.analysis import ranges
 from keras_tricks.analysis.finished import FinishedTrials
 from keras_tricks.analysis.finished import finished_trials
-from keras_tricks.tuners.search_space.unit_cube import Axis
+from keras_tricks.analysis.space import Hyperparameter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -298,19 +297,19 @@ class _Part:
     columns: list[np.ndarray]
     places: np.ndarray
 
-    def add(self, trials: FinishedTrials, hp: Any, is_asked: bool) -> None:
+    def add(self, trials: FinishedTrials, hp: Hyperparameter, is_asked: bool) -> None:
         """Adds a hyperparameter, if it varies."""
         values = [trials.settings[place][hp.name] for place in self.places]
         if len({repr(value) for value in values}) < 2:
             return
-        axis = Axis(hp)
-        codes = np.array([axis.code(ranges.value_of(hp, value)) for value in values])
-        if axis.is_unordered:
-            every = np.eye(len(axis.values))
-            self._add(hp.name, every[axis.indices(codes)], every, is_asked)
+        places = np.array([hp.place(value) for value in values])
+        if hp.is_unordered:
+            every = np.eye(len(hp.values))
+            chosen = np.rint(places * (len(hp.values) - 1)).astype(int)
+            self._add(hp.name, every[chosen], every, is_asked)
         else:
-            points = axis.codes[:, None] if axis.values else None
-            self._add(hp.name, codes[:, None], points, is_asked)
+            points = hp.places[:, None] if hp.values else None
+            self._add(hp.name, places[:, None], points, is_asked)
 
     def add_presence(self, name: str, mask: np.ndarray) -> None:
         """Adds whether trials have what others lack."""
@@ -332,8 +331,7 @@ class _Part:
 def _parts(trials: FinishedTrials) -> list[_Part]:
     """Returns all trials with what they share, and then what only some have."""
     has = [
-        np.array([trials.has(each, hp) for each in trials.settings])
-        for hp in trials.space
+        np.array([hp.is_in(each) for each in trials.settings]) for hp in trials.space
     ]
     everywhere = np.ones(len(trials.settings), bool)
     groups = {everywhere.tobytes(): everywhere}
@@ -385,7 +383,7 @@ def _missing_rows(trials: FinishedTrials) -> list[list[Any]]:
     """Returns a row for each hyperparameter that too few trials have to be judged."""
     rows = []
     for hp in trials.space:
-        count = sum(trials.has(each, hp) for each in trials.settings)
+        count = sum(hp.is_in(each) for each in trials.settings)
         if 0 < count < min(_LEAST_TRIALS, len(trials.settings)):
             rows.append([hp.name, *[np.nan] * 3, False, count, _among(count)])
     return rows

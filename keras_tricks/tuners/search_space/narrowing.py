@@ -10,10 +10,9 @@ import keras_tuner
 
 from keras_tricks.tuners import seeds
 from keras_tricks.tuners.search_space import points
+from keras_tricks.tuners.search_space import scales
 
-# On the scale of a range from 0 to 1: what counts as its edge, and what is added around
-# the best trials.
-EDGE = 0.05
+# What is added around the best trials, on the scale of a range from 0 to 1.
 MARGIN = 0.1
 
 
@@ -124,13 +123,8 @@ def position(hp: Any, value: Any) -> float:
         return float(value)
     if not hasattr(hp, "min_value") or hp.max_value == hp.min_value:
         return 0.5
-    low, high = scaled(hp, hp.min_value), scaled(hp, hp.max_value)
-    return (scaled(hp, value) - low) / (high - low)
-
-
-def scaled(hp: Any, value: float) -> float:
-    """Returns a number on its hyperparameter's scale."""
-    return math.log(value) if hp.sampling in ("log", "reverse_log") else float(value)
+    low, high = scales.scaled(hp, hp.min_value), scales.scaled(hp, hp.max_value)
+    return (scales.scaled(hp, value) - low) / (high - low)
 
 
 def _has(hp: Any, settings: dict[str, Any]) -> bool:
@@ -210,16 +204,16 @@ def _new_range(
     known: str,
     limits: tuple[float, float] | None,
 ) -> Decision:
-    low, high = scaled(hp, hp.min_value), scaled(hp, hp.max_value)
+    low, high = scales.scaled(hp, hp.min_value), scales.scaled(hp, hp.max_value)
     width = high - low
     if width == 0:
         return Decision(hp.name, "keep", entry, "its range has one value")
-    places = [(scaled(hp, value) - low) / width for value in values]
+    places = [(scales.scaled(hp, value) - low) / width for value in values]
     start = max(0.0, min(places) - MARGIN)
     end = min(1.0, max(places) + MARGIN)
     action, why = "narrow", f"the best {len(values)} trials lie there"
-    if places[0] <= EDGE or places[0] >= 1 - EDGE:
-        if places[0] <= EDGE:
+    if places[0] <= scales.EDGE or places[0] >= 1 - scales.EDGE:
+        if places[0] <= scales.EDGE:
             start, edge = -0.5, "lower"
         else:
             end, edge = 1.5, "upper"
@@ -227,14 +221,14 @@ def _new_range(
             "expand",
             f"the best trial, {_text(values[0])}, is at the {edge} edge",
         )
-    least, largest = limits or natural_limits(hp)
-    new_low = max(unscaled(hp, low + start * width), least)
-    new_high = min(unscaled(hp, low + end * width), largest)
+    least, largest = limits or scales.natural_limits(hp)
+    new_low = max(scales.unscaled(hp, low + start * width), least)
+    new_high = min(scales.unscaled(hp, low + end * width), largest)
     if start >= 0:
         new_low = max(new_low, hp.min_value)
     if end <= 1:
         new_high = min(new_high, hp.max_value)
-    new_low, new_high = _on_the_grid(hp, new_low, new_high)
+    new_low, new_high = scales.on_the_grid(hp, new_low, new_high)
     if (new_low, new_high) == (hp.min_value, hp.max_value):
         reason = f"{why}, but the range cannot grow" if action == "expand" else why
         return Decision(hp.name, "keep", entry, f"{reason}{known}")
@@ -250,52 +244,6 @@ def _new_range(
         f"{_text(new_low)} .. {_text(new_high)}, {why}{known}"
     )
     return Decision(hp.name, action, {**entry, "config": config}, reason)
-
-
-def extended(hp: Any, edge: str) -> tuple[float, float]:
-    """Returns a range that reaches further beyond an edge, by half of its width.
-
-    Args:
-        hp: A hyperparameter with a range.
-        edge: `"lower"` or `"upper"`.
-    """
-    low, high = scaled(hp, hp.min_value), scaled(hp, hp.max_value)
-    least, largest = natural_limits(hp)
-    if edge == "lower":
-        new_low = max(unscaled(hp, low - 0.5 * (high - low)), least)
-        return _on_the_grid(hp, new_low, hp.max_value)
-    new_high = min(unscaled(hp, high + 0.5 * (high - low)), largest)
-    return _on_the_grid(hp, hp.min_value, new_high)
-
-
-def natural_limits(hp: Any) -> tuple[float, float]:
-    """Returns the limits that a range suggests: shares stay shares, counts positive."""
-    if type(hp).__name__ == "Int":
-        return (1 if hp.min_value > 0 else hp.min_value), math.inf
-    if hp.sampling == "linear" and hp.min_value >= 0:
-        return 0.0, (0.99 if hp.max_value < 1 else math.inf)
-    return (-math.inf if hp.sampling == "linear" else 0.0), math.inf
-
-
-def unscaled(hp: Any, number: float) -> float:
-    """Returns the value at a number on its hyperparameter's scale."""
-    return math.exp(number) if hp.sampling in ("log", "reverse_log") else number
-
-
-def _on_the_grid(hp: Any, low: float, high: float) -> tuple[float, float]:
-    """Returns the ends of a range as values that a step of `hp` reaches."""
-    step = hp.step
-    if step is not None and hp.sampling == "linear":
-        low = hp.min_value + math.floor((low - hp.min_value) / step + 1e-9) * step
-        high = hp.min_value + math.ceil((high - hp.min_value) / step - 1e-9) * step
-    elif step is not None:
-        exponent = math.log(low / hp.min_value, step)
-        low = hp.min_value * step ** math.floor(exponent + 1e-9)
-        exponent = math.log(high / hp.min_value, step)
-        high = hp.min_value * step ** math.ceil(exponent - 1e-9)
-    if type(hp).__name__ == "Int":
-        return max(1 if hp.min_value > 0 else hp.min_value, round(low)), round(high)
-    return float(f"{low:.6g}"), float(f"{high:.6g}")
 
 
 def _text(value: Any) -> str:
