@@ -3,12 +3,14 @@
 Importing the package registers its schedules, optimizers and losses with Keras, so that
 `keras.models.load_model` needs no `custom_objects`. The other folders are imported
 when they are first used; models of hypermodels load once `keras_tricks.hypermodels` is
-imported. The command `python -m keras_tricks.tf1` alone, which reads code and needs no
-model, registers nothing, so that it starts without Keras.
+imported. The commands `keras-tricks`, `python -m keras_tricks` and
+`python -m keras_tricks.tf1` alone, which need no model, register nothing, so that they
+start without Keras.
 """
 
 import importlib
 import itertools
+import os
 import sys
 import types
 import typing
@@ -16,6 +18,7 @@ import typing
 if typing.TYPE_CHECKING:
     from keras_tricks import analysis
     from keras_tricks import callbacks
+    from keras_tricks import commands
     from keras_tricks import data
     from keras_tricks import diagnosis
     from keras_tricks import hypermodels
@@ -33,6 +36,7 @@ __version__ = "0.1.0"
 __all__ = [
     "analysis",
     "callbacks",
+    "commands",
     "data",
     "diagnosis",
     "hypermodels",
@@ -57,21 +61,23 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def _runs_the_check_of_code() -> bool:
-    """Returns whether this import is the start of `python -m keras_tricks.tf1`.
+def _starts_a_command() -> bool:
+    """Returns whether this import is the start of one of the package's commands.
 
     While Python looks for the module of `-m`, and then only, `sys.argv` begins with
     "-m" (as its documentation says); which module, only `sys.orig_argv` has.
     """
     if sys.argv[:1] != ["-m"]:
-        return False
-    given = sys.orig_argv
-    return "-mkeras_tricks.tf1" in given or any(
-        option.startswith("-") and option.endswith("m") and module == "keras_tricks.tf1"
+        # The script that pip has made. Its name on Windows ends with ".exe".
+        script = os.path.basename(sys.argv[0]) if sys.argv else ""
+        return script.removesuffix(".exe") == "keras-tricks"
+    given, commands = sys.orig_argv, ("keras_tricks", "keras_tricks.tf1")
+    return any(f"-m{command}" in given for command in commands) or any(
+        option.startswith("-") and option.endswith("m") and module in commands
         for option, module in itertools.pairwise(given)
     )
 
 
-if not _runs_the_check_of_code():
+if not _starts_a_command():
     for _name in ("losses", "optimizers", "schedules"):
         importlib.import_module(f"{__name__}.{_name}")

@@ -8,10 +8,10 @@ scalars of Keras and its backend count as the number or bool that they hold.
 import math
 import numbers
 import operator
+import sys
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
 
 # The normal numbers of float32. Beyond the greatest is infinity; below the least some
@@ -187,6 +187,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.generic | np.ndarray):
         return value.item() if value.ndim == 0 else value
     if isinstance(value, numbers.Number | str | type) or value is None:
+        return value
+    # Where Keras is not loaded, nothing can be its own; loading it takes seconds.
+    keras = sys.modules.get("keras")
+    if keras is None:
         return value
     if isinstance(value, keras.Variable) or keras.ops.is_tensor(value):
         try:

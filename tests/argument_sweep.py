@@ -15,12 +15,14 @@ from typing import Any
 import keras
 import keras_tuner
 import numpy as np
+import optuna
 import pandas as pd
 import tensorflow as tf
 
 import keras_tricks
 from keras_tricks import analysis
 from keras_tricks import callbacks
+from keras_tricks import commands
 from keras_tricks import data
 from keras_tricks import diagnosis
 from keras_tricks import hypermodels
@@ -146,6 +148,16 @@ def none(value: Any) -> bool:
 def optional(kind: Kind) -> Kind:
     """None as well."""
     return either(none, kind)
+
+
+def sequence_of_texts(value: Any) -> bool:
+    """Lists and tuples of strings."""
+    return isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
+
+
+def folder(value: Any) -> bool:
+    """Strings that are not empty; one that is no folder is a `FileNotFoundError`."""
+    return isinstance(value, str) and bool(value)
 
 
 def flag(value: Any) -> bool:
@@ -302,6 +314,14 @@ def _to_study(tuner: Any = None, **kwargs: Any) -> Any:
 
 
 @functools.cache
+def study() -> optuna.Study:
+    """An Optuna study with trials."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    made = optuna.create_study()
+    made.optimize(lambda trial: trial.suggest_float("x", 0.0, 1.0), n_trials=2)
+    return made
+
+
 def checkpoint() -> tuple[Any, Any, str]:
     prefix = tempfile.mkdtemp() + "/model.ckpt"
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
@@ -420,7 +440,7 @@ CASES: dict[str, Case] = {
     "analysis.boundaries": Case(
         analysis.boundaries,
         {
-            "search": lambda value: False,
+            "search": folder,
             "objective": choice("loss"),
             "direction": choice("min", "max"),
         },
@@ -432,7 +452,7 @@ CASES: dict[str, Case] = {
     "analysis.saturation": Case(
         analysis.saturation,
         {
-            "search": lambda value: False,
+            "search": folder,
             "more_trials": optional(count(1)),
             "noise": optional(number(0)),
             "objective": choice("loss"),
@@ -444,10 +464,29 @@ CASES: dict[str, Case] = {
             "objective": "loss",
         },
     ),
+    "analysis.summarize": Case(
+        analysis.summarize, {"search": folder}, {"search": study()}
+    ),
+    "analysis.search_report": Case(
+        analysis.search_report,
+        {
+            "search": folder,
+            "path": lambda value: value is not None and path(value),
+            "reload_seconds": optional(number(0, but=(0,))),
+        },
+        {"search": study(), "path": f"{tempfile.mkdtemp()}/report.html"},
+    ),
+    "commands.main": Case(
+        commands.main,
+        {"arguments": either(none, sequence_of_texts)},
+        {"arguments": ["lint", "no_such_file.py"]},
+        # Bad arguments of the command line end the process.
+        tries_accepted=False,
+    ),
     "analysis.compare": Case(
         analysis.compare,
         {
-            "search": lambda value: False,
+            "search": folder,
             "hyperparameter": choice("x"),
             "nuisance": optional(_is_empty),
             "objective": choice("loss"),
@@ -463,7 +502,7 @@ CASES: dict[str, Case] = {
     "analysis.importances": Case(
         analysis.importances,
         {
-            "search": lambda value: False,
+            "search": folder,
             "objective": choice("loss"),
             "direction": choice("min", "max"),
             "scores": choice("as they are", "ranks"),
@@ -1169,6 +1208,7 @@ RESULTS = {
     "analysis.Importances",
     "analysis.RankAgreement",
     "analysis.Saturation",
+    "analysis.Summary",
     "diagnosis.BadCases",
     "diagnosis.Diagnosis",
     "diagnosis.Verdict",

@@ -29,6 +29,8 @@ def fault_of(call, argument, accepts):
         if not re.search(rf"`{argument}\b|\b{argument}=", str(error)):
             return f"{type(error).__name__} without the name: {str(error)[:150]}"
     except Exception as error:
+        if accepts and isinstance(error, FileNotFoundError):
+            return None  # A path, of something that is not there.
         return f"{type(error).__name__}: {str(error)[:150]}"
     else:
         return None if accepts else "accepted"

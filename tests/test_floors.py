@@ -24,6 +24,7 @@ FLOORS = [
     ("training.packs",),
     ("training.train",),
     ("probes",),
+    ("tuners.keras_tuner_errors",),
     (
         "tuners.errors",
         "tuners._typing",
@@ -49,6 +50,7 @@ FLOORS = [
     ),
     ("tuners.coarse_to_fine",),
     ("analysis",),
+    ("commands",),
 ]
 MAX_MODULES = 16
 

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from keras_tricks import _plotting
-from keras_tricks import _validation
 from keras_tricks.analysis import holm
 from keras_tricks.analysis.finished import FinishedTrials
 from keras_tricks.analysis.finished import finished_trials
@@ -135,8 +134,9 @@ def boundaries(
     times, and 0.05 are allowed.
 
     Args:
-        search: A tuner, an Optuna study of one objective, or a frame of trials, such as
-            a leaderboard. Of a frame ranges are those of the values.
+        search: A tuner, the folder of a search, an Optuna study of one objective, or a
+            frame of trials, such as a leaderboard. Of a frame ranges are those of the
+            values.
         objective: Of a frame: the column of scores.
         direction: Of a frame: whether less or more of it is better.
 
@@ -166,11 +166,7 @@ def boundaries(
         search space boundaries"
     """
     trials = finished_trials(search, objective, direction)
-    if len(trials.scores) < _LEAST_TRIALS:
-        raise ValueError(
-            f"`search` must have {_LEAST_TRIALS} trials with a score. "
-            f"{_validation.received('trials', len(trials.scores))}"
-        )
+    trials.require(_LEAST_TRIALS)
     trials.require_ranges()
     order = np.argsort(trials.losses, kind="stable")
     best = order[: max(_LEAST_BEST, int(_BEST_SHARE * len(order)))]

@@ -128,9 +128,10 @@ def compare(
     it is multiplied as Holm says.
 
     Args:
-        search: A tuner, an Optuna study of one objective, or a frame of trials, such as
-            a leaderboard; of one with a column `status` those that are `COMPLETED`. An
-            empty cell is a hyperparameter that the trial does not have.
+        search: A tuner, the folder of a search, an Optuna study of one objective, or a
+            frame of trials, such as a leaderboard; of one with a column `status` those
+            that are `COMPLETED`. An empty cell is a hyperparameter that the trial does
+            not have.
         hyperparameter: What to compare: its values, or four bins with as many trials
             each where it has more than six numbers.
         nuisance: The hyperparameters over which the best is taken. None takes all; if

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Any
 from typing import Literal
 
@@ -10,13 +11,32 @@ import numpy as np
 import pandas as pd
 
 from keras_tricks import _validation
+from keras_tricks.analysis import searches
 from keras_tricks.analysis import space as spaces
+from keras_tricks.analysis.searches import Search
 from keras_tricks.analysis.space import Hyperparameter
 
 _REQUIRED = (
-    "must be a tuner, an Optuna study, or a frame of trials with `objective=` the name "
-    "of its column of scores"
+    "must be a tuner, the folder of a search, an Optuna study, or a frame of trials "
+    "with `objective=` the name of its column of scores"
 )
+
+
+class TooFewTrialsError(ValueError):
+    """A question that so few trials do not answer.
+
+    Args:
+        needed: How many it takes.
+        found: How many have a score.
+    """
+
+    def __init__(self, needed: int, found: int):
+        super().__init__(
+            f"`search` must have {needed} trials with a score. "
+            f"{_validation.received('trials', found)}"
+        )
+        self.needed = needed
+        self.found = found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +65,11 @@ class FinishedTrials:
     infeasible: list[dict[str, Any]]
     deviation: float | None = None
     without_range: tuple[str, ...] = ()
+
+    def require(self, least: int) -> None:
+        """Raises a `TooFewTrialsError` if fewer trials have a score."""
+        if len(self.scores) < least:
+            raise TooFewTrialsError(least, len(self.scores))
 
     def require_ranges(self) -> None:
         """Raises a `ValueError` if a hyperparameter has infinite values."""
@@ -79,31 +104,39 @@ def finished_trials(
     """Returns the trials of a search that have a finite score.
 
     Args:
-        search: A tuner, an Optuna study of one objective, or a frame with a row for
-            each trial and a column for each hyperparameter and for the score.
+        search: A tuner, the folder of a search, an Optuna study of one objective, or a
+            frame with a row for each trial and a column for each hyperparameter and
+            for the score.
         objective: Of a frame: the column of scores; columns that a leaderboard has
             beside hyperparameters count for nothing.
         direction: Of a frame: whether less or more is better.
 
     Raises:
         TypeError: If it is nothing of the kind.
-        ValueError: If a frame has no such column, or there are several objectives.
+        ValueError: If a frame has no such column, a folder holds no search, or there
+            are several objectives.
+        FileNotFoundError: If there is no such folder.
     """
     checked = _validation.check_choice("direction", direction, ("min", "max"))
     if objective is not None:
         objective = _validation.check_text("objective", objective)
+    if isinstance(search, FinishedTrials):
+        return search
     if isinstance(search, pd.DataFrame):
         return _of_frame(search, objective, checked)
-    is_search = hasattr(search, "oracle") or hasattr(search, "directions")
-    if is_search and objective is not None:
-        raise TypeError(
-            "`objective` must be None except for a frame of trials; a search knows its "
-            f"own. {_validation.received('objective', objective)}"
-        )
-    if hasattr(search, "leaderboard") and hasattr(search, "oracle"):
-        return _of_tuner(search)
-    if hasattr(search, "get_trials") and hasattr(search, "directions"):
-        return _of_study(search)
+    is_search = (
+        isinstance(search, str | os.PathLike)
+        or (hasattr(search, "leaderboard") and hasattr(search, "oracle"))
+        or (hasattr(search, "get_trials") and hasattr(search, "directions"))
+    )
+    if is_search:
+        found = trials_of(searches.search_of(search))
+        if objective is not None:
+            raise TypeError(
+                "`objective` must be None except for a frame of trials; a search knows "
+                f"its own. {_validation.received('objective', objective)}"
+            )
+        return found
     raise TypeError(
         f"`search` {_REQUIRED}. {_validation.received('search', search, True)}"
     )
@@ -179,41 +212,18 @@ def _is_missing(value: Any) -> bool:
     return value is None or value is pd.NA or value != value
 
 
-def _of_tuner(tuner: Any) -> FinishedTrials:
-    objective = tuner.oracle.objective
-    ended = tuner._ended_records()
-    records = [r for r in ended if r.status == "COMPLETED"]
+def trials_of(search: Search) -> FinishedTrials:
+    """Returns the trials of a search that have a finite score."""
+    records = [r for r in search.records if r.status == "COMPLETED"]
     deviations = [r.score_deviation for r in records if r.score_deviation is not None]
     return _finite(
         [record.settings for record in records],
-        [record.known_score for record in records],
-        objective.name,
-        objective.direction,
-        [
-            spaces.of_configuration(type(hp).__name__, hp.get_config())
-            for hp in tuner.oracle.get_space().space
-        ],
-        [r.settings for r in ended if r.status == "INFEASIBLE"],
+        [record.score for record in records],
+        search.objective.name,
+        search.objective.direction,
+        search.space,
+        [r.settings for r in search.records if r.status == "INFEASIBLE"],
         float(np.sqrt(np.mean(np.square(deviations)))) if deviations else None,
-    )
-
-
-def _of_study(study: Any) -> FinishedTrials:
-    if len(study.directions) != 1:
-        raise ValueError(
-            "`search` must have one objective. Received: a study of "
-            f"{len(study.directions)}"
-        )
-    trials = [t for t in study.get_trials() if t.state.name == "COMPLETE"]
-    direction = "max" if study.directions[0].name == "MAXIMIZE" else "min"
-    distributions = {n: d for trial in trials for n, d in trial.distributions.items()}
-    return _finite(
-        [trial.params for trial in trials],
-        [trial.value for trial in trials],
-        "value",
-        direction,
-        [spaces.of_distribution(n, d) for n, d in distributions.items()],
-        [trial.params for trial in study.get_trials() if trial.state.name == "FAIL"],
     )
 
 

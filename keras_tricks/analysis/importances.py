@@ -52,8 +52,9 @@ class Importances:
             fewer than eight trials nothing is known, and the shares are NaN.
         interactions: The same for pairs, in `one` and `other`: what both explain
             together beyond each alone. A pair matters from 0.05 on.
-        explained: The share of the variance of trials that a forest did not see, and
-            explains; below 0 where it is worse than their mean.
+        explained: The share of the trials' variance that is explained by the mean
+            prediction of the forests that did not see them; below 0 where it is worse
+            than the trials' mean.
         objective: The name of the score.
         reason: Why the importances are not to be trusted, or None.
 
@@ -131,8 +132,9 @@ def importances(
     setting tells that.
 
     Args:
-        search: A tuner, an Optuna study of one objective, or a frame of trials, such as
-            a leaderboard. Of a frame ranges are those of the values.
+        search: A tuner, the folder of a search, an Optuna study of one objective, or a
+            frame of trials, such as a leaderboard. Of a frame ranges are those of the
+            values.
         objective: Of a frame: the column of scores.
         direction: Of a frame: whether less or more of it is better.
         scores: `"ranks"` goes by the order of the scores, so that a few that are far
@@ -164,11 +166,7 @@ def importances(
     seed = _validation.check_int("seed", seed)
     _validation.check_choice("scores", scores, ("as they are", "ranks"))
     trials = finished_trials(search, objective, direction)
-    if len(trials.scores) < _LEAST_TRIALS:
-        raise ValueError(
-            f"`search` must have {_LEAST_TRIALS} trials with a score. Received: "
-            f"{len(trials.scores)}"
-        )
+    trials.require(_LEAST_TRIALS)
     if np.ptp(trials.scores) == 0:
         raise ValueError(
             "`search` must have scores that differ. Received: "
@@ -416,7 +414,9 @@ class _Shares:
         known = np.concatenate(part.columns, axis=1)
         count, width = known.shape
         features = [*part.features, fanova.Feature((width,))]
-        singles, pairs, unseen, errors = [], [], [], []
+        singles, pairs = [], []
+        # Predictions of each trial by the forests that did not see it.
+        sums, times = np.zeros(count), np.zeros(count)
         for _ in range(_RESAMPLES):
             drawn = rng.integers(count, size=count)
             left = np.setdiff1d(np.arange(count), drawn)
@@ -424,7 +424,6 @@ class _Shares:
             forest = RandomForestRegressor(
                 _TREES,
                 max_leaf_nodes=_MOST_LEAVES,
-                bootstrap=False,
                 random_state=int(rng.integers(2**31)),
             ).fit(x[drawn], losses[drawn])
             shares = [fanova.decomposed(t.tree_, features) for t in forest.estimators_]
@@ -433,14 +432,16 @@ class _Shares:
                 singles.append(np.mean([single for single, _ in grown], axis=0))
                 pairs.append(np.mean([pair for _, pair in grown], axis=0))
             if len(left):
-                errors.append((forest.predict(x[left]) - losses[left]) ** 2)
-                unseen.append((losses[left] - losses.mean()) ** 2)
+                sums[left] += forest.predict(x[left])
+                times[left] += 1
         number = len(part.features)
         if not singles:
             zeros = np.zeros((1, number))
             return cls(zeros, zeros[:, :, None] * zeros[:, None], (0.0, 0.0), 0.0)
         all_singles, all_pairs = np.array(singles), np.array(pairs)
-        total = np.concatenate(unseen).sum()
+        unseen = times > 0
+        errors = sums[unseen] / times[unseen] - losses[unseen]
+        total = ((losses[unseen] - losses.mean()) ** 2).sum()
         return cls(
             all_singles[:, :-1],
             all_pairs[:, :-1, :-1],
@@ -448,7 +449,7 @@ class _Shares:
                 float(np.quantile(all_singles[:, -1], 0.95)),
                 float(np.quantile(all_pairs[:, :-1, -1].max(axis=1), 0.95)),
             ),
-            float(1.0 - np.concatenate(errors).sum() / total) if total else 0.0,
+            float(1.0 - (errors**2).sum() / total) if total else 0.0,
         )
 
     def single(self, number: int) -> list[Any]:

@@ -118,8 +118,9 @@ def saturation(
     search that learns from its trials, further ones may gain more.
 
     Args:
-        search: A tuner, an Optuna study of one objective, or a frame of trials, such as
-            a leaderboard, whose rows count in the order in which they stand.
+        search: A tuner, the folder of a search, an Optuna study of one objective, or a
+            frame of trials, such as a leaderboard, whose rows count in the order in
+            which they stand.
         more_trials: How many further trials, >= 1; None is as many as there were.
         noise: The standard deviation of one score from seed to seed, which a gain has
             to exceed. None takes it from trials with several executions, if there are.
@@ -155,11 +156,7 @@ def saturation(
     trials = finished_trials(search, objective, direction)
     losses = trials.losses
     count = len(losses)
-    if count < _LEAST_TRIALS:
-        raise ValueError(
-            f"`search` must have {_LEAST_TRIALS} trials with a score. "
-            f"{_validation.received('trials', count)}"
-        )
+    trials.require(_LEAST_TRIALS)
     number = count if more_trials is None else more_trials
     rng = np.random.default_rng(seed)
     gains = [_gain(rng.choice(losses, count), number) for _ in range(_RESAMPLES)]

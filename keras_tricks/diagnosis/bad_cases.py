@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from typing import Any
 
-import keras
 import numpy as np
 import pandas as pd
 
@@ -22,6 +21,7 @@ from keras_tricks.diagnosis import predictions
 from keras_tricks.diagnosis.label_errors import likely_label_errors
 
 if TYPE_CHECKING:
+    import keras
     import matplotlib.figure
 
 
@@ -261,6 +261,8 @@ def bad_cases(
     label predicted  count  share
       yes        no      1    0.5
     """
+    import keras  # Here, since diagnoses of curves do without.
+
     top = _validation.check_int("top", top, minimum=1)
     folds = _validation.check_int("folds", folds, minimum=2)
     seed = _validation.check_int("seed", seed)
@@ -312,6 +314,8 @@ def bad_cases(
 
 def _check_rows(x: Any, labels: np.ndarray) -> None:
     """Raises unless `x` is arrays, or a nest of them, with a row for each label."""
+    import keras
+
     for leaf in keras.tree.flatten(x) or [x]:
         shape = tuple(getattr(leaf, "shape", ()))
         if not shape or not hasattr(leaf, "__getitem__"):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_tricks import _validation
+
+if TYPE_CHECKING:
+    import keras
 
 # Sums of probabilities in float16 and bfloat16 differ from 1 by as much.
 _ROUNDING = 0.02
@@ -121,6 +124,7 @@ def out_of_fold(
     fit_arguments: dict[str, Any],
 ) -> np.ndarray:
     """Returns each row's probabilities by a model that was not trained on it."""
+    import keras
     from sklearn import model_selection
 
     splits = model_selection.StratifiedKFold(folds, shuffle=True, random_state=seed)

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import inspect
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
@@ -26,6 +27,7 @@ from keras_tricks.tuners.results import confirmation
 from keras_tricks.tuners.results import progress
 from keras_tricks.tuners.results import records
 from keras_tricks.tuners.results import scores
+from keras_tricks.tuners.results.live_report import LiveReport
 from keras_tricks.tuners.search_space import narrowing
 from keras_tricks.tuners.storage import files
 from keras_tricks.tuners.storage import identity
@@ -245,19 +247,22 @@ class CoarseToFine:
         max_seconds: float | None = None,
         stop_hopeless: bool = False,
         live_curves: bool = False,
+        report: str | os.PathLike[str] | None = None,
         **fit_kwargs: Any,
     ) -> None:
         """Runs the rounds that are left; arguments as of a tuner's `search`.
 
         `initial_settings` are trials of the first round. `max_seconds` are those of all
         rounds together; a round for which there was no time is left to the next
-        `search`.
+        `search`. `report` is one page of all rounds.
         """
         deadline = Deadline.after(max_seconds)
         self.rounds_run = []
         folder = self.directory / self.project_name
         folder.mkdir(parents=True, exist_ok=True)
         self._identity.write(folder)
+        # One page of all rounds, whose folders are in this one.
+        page = None if report is None else LiveReport(folder, report)
         space = self.hyperparameters
         for number in range(1, self.rounds + 1):
             is_cheap = number == 1 and bool(self.subset or self.first_round)
@@ -267,6 +272,7 @@ class CoarseToFine:
             own: dict[str, Any] = {
                 "stop_hopeless": stop_hopeless,
                 "live_curves": live_curves,
+                "report": page,
             }
             if number == 1:
                 own["initial_settings"] = initial_settings

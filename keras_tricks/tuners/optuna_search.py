@@ -211,6 +211,7 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
         max_seconds: float | None = None,
         stop_hopeless: bool = False,
         live_curves: bool = False,
+        report: str | os.PathLike[str] | None = None,
         **fit_kwargs: Unpack[FitArguments],
     ) -> None:
         """Runs trials until the study has `max_trials`: see `RandomSearch`.
@@ -225,6 +226,7 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
                 max_seconds=max_seconds,
                 stop_hopeless=stop_hopeless,
                 live_curves=live_curves,
+                report=report,
                 **fit_kwargs,
             )
         finally:

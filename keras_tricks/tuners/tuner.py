@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import os
 import secrets
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,7 @@ from keras_tricks.tuners.results import progress
 from keras_tricks.tuners.results import provenance
 from keras_tricks.tuners.results import records
 from keras_tricks.tuners.results import scores
+from keras_tricks.tuners.results.live_report import LiveReport
 from keras_tricks.tuners.results.reruns import Reruns
 from keras_tricks.tuners.results.reruns import scores_of
 from keras_tricks.tuners.results.tuner_methods import Results
@@ -174,6 +176,7 @@ class TunerMixin(Results):
         max_seconds: float | None = None,
         stop_hopeless: bool = False,
         live_curves: bool = False,
+        report: str | os.PathLike[str] | None = None,
         **fit_kwargs: Unpack[FitArguments],
     ) -> None:
         """Runs the trials that are left, each saved before the next begins.
@@ -203,6 +206,11 @@ class TunerMixin(Results):
             live_curves: Whether `live_curves.png` in the project's folder, and a
                 notebook, show the curves of the trial that is running, and behind them
                 those of the best so far. It needs matplotlib.
+            report: Path of a page that shows what the search has taught so far, as
+                `keras_tricks.analysis.search_report` does: it is written anew while
+                trials end, at most once a minute, and when the search ends, by a
+                process of its own, and reloads itself meanwhile. It shows the trials in
+                the project's folder, and needs plotly.
             **fit_kwargs: Further arguments of `fit`. `verbose` is the search's: 1, or
                 `"auto"`, the default, shows the progress and keeps `fit` silent, 2
                 shows `fit`'s lines too and shares no programs, 0 shows nothing.
@@ -215,7 +223,8 @@ class TunerMixin(Results):
             TypeError: If an argument cannot be sent to worker processes, or, where
                 Keras's `fit` trains, is none of its arguments.
             ImportError: If a TensorBoard callback is passed without tensorboard, or
-                `live_curves` without matplotlib.
+                `live_curves` without matplotlib, or `report` without plotly.
+            FileNotFoundError: If the folder of `report` is not there.
             ProjectInUseError: If another process is searching in the same folder.
             StorageError: If the folder cannot be written, an `OSError`. What was saved
                 before is intact.
@@ -253,6 +262,12 @@ class TunerMixin(Results):
             stop_hopeless, live_curves, self.oracle.objective, call
         )
         session.shows_fit = verbose == 2
+        if report is not None and not self._in_worker:
+            session.report = (
+                report
+                if isinstance(report, LiveReport)
+                else LiveReport(Path(self.project_dir), report)
+            )
         if keras_tuner_hooks.has_tensorboard(keras.tree.flatten(call.callbacks)):
             _require_tensorboard()
         session.fit_arguments = self._checked_fit_arguments(call)
@@ -290,6 +305,8 @@ class TunerMixin(Results):
                     pool.search(self, workers, fit_args, given)
             finally:
                 session.progress.stop()
+                if session.report is not None:
+                    session.report.finish(waits=sys.exc_info()[0] is None)
                 self.hypermodel = hypermodel
                 # An interrupted trial must not claim a model built after it.
                 self._runner.trial = None

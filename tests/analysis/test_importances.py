@@ -365,7 +365,7 @@ def test_optunas_evaluator_agrees():
 @pytest.mark.parametrize(
     ("trials", "message"),
     {
-        "few": (frame(7, lambda t: t["a"], a=uniform), "8 trials with a score.*: 7"),
+        "few": (frame(7, lambda t: t["a"], a=uniform), "8 trials with a score.*=7"),
         "equal": (frame(9, lambda t: 1.0, a=uniform), "scores that differ.*9 times 1"),
         "fixed": (
             frame(9, lambda t: np.arange(9.0), a=choice(3)),
@@ -373,7 +373,7 @@ def test_optunas_evaluator_agrees():
         ),
         "not finite": (
             frame(9, lambda t: np.nan, a=uniform),
-            "8 trials with a score.*: 0",
+            "8 trials with a score.*=0",
         ),
     }.values(),
 )

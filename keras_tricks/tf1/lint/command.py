@@ -16,17 +16,20 @@ from keras_tricks.tf1.lint.rules import report as report_of
 _FORMATS = ("text", "github", "json")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None, *, prog: str = "python -m keras_tricks.tf1"
+) -> int:
     """Checks files as `python -m keras_tricks.tf1` does and returns the exit status.
 
     Args:
         arguments: The command line without the program's name.
+        prog: The program's name, for its help.
 
     Returns:
         0 if nothing was found, 1 if something was, 2 if a file could not be read.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m keras_tricks.tf1",
+        prog=prog,
         description="List the TensorFlow 1 code that keras_tricks replaces, in scripts "
         "and notebooks. Nothing is run. Exit status: 0 nothing found, 1 something "
         "found, 2 a file could not be read.",

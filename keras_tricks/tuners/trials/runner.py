@@ -45,6 +45,7 @@ OWN_ARGUMENTS = (
     "max_seconds",
     "stop_hopeless",
     "live_curves",
+    "report",
 )
 
 
@@ -382,6 +383,8 @@ class TrialRunner:
     def show(self, record: records.TrialRecord) -> None:
         """Shows a trial that has ended."""
         self.session.progress.trial_finished(record)
+        if self.session.report is not None:
+            self.session.report.trial_finished()
         self.session.objective_is_proven |= record.status == records.COMPLETED
 
     def count_failure(

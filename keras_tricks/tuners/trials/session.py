@@ -8,6 +8,7 @@ from typing import Any
 from keras_tricks.tuners.compat.keras_settings import KerasSettings
 from keras_tricks.tuners.deadline import Deadline
 from keras_tricks.tuners.results import progress
+from keras_tricks.tuners.results.live_report import LiveReport
 from keras_tricks.tuners.trials import objectives
 from keras_tricks.tuners.trials.added_callbacks import Wanted
 from keras_tricks.tuners.trials.context import RunningTrial
@@ -39,6 +40,7 @@ class SearchSession:
         initial_settings: What it was given to begin with.
         deadline: When it ends.
         added_callbacks: Which callbacks it adds to those of each trial.
+        report: The page that is written meanwhile.
         old_objects: What the garbage collector need not look at.
     """
 
@@ -56,6 +58,7 @@ class SearchSession:
     initial_settings: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     deadline: Deadline = dataclasses.field(default_factory=Deadline)
     added_callbacks: Wanted = dataclasses.field(default_factory=Wanted)
+    report: LiveReport | None = None
     old_objects: OldObjects = dataclasses.field(default_factory=OldObjects)
 
     def cuts_off(self, running: RunningTrial | None, *, is_last_epoch: bool) -> bool:

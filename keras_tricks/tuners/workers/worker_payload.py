@@ -73,7 +73,9 @@ class WorkerSpec:
             KerasSettings.now(),
             type(tuner),
             {n: value for n, value in vars(tuner).items() if n not in _NOT_SENT},
-            dataclasses.replace(tuner._runner.session, progress=idle.progress),
+            dataclasses.replace(
+                tuner._runner.session, progress=idle.progress, report=None
+            ),
             {**arguments, "hyperparameters": oracle.get_space()},
             {name: getattr(oracle, name) for name in _ORACLE_ATTRIBUTES},
             fit_args,

@@ -1,0 +1,1 @@
+"""The report on searches: one HTML page that needs no network."""
