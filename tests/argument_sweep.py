@@ -375,6 +375,7 @@ _OPTIONS: dict[str, Kind] = {
     "splits": optional(either(integer(2), instance(list, str))),
     "groups": anything,
     "preprocess": no_function,
+    "roles": lambda value: value is None or (isinstance(value, dict) and not value),
 }
 # What all tuners take by `**kwargs`, and check in one place; KerasTuner's own
 # `optimizer`, `loss`, `metrics`, `distribution_strategy` and `logger` are its affair.
@@ -470,7 +471,7 @@ CASES: dict[str, Case] = {
     "analysis.search_report": Case(
         analysis.search_report,
         {
-            "search": folder,
+            "search": either(folder, lambda v: sequence_of_texts(v) and bool(v)),
             "path": lambda value: value is not None and path(value),
             "reload_seconds": optional(number(0, but=(0,))),
         },

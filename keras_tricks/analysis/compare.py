@@ -16,6 +16,7 @@ import pandas as pd
 from keras_tricks import _plotting
 from keras_tricks import _validation
 from keras_tricks.analysis import holm
+from keras_tricks.analysis import searches
 from keras_tricks.analysis.finished import FinishedTrials
 from keras_tricks.analysis.finished import finished_trials
 
@@ -105,7 +106,7 @@ class Comparison:
 
 def compare(
     search: Any,
-    hyperparameter: str,
+    hyperparameter: str | None = None,
     nuisance: Sequence[str] | None = None,
     *,
     objective: str | None = None,
@@ -133,7 +134,8 @@ def compare(
             that are `COMPLETED`. An empty cell is a hyperparameter that the trial does
             not have.
         hyperparameter: What to compare: its values, or four bins with as many trials
-            each where it has more than six numbers.
+            each where it has more than six numbers. None is the scientific one of the
+            search's `roles`, if these have one.
         nuisance: The hyperparameters over which the best is taken. None takes all; if
             you name them, no others may vary.
         objective: Of a frame: the column of scores.
@@ -163,6 +165,8 @@ def compare(
         - Dodge, Gururangan, Card, Schwartz and Smith, "Show Your Work: Improved
           Reporting of Experimental Results", 2019, arXiv:1909.03004 (the best of m)
     """
+    if hyperparameter is None:
+        hyperparameter = _scientific(search)
     hyperparameter = _validation.check_text("hyperparameter", hyperparameter)
     seed = _validation.check_int("seed", seed)
     if isinstance(objective, str) and objective == hyperparameter:
@@ -211,6 +215,21 @@ def compare(
         numbers = ["best", "fair_best", "low", "high"]
         table[numbers] = -table[numbers]
     return Comparison(table, hyperparameter, trials.objective, trials.direction, fair)
+
+
+def _scientific(search: Any) -> str | None:
+    """Returns the hyperparameter that a search asks about, by its roles."""
+    names = (
+        []
+        if isinstance(search, FinishedTrials | pd.DataFrame)
+        else list(searches.search_of(search).roles.get("scientific", ()))
+    )
+    if len(names) > 1:
+        raise ValueError(
+            "`hyperparameter` must be given where `roles` has several scientific ones. "
+            f"Received: {', '.join(map(repr, names))}"
+        )
+    return names[0] if names else None
 
 
 def _check_names(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from typing import Literal
@@ -23,6 +25,14 @@ Packed = int | Literal["auto"] | None
 InitialSettings = list[
     dict[str, Any] | keras_tuner.HyperParameters | Literal["default"]
 ]
+
+
+class RolesLike(TypedDict, total=False):
+    """What hyperparameters are to a search; see `RandomSearch`."""
+
+    scientific: Sequence[str]
+    nuisance: Sequence[str]
+    fixed: Mapping[str, Any]
 
 
 class TunerArguments(TypedDict, total=False):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from keras_tricks.tuners._typing import Packed
+    from keras_tricks.tuners._typing import RolesLike
     from keras_tricks.tuners._typing import TunerArguments
     from keras_tricks.tuners.trials.cross_validation import Preprocess
 
@@ -73,6 +74,7 @@ class BayesianOptimization(TunerMixin, keras_tuner.BayesianOptimization):
         splits: See `RandomSearch`.
         groups: See `RandomSearch`.
         preprocess: See `RandomSearch`.
+        roles: See `RandomSearch`.
         engine: `"log_ei"`, as above, or `"keras_tuner"`; None is KerasTuner's where
             `alpha` or `beta` is not the default.
         **kwargs: See `RandomSearch`.
@@ -130,6 +132,7 @@ class BayesianOptimization(TunerMixin, keras_tuner.BayesianOptimization):
         splits: Any = None,
         groups: Any = None,
         preprocess: Preprocess | None = None,
+        roles: RolesLike | None = None,
         engine: Literal["log_ei", "keras_tuner"] | None = None,
         **kwargs: Unpack[TunerArguments],
     ):
@@ -157,6 +160,7 @@ class BayesianOptimization(TunerMixin, keras_tuner.BayesianOptimization):
             BayesianOptimizationOracle if is_keras_tuners else ExpectedImprovementOracle
         )
         oracle = oracle_class(
+            roles=roles,
             objective=objective,
             max_trials=max_trials,
             num_initial_points=num_initial_points,

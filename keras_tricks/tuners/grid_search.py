@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from keras_tricks.tuners._typing import Packed
+    from keras_tricks.tuners._typing import RolesLike
     from keras_tricks.tuners._typing import TunerArguments
     from keras_tricks.tuners.trials.cross_validation import Preprocess
 
@@ -49,6 +50,7 @@ class GridSearch(TunerMixin, keras_tuner.GridSearch):
         splits: See `RandomSearch`.
         groups: See `RandomSearch`.
         preprocess: See `RandomSearch`.
+        roles: See `RandomSearch`.
         **kwargs: See `RandomSearch`.
 
     Raises:
@@ -92,10 +94,12 @@ class GridSearch(TunerMixin, keras_tuner.GridSearch):
         splits: Any = None,
         groups: Any = None,
         preprocess: Preprocess | None = None,
+        roles: RolesLike | None = None,
         **kwargs: Unpack[TunerArguments],
     ):
         self.seed = seed
         oracle = GridSearchOracle(
+            roles=roles,
             objective=objective,
             max_trials=max_trials,
             seed=seed,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from keras_tricks.tuners._typing import HyperbandArguments
     from keras_tricks.tuners._typing import Packed
+    from keras_tricks.tuners._typing import RolesLike
     from keras_tricks.tuners.trials.cross_validation import Preprocess
 
 
@@ -70,6 +71,7 @@ class Hyperband(TunerMixin, keras_tuner_hooks.HyperbandHooks):
         splits: See `RandomSearch`.
         groups: See `RandomSearch`.
         preprocess: See `RandomSearch`.
+        roles: See `RandomSearch`.
         **kwargs: See `RandomSearch`, and `max_trials`: trials of all rungs to run at
             most. None, the default, runs all brackets.
 
@@ -121,12 +123,14 @@ class Hyperband(TunerMixin, keras_tuner_hooks.HyperbandHooks):
         splits: Any = None,
         groups: Any = None,
         preprocess: Preprocess | None = None,
+        roles: RolesLike | None = None,
         **kwargs: Unpack[HyperbandArguments],
     ):
         max_epochs = _validation.check_int("max_epochs", max_epochs, minimum=1)
         factor = _validation.check_int("factor", factor, minimum=2)
         max_trials = kwargs.pop("max_trials", None)
         oracle = HyperbandOracle(
+            roles=roles,
             objective=objective,
             max_epochs=max_epochs,
             factor=factor,

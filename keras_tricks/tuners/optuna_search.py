@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from keras_tricks.tuners._typing import FitArguments
     from keras_tricks.tuners._typing import InitialSettings
     from keras_tricks.tuners._typing import Packed
+    from keras_tricks.tuners._typing import RolesLike
     from keras_tricks.tuners._typing import TunerArguments
     from keras_tricks.tuners.optuna.samplers import Pruner
     from keras_tricks.tuners.optuna.samplers import Sampler
@@ -97,6 +98,7 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
         splits: See `RandomSearch`.
         groups: See `RandomSearch`.
         preprocess: See `RandomSearch`.
+        roles: See `RandomSearch`.
         **kwargs: See `RandomSearch`.
 
     Raises:
@@ -155,6 +157,7 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
         splits: Any = None,
         groups: Any = None,
         preprocess: Preprocess | None = None,
+        roles: RolesLike | None = None,
         **kwargs: Unpack[TunerArguments],
     ):
         # Here, so that the package can be imported without Optuna.
@@ -171,6 +174,7 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
                 f"{storage!r}"
             )
         oracle = OptunaOracle(
+            roles=roles,
             objective=objective,
             max_trials=max_trials,
             sampler=sampler,

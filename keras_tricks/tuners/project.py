@@ -68,6 +68,7 @@ class Project:
             else self._identity.space,
             kind,
             self._arguments,
+            oracle.roles.as_dict(),
         )
         self._identity = now
         has_trials = any(self.folder.glob("trial_*"))

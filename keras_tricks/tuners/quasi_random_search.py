@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from keras_tricks.tuners._typing import Packed
+    from keras_tricks.tuners._typing import RolesLike
     from keras_tricks.tuners._typing import TunerArguments
     from keras_tricks.tuners.trials.cross_validation import Preprocess
 
@@ -59,6 +60,9 @@ class QuasiRandomSearch(TunerMixin, keras_tuner.Tuner):
         splits: See `RandomSearch`.
         groups: See `RandomSearch`.
         preprocess: See `RandomSearch`.
+        roles: See `RandomSearch`. Scientific hyperparameters of few values have equally
+            many trials for each combination of them, and each combination a sequence of
+            its own for the others.
         **kwargs: See `RandomSearch`.
 
     Raises:
@@ -107,10 +111,12 @@ class QuasiRandomSearch(TunerMixin, keras_tuner.Tuner):
         splits: Any = None,
         groups: Any = None,
         preprocess: Preprocess | None = None,
+        roles: RolesLike | None = None,
         **kwargs: Unpack[TunerArguments],
     ):
         _validation.check_choice("sequence", sequence, SEQUENCES)
         oracle = QuasiRandomOracle(
+            roles=roles,
             sequence=sequence,
             objective=objective,
             max_trials=max_trials,

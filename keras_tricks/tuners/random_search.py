@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from keras_tricks.tuners._typing import Packed
+    from keras_tricks.tuners._typing import RolesLike
     from keras_tricks.tuners._typing import TunerArguments
     from keras_tricks.tuners.trials.cross_validation import Preprocess
 
@@ -66,6 +67,11 @@ class RandomSearch(TunerMixin, keras_tuner.RandomSearch):
         groups: The splitter's groups, one for each example. Needs `splits`.
         preprocess: A function from a fold's training examples to one that is applied
             to all of the fold's. Needs `splits`.
+        roles: What hyperparameters are to this search, in the words of the tuning
+            playbook: names under `"scientific"` (the question) and `"nuisance"` (tuned
+            so that the comparison is fair), values by name under `"fixed"`. What is
+            fixed has that value in all trials. `keras_tricks.analysis.compare` and
+            `search_report` compare the scientific ones.
         **kwargs: `executions_per_trial`, `directory`, `project_name`, `overwrite` and
             the other arguments of `keras_tuner.Tuner`. A trial whose model has more
             trainable parameters than `max_model_size` is infeasible; those of a model
@@ -118,10 +124,12 @@ class RandomSearch(TunerMixin, keras_tuner.RandomSearch):
         splits: Any = None,
         groups: Any = None,
         preprocess: Preprocess | None = None,
+        roles: RolesLike | None = None,
         **kwargs: Unpack[TunerArguments],
     ):
         self.seed = seed
         oracle = RandomSearchOracle(
+            roles=roles,
             objective=objective,
             max_trials=max_trials,
             seed=seed,

@@ -257,6 +257,7 @@ class TunerMixin(Results):
         session = SearchSession.idle(self.oracle.objective, None)
         session.initial_settings = initial.checked(initial_settings)
         initial.check_values(self.oracle.get_space().space, session.initial_settings)
+        self._local_oracle.roles.check_names(self.oracle.get_space().space)
         session.deadline = deadline
         session.added_callbacks = added_callbacks.Wanted.of(
             stop_hopeless, live_curves, self.oracle.objective, call
@@ -316,12 +317,24 @@ class TunerMixin(Results):
             if not self._in_worker:
                 oracle.drop_checkpoints()
                 oracle.save_now()
+                unknown = oracle.roles.unknown_names(oracle.get_space().space)
+                if unknown:
+                    warnings.warn(
+                        "`roles` names what no trial has asked for: "
+                        f"{', '.join(map(repr, unknown))}",
+                        stacklevel=2,
+                    )
         ended = self._ended_records()
         if ended and all(record.status != records.COMPLETED for record in ended):
             raise RuntimeError(
                 f"None of the {len(ended)} trials has a score.\n"
                 f"{leaderboard.errors_text(ended)}"
             )
+
+    @property
+    def roles(self) -> dict[str, Any]:
+        """What hyperparameters are to this search; see the argument `roles`."""
+        return self._local_oracle.roles.as_dict()
 
     def _begin_project(self, session: SearchSession) -> None:
         """Makes the folder this search's, once no other one is going on there."""
@@ -338,6 +351,7 @@ class TunerMixin(Results):
         if self._in_worker:
             return
         oracle = self._local_oracle
+        oracle.roles.fix(oracle.hyperparameters)
         if self._project.resume(
             oracle, identity.kind_of(self), space_was_drawn=self._space_was_drawn
         ):

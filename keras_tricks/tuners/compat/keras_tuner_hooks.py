@@ -338,9 +338,13 @@ class TunerHooks(BeforeKerasTuner):
         hypermodel = self.hypermodel
         if self._given_names is None:
             known = self.oracle.get_space().space
-            self._given_names = frozenset(parameter.name for parameter in known)
+            self._given_names = frozenset(
+                (*(parameter.name for parameter in known), *self.oracle.roles.fixed)
+            )
         if hypermodel is not None:
-            exploring = exploration.Exploring(hypermodel, self.oracle.seed)
+            exploring = exploration.Exploring(
+                hypermodel, self.oracle.seed, self.oracle.roles
+            )
             self.hypermodel = exploring
         try:
             with KerasSettings.kept(), exploration.repeatable(self.oracle):

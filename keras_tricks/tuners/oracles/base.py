@@ -22,6 +22,7 @@ from keras_tricks.tuners.results import records
 from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.search_space import initial
 from keras_tricks.tuners.search_space import points
+from keras_tricks.tuners.search_space.roles import Roles
 from keras_tricks.tuners.storage import files
 from keras_tricks.tuners.storage import seals
 
@@ -73,6 +74,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         is_told_by_trials: Whether all that a save writes, but `untold_state`, comes
             back from the trials' files.
         has_workers: Whether several processes run its trials now.
+        roles: What hyperparameters are to the search.
         initial_settings: What a search is given to begin with.
         deadline: When no further trial begins.
     """
@@ -92,7 +94,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
     told_by: str = "trial.json"
     what_of_lost_trials: str = "is run again"
 
-    def __init__(self, *, seed: int | None = None, **kwargs: Any):
+    def __init__(self, *, seed: int | None = None, roles: Any = None, **kwargs: Any):
         seed = _validation.check_seed("seed", seed)
         for name, minimum in _COUNTS.items():
             is_none = kwargs.get(name) is None and name != "max_retries_per_trial"
@@ -108,6 +110,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         if kwargs.get("hyperparameters"):
             # What this search finds besides is not to be in the next one's.
             kwargs["hyperparameters"] = copy.deepcopy(kwargs["hyperparameters"])
+        self.roles = Roles.of(roles)
         super().__init__(seed=seed, **kwargs)
         self.given_seed = seed
         if seed is not None:

@@ -8,13 +8,15 @@ import keras_tuner
 
 from keras_tricks.tuners.oracles.base import OracleMixin
 from keras_tricks.tuners.search_space.quasi_random import dimension_names
-from keras_tricks.tuners.search_space.quasi_random import settings_at
+from keras_tricks.tuners.search_space.quasi_random import stratified_settings_at
+from keras_tricks.tuners.search_space.roles import Roles
 
 
 class _Sequence(keras_tuner.Oracle):
     """Gives trial i the i-th of the distinct settings of the sequence."""
 
     seed: int
+    roles: Roles
 
     def __init__(self, *, sequence: str, **kwargs: Any):
         super().__init__(**kwargs)
@@ -24,8 +26,13 @@ class _Sequence(keras_tuner.Oracle):
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         space = self.get_space().space
         self.dimensions = dimension_names(space, self.dimensions)
-        settings = settings_at(
-            self.sequence, self.seed, space, self.dimensions, int(trial_id)
+        settings = stratified_settings_at(
+            self.sequence,
+            self.seed,
+            space,
+            self.dimensions,
+            int(trial_id),
+            self.roles.scientific,
         )
         if settings is not None:
             return {"status": "RUNNING", "values": settings}

@@ -126,7 +126,6 @@ class SavedSearch:
         found.sort(key=lambda record: scores.order(record.trial_id))
         search = _read(folder, "search.json")
         names = dict(search.get("objective") or ())
-        arguments = search.get("arguments") or {}
         return cls(
             folder,
             search.get("kind"),
@@ -138,7 +137,7 @@ class SavedSearch:
             ),
             found,
             _space_in(_read(folder, "oracle.json"), trials),
-            arguments.get("roles") or {},
+            search.get("roles") or {},
         )
 
     def leaderboard(self) -> pd.DataFrame:

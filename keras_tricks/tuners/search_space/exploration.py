@@ -11,6 +11,7 @@ import keras_tuner
 
 from keras_tricks.tuners import seeds
 from keras_tricks.tuners.search_space import points
+from keras_tricks.tuners.search_space.roles import Roles
 
 # Random points, after one that cannot be built, at which the space is sought.
 MAX_POINTS = 20
@@ -43,12 +44,14 @@ class Exploring(keras_tuner.HyperModel):
     Args:
         hypermodel: The hypermodel.
         seed: The seed of the search.
+        roles: What is fixed.
     """
 
-    def __init__(self, hypermodel: Any, seed: int):
+    def __init__(self, hypermodel: Any, seed: int, roles: Roles):
         super().__init__()
         self._hypermodel = hypermodel
         self._seed = seed
+        self._roles = roles
         self._scopes: list[Any] = []
         # Whether what was found depends on the seed.
         self.has_drawn = False
@@ -59,6 +62,9 @@ class Exploring(keras_tuner.HyperModel):
     def build(self, hp: keras_tuner.HyperParameters) -> Any:
         """Registers the hyperparameters of a build in `hp`."""
         if self._is_built(hp):
+            # What is fixed may ask for others than its default did.
+            if self._roles.fix(hp):
+                self.build(hp)
             return
         self._give_up_scopes(hp)
         self.has_drawn = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,8 @@ from keras_tricks.tuners.search_space import points
 # The scrambling of a coordinate depends on how many there are, so that a search uses
 # the first ones of more than it needs: a new hyperparameter then changes no other.
 DIMENSIONS = (64, 1024, 21201)
+# A hyperparameter with more values than this has no stratum for each.
+MAX_STRATA = 16
 
 
 def unit_points(sequence: str, seed: int, dimensions: int, count: int) -> np.ndarray:
@@ -102,6 +105,57 @@ def settings_at(
         (settings_of(space, names, point) for point in cube), everything
     )
     return next(itertools.islice(_distinct(space, found), index, None), None)
+
+
+def stratified_settings_at(
+    sequence: str,
+    seed: int,
+    space: list[Any],
+    names: list[str],
+    index: int,
+    scientific: Collection[str],
+) -> points.Settings | None:
+    """Returns the settings of trial `index` where some values are compared fairly.
+
+    Each combination of the scientific hyperparameters' values is a stratum: blocks of
+    trials have each of them once, in a random order, and the trials of a stratum have
+    the points of a sequence of its own, which fill the rest of the space evenly.
+
+    Args:
+        sequence: See `settings_at`.
+        seed: See `settings_at`.
+        space: See `settings_at`.
+        names: See `settings_at`.
+        index: See `settings_at`.
+        scientific: Names. Those with conditions, or with many values, make no strata.
+    """
+    asked = [hp for hp in space if hp.name in scientific and not hp.conditions]
+    choices = {hp.name: _few_choices(hp) for hp in asked}
+    choices = {name: values for name, values in choices.items() if values}
+    strata = [
+        dict(zip(choices, values, strict=True))
+        for values in itertools.product(*choices.values())
+    ]
+    if len(strata) < 2:
+        return settings_at(sequence, seed, space, names, index)
+    block, place = divmod(index, len(strata))
+    order = np.random.default_rng(seeds.derived_seed(seed, "strata", block))
+    number = int(order.permutation(len(strata))[place])
+    inside = [
+        _FIXED(hp.name, strata[number][hp.name]) if hp.name in choices else hp
+        for hp in space
+    ]
+    own_seed = seeds.derived_seed(seed, "stratum", number)
+    return settings_at(sequence, own_seed, inside, names, block)
+
+
+def _few_choices(hp: Any) -> list[Any]:
+    """Returns all values of a hyperparameter that has few of them."""
+    try:
+        values = points.all_choices(hp)
+    except OverflowError:
+        return []
+    return values if len(values) <= MAX_STRATA else []
 
 
 def _distinct(

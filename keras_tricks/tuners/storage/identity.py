@@ -66,6 +66,8 @@ class Identity:
             known, as in a project of KerasTuner's own tuners.
         kind: The tuner, by its class in this package; None: not known.
         arguments: Those of its constructor that are `REFUSED`; see `arguments_of`.
+        roles: What hyperparameters are to the search. Other ones change no trial, but
+            for what is fixed, which is in the space.
     """
 
     objective: Objectives | None
@@ -73,6 +75,7 @@ class Identity:
     space: Space | None
     kind: str | None = None
     arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
+    roles: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         files.write_json(folder / SEARCH_FILE, dataclasses.asdict(self))
