@@ -40,6 +40,7 @@ from keras_tricks.analysis import boundaries
 from keras_tricks.analysis import compare
 from keras_tricks.analysis import importances
 from keras_tricks.analysis import saturation
+from keras_tricks.analysis import search_report
 from keras_tricks.tuners import QuasiRandomSearch
 
 FIRST = {"optimizer": "sgd", "rate": 1e-3, "units": 32, "dropout": 0.0}
@@ -123,6 +124,8 @@ def main(options) -> None:
     path = options.output / "leaderboard.csv"
     second.leaderboard(path)
     print(f"Wrote {path}")
+    path = search_report([first, second], options.output / "report.html")
+    print(f"Wrote {path}")
     if is_adopted:
         [model] = second.get_best_models(1)
         accuracy = model.evaluate(*test, verbose=0)[1]
@@ -139,6 +142,7 @@ def searched(name, space, train, validation, options, initial_settings):
         project_name=name,
         packed_trials="auto",
         overwrite=True,
+        roles={"scientific": [QUESTION]},
     )
     tuner.search(
         *train,

@@ -26,6 +26,7 @@ import rich.table
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from keras_tricks.analysis import search_report
 from keras_tricks.hypermodels import HyperMLP
 from keras_tricks.parameters import check_parameter_budget
 from keras_tricks.tuners import BayesianOptimization
@@ -80,7 +81,9 @@ def main(options) -> None:
     schedule = model.optimizer.inner_optimizer.get_config()["learning_rate"]
     schedule = keras.saving.deserialize_keras_object(schedule)
     plot_schedule(schedule, hypermodel.total_steps, output / "schedule.png")
-    for name in ("leaderboard.csv", "learning_curves.png", "schedule.png"):
+    search_report(tuner, output / "report.html")
+    written = ("leaderboard.csv", "learning_curves.png", "schedule.png", "report.html")
+    for name in written:
         print(f"Wrote {output / name}")
 
 

@@ -36,7 +36,7 @@ EXAMPLES = {
     ),
     "playbook.py": (
         ("--trials", "16", "--epochs", "7", "--seeds", "2", "--output", "out"),
-        ("out/leaderboard.csv",),
+        ("out/leaderboard.csv", "out/report.html"),
     ),
     "search_with_workers.py": (
         ("--trials", "2", "--epochs", "1", "--output", "out"),
@@ -44,7 +44,10 @@ EXAMPLES = {
     ),
     "tune_digits.py": (
         ("--trials", "2", "--epochs", "2", "--output", "out"),
-        ("out/leaderboard.csv", "out/learning_curves.png", "out/schedule.png"),
+        (
+            *("out/leaderboard.csv", "out/learning_curves.png", "out/schedule.png"),
+            "out/report.html",
+        ),
     ),
     "tune_images.py": (
         ("--trials", "1", "--epochs", "1", "--output", "out"),

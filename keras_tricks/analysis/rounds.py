@@ -12,6 +12,7 @@ from keras_tricks.analysis import finished
 from keras_tricks.analysis.compare import compare
 from keras_tricks.analysis.searches import Search
 from keras_tricks.analysis.space import Hyperparameter
+from keras_tricks.analysis.texts import shown
 
 _SIGNIFICANT = 0.05
 
@@ -130,7 +131,9 @@ def _note(search: Search) -> str:
     best = table["trial_id"].iloc[0]
     record = next(r for r in search.records if r.trial_id == best)
     return " ".join(
-        f"{name}: {text}" for name, text in sorted(record.note.items()) if text
+        f"{name}: {record.note[name]}"
+        for name in ("why", "outcome", "next")
+        if record.note.get(name)
     )
 
 
@@ -152,7 +155,7 @@ def described(hp: Hyperparameter) -> str:
     """Returns what a hyperparameter can be, in words."""
     if hp.min_value is None:
         if len(hp.values) == 1:
-            return f"always {hp.values[0]!r}"
-        return " or ".join(map(repr, hp.values))
+            return f"always {shown(hp.values[0])}"
+        return " or ".join(map(shown, hp.values))
     scale = "" if hp.sampling == "linear" else f" ({hp.sampling})"
     return f"{hp.min_value:.4g} .. {hp.max_value:.4g}{scale}"

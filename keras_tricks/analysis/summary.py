@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any
 from typing import TypeVar
@@ -24,6 +23,10 @@ from keras_tricks.analysis.importances import importances
 from keras_tricks.analysis.saturation import Saturation
 from keras_tricks.analysis.saturation import saturation
 from keras_tricks.analysis.searches import Search
+from keras_tricks.analysis.texts import duration
+from keras_tricks.analysis.texts import indented
+from keras_tricks.analysis.texts import listed
+from keras_tricks.analysis.texts import shown
 from keras_tricks.diagnosis import Diagnosis
 from keras_tricks.diagnosis import diagnose
 from keras_tricks.tuners.results.records import TrialRecord
@@ -97,7 +100,7 @@ class Summary:
 
     def __str__(self) -> str:
         return "\n".join(
-            f"{question}\n{_indented(answer)}"
+            f"{question}\n{indented(answer)}"
             for question, answer in self.conclusions.items()
         )
 
@@ -282,7 +285,7 @@ def _importances(matter: Importances | None) -> str:
     table, pairs = matter.table, matter.interactions
     names = table.loc[table["matters"], "hyperparameter"].tolist()
     idle = table.loc[~table["matters"], "hyperparameter"].tolist()
-    text = f"By the order of the scores {_listed(names) or 'none alone'} matter"
+    text = f"By the order of the scores {listed(names) or 'none alone'} matter"
     text += "s." if len(names) == 1 or not names else "."
     together = pairs[pairs["matters"]]
     if len(together):
@@ -291,7 +294,7 @@ def _importances(matter: Importances | None) -> str:
         )
         text += "."
     if idle:
-        text += f" No more than chance: {_listed(idle)}."
+        text += f" No more than chance: {listed(idle)}."
     return text
 
 
@@ -347,33 +350,3 @@ def _next(following: next_space.NextSpace) -> str:
     if not following.reasons:
         return "The same space: nothing in it is known to be wrong."
     return "\n".join(f"{name}: {why}" for name, why in following.reasons.items())
-
-
-# Texts.
-
-
-def shown(value: Any) -> str:
-    """Returns a value with four digits, or as it is."""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value)
-
-
-def duration(seconds: float) -> str:
-    """Returns a time in the unit that fits."""
-    if not math.isfinite(seconds):
-        return "an unknown time"
-    for unit, size in (("h", 3600.0), ("min", 60.0)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.2g} s"
-
-
-def _listed(names: list[str]) -> str:
-    if len(names) < 2:
-        return "".join(names)
-    return f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.splitlines())

@@ -116,8 +116,13 @@ def numbers(frame: pd.DataFrame | None, caption: str) -> str:
     """Returns the numbers behind a figure, folded up."""
     if frame is None or not len(frame):
         return ""
+    return folded(caption, table(frame, caption))
+
+
+def folded(caption: str, content: str) -> str:
+    """Returns content that a click unfolds."""
     summary = f"<summary>{escaped(caption)}</summary>"
-    return f"<details>{summary}{table(frame, caption)}</details>"
+    return f"<details>{summary}{content}</details>" if content else ""
 
 
 def table(frame: pd.DataFrame, caption: str) -> str:

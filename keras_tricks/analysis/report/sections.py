@@ -28,7 +28,7 @@ def add_search(target: Page, summary: Summary, level: int) -> None:
 
     best = summary.best
     settings = page.listed(best.settings) if best is not None else ""
-    add(summaries.BEST, settings, is_first=True)
+    add(summaries.BEST, page.folded("Its settings", settings), is_first=True)
     add(
         summaries.SATURATION,
         target.figure(figures.best_so_far(summary), "The score of each trial in turn"),
@@ -165,10 +165,7 @@ def _diagnoses(found: dict[str, Diagnosis], level: int) -> str:
             )
             for verdict in diagnosis.verdicts
         ]
-    if not parts:
-        return ""
-    summary = "<summary>What was seen, and what to try</summary>"
-    return f"<details>{summary}{''.join(parts)}</details>"
+    return page.folded("What was seen, and what to try", "".join(parts))
 
 
 def _leaderboard(target: Page, summary: Summary) -> str:
