@@ -17,6 +17,7 @@ from keras_tricks.tuners.results import leaderboard
 from keras_tricks.tuners.results import saved_search
 from keras_tricks.tuners.results.records import ExecutionRecord
 from keras_tricks.tuners.results.records import TrialRecord
+from keras_tricks.tuners.results.reruns import Reruns
 from keras_tricks.tuners.results.saved_search import Direction
 from keras_tricks.tuners.results.saved_search import Objective
 from keras_tricks.tuners.results.saved_search import SavedSearch
@@ -39,6 +40,7 @@ class Search:
         space: Its hyperparameters.
         seed: Of the search, or None.
         roles: See the tuners' argument `roles`.
+        reruns: What `tuner.confirm` has trained again, by trial ID.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Search:
     space: list[Hyperparameter]
     seed: int | None = None
     roles: dict[str, Any] = dataclasses.field(default_factory=dict)
+    reruns: dict[str, Reruns] = dataclasses.field(default_factory=dict)
 
     def leaderboard(self) -> pd.DataFrame:
         """Returns the table of its trials, best first."""
@@ -76,6 +79,7 @@ def search_of(given: Any) -> Search:
             [spaces.of_configuration(*each) for each in saved.space],
             saved.seed,
             saved.roles,
+            saved_search.reruns_in(saved.folder),
         )
     if hasattr(given, "leaderboard") and hasattr(given, "oracle"):
         objective = given.oracle.objective
@@ -94,6 +98,7 @@ def search_of(given: Any) -> Search:
             ],
             getattr(given.oracle, "seed", None),
             getattr(given, "roles", {}),
+            saved_search.reruns_in(given.project_dir),
         )
     if hasattr(given, "get_trials") and hasattr(given, "directions"):
         return _of_study(given)

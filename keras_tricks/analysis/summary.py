@@ -29,6 +29,7 @@ from keras_tricks.analysis.texts import listed
 from keras_tricks.analysis.texts import shown
 from keras_tricks.diagnosis import Diagnosis
 from keras_tricks.diagnosis import diagnose
+from keras_tricks.tuners.results import confirmation
 from keras_tricks.tuners.results.records import TrialRecord
 
 # The questions, in the playbook's order, the answer first.
@@ -252,21 +253,48 @@ def _best(search: Search, ranked: list[TrialRecord]) -> str:
         return f"None of the {len(search.records)} trials has a score."
     best = ranked[0]
     settings = ", ".join(f"{n} = {shown(v)}" for n, v in best.settings.items())
-    deviation = best.score_deviation
-    if deviation is None:
-        spread = "; it was trained once, so that its spread is not known"
-    else:
-        spread = f" +- {shown(deviation)} over {len(best.executions)} trainings"
-    lead = ""
-    if len(ranked) > 1:
-        gap = abs(best.known_score - ranked[1].known_score)
-        lead = f" The second is {shown(gap)} behind."
-        if deviation is not None and gap < 2 * deviation:
-            lead += " That is within the spread."
-    return (
-        f"Trial {best.trial_id}: {settings or 'no hyperparameters'}. "
-        f"{name} {shown(best.known_score)}{spread}.{lead}"
+    score = f"{name} {shown(best.known_score)}"
+    if best.score_deviation is not None:
+        score += (
+            f" +- {shown(best.score_deviation)} over {len(best.executions)} trainings"
+        )
+    elif best.trial_id not in search.reruns:
+        score += "; it was trained once, so that its spread is not known"
+    return " ".join(
+        [
+            f"Trial {best.trial_id}: {settings or 'no hyperparameters'}. {score}.",
+            *_confirmed(search, ranked),
+        ]
     )
+
+
+def _confirmed(search: Search, ranked: list[TrialRecord]) -> list[str]:
+    """Returns what is known of the best trial's lead."""
+    best, said = ranked[0], []
+    again = search.reruns.get(best.trial_id)
+    if again is not None:
+        said.append(
+            f"Trained again {len(again.scores)} times, under other seeds: "
+            f"{shown(again.mean)} +- {shown(again.deviation)}."
+        )
+    if len(ranked) < 2:
+        return said
+    gap = abs(best.known_score - ranked[1].known_score)
+    second = search.reruns.get(ranked[1].trial_id)
+    if again is not None and second is not None:
+        direction = search.objective.direction
+        if confirmation.is_better(again, second.scores, direction):
+            said.append("It beats the second beyond the spread.")
+        else:
+            said.append("It does not beat the second beyond the spread.")
+    elif best.score_deviation is not None and gap < 2 * best.score_deviation:
+        said.append(f"The second is {shown(gap)} behind, which is within the spread.")
+    else:
+        said.append(
+            f"The second is {shown(gap)} behind; `tuner.confirm()` tells whether that "
+            "is more than luck."
+        )
+    return said
 
 
 def _curves(diagnoses: dict[str, Diagnosis]) -> str:

@@ -1,5 +1,6 @@
 """Summaries: every answer against a search whose truth is known."""
 
+import keras
 import keras_tuner
 import numpy as np
 import pytest
@@ -33,6 +34,29 @@ def test_the_best_is_the_leaderboards(tuner, summary):
         in (summary.conclusions[questions.BEST])
     )
     assert "its spread is not known" in summary.conclusions[questions.BEST]
+
+
+def test_what_was_confirmed_is_told(tmp_path):
+    class Noisy(Known):
+        def fit(self, hp, model, *args, **kwargs):
+            noise = 1e-3 * float(keras.random.normal(()))
+            return {"val_loss": super().fit(hp, model)["val_loss"] + noise}
+
+        def build(self, hp):
+            hp.Choice("optimizer", ["adam", "sgd"])
+            hp.Float("rate", 1e-4, 1e-1, sampling="log")
+            hp.Fixed("layers", 1)
+            return keras.Sequential()
+
+    tuner = searched(tmp_path, hypermodel=Noisy(), trials=6)
+    assert "`tuner.confirm()` tells" in summarize(tuner).conclusions[questions.BEST]
+    confirmed = tuner.confirm(top=2, reruns=3)
+    for given in (tuner, tuner.project_dir):
+        said = summarize(given).conclusions[questions.BEST]
+        assert (
+            f"again 3 times, under other seeds: {confirmed.reruns[0].mean:.4g}" in said
+        )
+        assert said.endswith("It beats the second beyond the spread.")
 
 
 def test_what_matters_is_found(summary):

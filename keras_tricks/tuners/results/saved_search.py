@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ from keras_tricks.tuners.results import leaderboard
 from keras_tricks.tuners.results import records
 from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.results.records import TrialRecord
+from keras_tricks.tuners.results.reruns import Reruns
+from keras_tricks.tuners.results.reruns import scores_of
 from keras_tricks.tuners.storage import seals
 
 if TYPE_CHECKING:
@@ -154,6 +157,31 @@ def rounds_in(folder: str | os.PathLike[str]) -> list[Path]:
         if path.is_dir() and path.name.removeprefix("round_").isdecimal()
     ]
     return sorted(rounds, key=lambda path: int(path.name.removeprefix("round_")))
+
+
+_RERUN = re.compile(r"trial_([0-9]+)_([0-9]+)_[0-9a-f]+")
+
+
+def reruns_in(folder: str | os.PathLike[str]) -> dict[str, Reruns]:
+    """Returns what `tuner.confirm` trained again, by trial ID: the last time of each.
+
+    Files that cannot be read are left out.
+    """
+    found: dict[str, Reruns] = {}
+    rerun = sorted(Path(folder).glob("reruns/trial_*"), key=os.path.getmtime)
+    for path in rerun:
+        name = _RERUN.fullmatch(path.name)
+        if name is None:
+            continue
+        trial_id, number = name[1], int(name[2])
+        for trial in path.glob("trial_*"):
+            try:
+                record = TrialRecord.read(trial)
+            except errors.DamagedFileError:
+                continue
+            known = tuple(scores_of(record, number))
+            found[trial_id] = Reruns(record.settings, known, number - len(known))
+    return found
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:
