@@ -22,6 +22,7 @@ _RULES = (
     count_rules.check,
     class_rules.check,
 )
+_REQUIRES = "code that stays as it is calls it"
 
 
 def findings(source: Source) -> list[Finding]:
@@ -72,5 +73,8 @@ def _with_what_is_around(found: list[Finding]) -> list[Finding]:
         if not is_own and index >= 0 and spans[index][0][1] > one.start:
             rewrite = made[spans[index][1]]
             one = dataclasses.replace(one, rewrite=rewrite, why_not="")
+        elif one.rewrite is not None and one.rewrite.requires:
+            if one.rewrite not in made:
+                one = dataclasses.replace(one, rewrite=None, why_not=_REQUIRES)
         result.append(one)
     return result
