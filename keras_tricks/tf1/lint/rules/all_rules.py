@@ -64,17 +64,17 @@ def _with_what_is_around(found: list[Finding]) -> list[Finding]:
     spans = sorted((span, number) for number, r in enumerate(made) for span in r.spans)
     starts = [span[0] for span, _ in spans]
     result = []
-    if not chosen:
-        # Comments alone change no file.
-        return [dataclasses.replace(one, rewrite=None) for one in found]
     for one in found:
+        if one.rewrite is not None and one.rewrite.requires:
+            if one.rewrite not in made:
+                one = dataclasses.replace(one, rewrite=None, why_not=_REQUIRES)
         index = bisect.bisect_right(starts, one.start) - 1
         is_own = one.rewrite is not None and not one.rewrite.is_comment
         if not is_own and index >= 0 and spans[index][0][1] > one.start:
             rewrite = made[spans[index][1]]
             one = dataclasses.replace(one, rewrite=rewrite, why_not="")
-        elif one.rewrite is not None and one.rewrite.requires:
-            if one.rewrite not in made:
-                one = dataclasses.replace(one, rewrite=None, why_not=_REQUIRES)
+        elif not chosen:
+            # Comments alone change no file.
+            one = dataclasses.replace(one, rewrite=None)
         result.append(one)
     return result
