@@ -27,11 +27,19 @@ from keras_tricks.tf1.lint.rewrites.rewrite_comments import call_text
 _PRIORITY = 1
 
 
-def chain(context: Context, start: ast.expr, advice: Advice) -> Rewrite:
+def chain(
+    context: Context, start: ast.expr, advice: Advice, as_object: bool = False
+) -> Rewrite:
     """Returns the rewrite of a rate into the schedule that has its values.
 
     The schedule is called with the step, so that the rate stays a tensor. What only the
     rate was computed from goes.
+
+    Args:
+        context: The file.
+        start: The decay or the warmup.
+        advice: What the rates are.
+        as_object: Whether the name of the rate becomes one of the schedule, not called.
 
     Raises:
         UncertainError: If it might change what the code does.
@@ -39,20 +47,39 @@ def chain(context: Context, start: ast.expr, advice: Advice) -> Rewrite:
     assert advice.schedule is not None
     final = advice.chain[-1]
     is_decay = isinstance(start, ast.Call) and start in [d.node for d in advice.decays]
-    if is_decay and final.node is start and advice.decays[0].name == "polynomial_decay":
+    is_polynomial = is_decay and advice.decays[0].name == "polynomial_decay"
+    if is_polynomial and final.node is start and not as_object:
         assert isinstance(start, ast.Call)
         return rewrite.polynomial_decay(context.source, start)
-    _check_conditions(advice)
+    check_conditions(advice)
     is_returned = isinstance(final.statement, ast.Return)
     if len(advice.chain) == 1 and final.definition is None and not is_returned:
         return _expression(context, final, advice)
     branches = _branches(context, advice)
+    if branches and as_object:
+        raise UncertainError("it is one of several")
     if branches:
         return _in_branches(context, final, branches)
-    return _at_end(context, final, advice)
+    return _at_end(context, final, advice, as_object)
 
 
-def _check_conditions(advice: Advice) -> None:
+def made_at(
+    context: Context, advice: Advice, place: ast.stmt
+) -> tuple[str, tuple[Import, ...]]:
+    """Returns the call that makes a schedule in a statement, and the names in it.
+
+    Raises:
+        UncertainError: If it might be another one there.
+    """
+    assert advice.schedule is not None
+    _check_numbers(context, advice.schedule)
+    _check_names(context, advice.schedule.names(), place, ())
+    imports = _imports(context, advice.schedule)
+    return advice.schedule.text(with_module=False), imports
+
+
+def check_conditions(advice: Advice) -> None:
+    """Refuses a schedule that has the rates only if something holds."""
     if advice.conditions or advice.assumed:
         raise UncertainError(f"it is {advice.check} only")
 
@@ -199,7 +226,9 @@ def _expression(context: Context, link: Link, advice: Advice) -> Rewrite:
     return Rewrite((span,), (Edit(*span, text),), imports, _PRIORITY)
 
 
-def _at_end(context: Context, final: Link, advice: Advice) -> Rewrite:
+def _at_end(
+    context: Context, final: Link, advice: Advice, as_object: bool = False
+) -> Rewrite:
     """Makes the schedule where the rate was complete."""
     assert advice.schedule is not None
     schedule = advice.schedule
@@ -216,6 +245,8 @@ def _at_end(context: Context, final: Link, advice: Advice) -> Rewrite:
     _check_names(context, schedule.names(), place, gone)
     name = final.definition.name if final.definition is not None else "return"
     text = _called(context, schedule, step, place, name)
+    if as_object:
+        text = text.removesuffix(f"({step})")
     if optional:
         text = text.replace(optional, f"{optional} or 0", 1)
     remark = _remark(context, fractions, place)
@@ -290,7 +321,7 @@ def _branches(context: Context, advice: Advice) -> list[tuple[Definition, Advice
         other = context.advisor.of(calls[0])
         if other.schedule is None or other.chain[-1].statement is not final.statement:
             raise UncertainError("in another branch no schedule has the rates")
-        _check_conditions(other)
+        check_conditions(other)
         found.append((definition, other))
     return found
 

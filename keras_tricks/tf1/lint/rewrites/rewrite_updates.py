@@ -1,13 +1,17 @@
 """Rewrites of updates: an optimizer, its clipping and `apply_gradients`."""
 
 import ast
+import dataclasses
 from collections.abc import Callable
 
 from keras_tricks.tf1.lint.context import Context
+from keras_tricks.tf1.lint.rates.schedule_advice import Advice
 from keras_tricks.tf1.lint.reading.arguments import argument_node
 from keras_tricks.tf1.lint.reading.flow import Definition
+from keras_tricks.tf1.lint.reading.source import Source
 from keras_tricks.tf1.lint.reading.source import last_name
 from keras_tricks.tf1.lint.rewrites import rewrite_checks
+from keras_tricks.tf1.lint.rewrites import rewrite_schedules
 from keras_tricks.tf1.lint.rewrites.edits import Edit
 from keras_tricks.tf1.lint.rewrites.edits import Import
 from keras_tricks.tf1.lint.rewrites.edits import Rewrite
@@ -20,6 +24,14 @@ _TODO = (
     "a Keras optimizer counts its own iterations, and updates at once. Call this with "
     "gradients of tf.GradientTape in a training loop, or compile the model "
     "with the optimizer and call fit"
+)
+_NO_GRADIENTS = (
+    "Keras's optimizers compute no gradients. In a training loop these pairs are "
+    "zip(tape.gradient(loss, variables), variables) of a tf.GradientTape"
+)
+_NO_TRAIN_OP = (
+    "a Keras optimizer, and no train op. model.compile({}, loss) and model.fit train "
+    "with it; they take the place of the Estimator or the session"
 )
 
 
@@ -39,6 +51,8 @@ def optimizer(
     """
     source = context.source
     parent = source.parents[call]
+    if isinstance(parent, ast.Attribute):
+        return _minimized_at_once(context, call, parent, text, needed)
     match parent:
         case ast.Assign(targets=[ast.Name(id=name) as target]):
             pass
@@ -46,47 +60,180 @@ def optimizer(
             raise UncertainError("it is not assigned to a name")
     if len(source.bindings(target)) != 1:
         raise UncertainError(f"`{name}` may be one of several things")
-    applied = _applied(context, target)
-    clip = _clip_of(context, applied)
-    rate = argument_node(call, 0, "learning_rate")
-    if rate is None:
-        raise UncertainError("its rate is not given")
-    definitions = {
-        n.id: context.flows.definition(n)
-        for n in ast.walk(rate)
-        if isinstance(n, ast.Name)
-    }
-    rewrite_checks.check_plain(context, rate, definitions)
-    made = text(ast.unparse(rate))
-    imports = list(needed)
-    edits: list[Edit] = []
-    spans = [source.span(call), source.span(applied)]
+    applied, computed = _applied(context, target)
+    statement = source.enclosing(applied, ast.stmt)
+    assert isinstance(statement, ast.stmt)
+    is_minimized = last_name(applied.func) == "minimize"
+    clip = None if is_minimized or computed else _clip_of(context, applied)
+    rate = _rate(context, call, applied)
+    made = text(rate.text)
+    imports = [*needed, *rate.imports]
+    start = source.line_start(parent.lineno)
+    indent = source.text[start : source.span(parent)[0]]
+    before = len(name) + len(" = ")
+    edits = list(rate.edits)
+    spans = [source.span(call), source.span(applied), *rate.spans]
     if clip is not None:
         clip_edits, limit = _unclipped(context, clip)
         edits += clip_edits
         spans.append(source.span(clip.node))
-        start = source.line_start(parent.lineno)
-        indent = source.text[start : source.span(parent)[0]]
-        before = len(name) + len(" = ")
         parts = [made, f"global_clipnorm={limit}"]
         made = call_text("ClippedOptimizer", parts, indent, before)
         module = "keras_tricks.optimizers"
         rewrite_checks.check_name(source, "ClippedOptimizer", module)
         imports.append(Import(module, "ClippedOptimizer", "ClippedOptimizer"))
+    else:
+        made = _wrapped(made, indent, before)
     if "#" in source.text[slice(*source.span(call))]:
         raise UncertainError("there are comments among its arguments")
     edits.append(Edit(*source.span(call), made))
-    edits += _without_step(context, applied)
-    statement = source.enclosing(applied, ast.stmt)
-    assert isinstance(statement, ast.stmt)
-    edits.append(edit_above(source, statement, _TODO))
+    if is_minimized:
+        edits.append(Edit(*source.span(applied), name))
+        edits.append(edit_above(source, statement, _NO_TRAIN_OP.format(name)))
+    else:
+        edits += _without_step(context, applied)
+        edits.append(edit_above(source, statement, _TODO))
+    for statement in computed:
+        edits.append(edit_above(source, statement, _NO_GRADIENTS))
     return Rewrite(tuple(sorted(spans)), tuple(edits), tuple(imports), _PRIORITY)
 
 
-def _applied(context: Context, target: ast.Name) -> ast.Call:
-    """Returns the one call of `apply_gradients` that an optimizer is used by."""
+def _wrapped(call: str, indent: str, before: int) -> str:
+    """Returns a call with lines that are not too long."""
+    node = ast.parse(call, mode="eval").body
+    assert isinstance(node, ast.Call)
+    arguments = [ast.get_source_segment(call, a) or "" for a in node.args]
+    for keyword in node.keywords:
+        value = ast.get_source_segment(call, keyword.value)
+        arguments.append(f"{keyword.arg}={value}")
+    return call_text(ast.unparse(node.func), arguments, indent, before)
+
+
+def _minimized_at_once(
+    context: Context,
+    call: ast.Call,
+    attribute: ast.Attribute,
+    text: Callable[[str], str],
+    needed: list[Import],
+) -> Rewrite:
+    """Returns the rewrite of `tf.train.SomeOptimizer(rate).minimize(loss)`."""
     source = context.source
-    found = []
+    minimize = source.parents[attribute]
+    if attribute.attr != "minimize" or not isinstance(minimize, ast.Call):
+        raise UncertainError("it is used as an optimizer of TF1 here")
+    _check_minimize(source, minimize)
+    statement = source.parents[minimize]
+    match statement:
+        case ast.Assign(targets=[ast.Name() | ast.Attribute() as target]):
+            name = ast.unparse(target)
+        case ast.Return():
+            name = "optimizer"
+        case _:
+            raise UncertainError("its train op is used at once")
+    span = source.span(minimize)
+    if "#" in source.text[slice(*span)]:
+        raise UncertainError("there are comments among its arguments")
+    rate = _rate(context, call, minimize)
+    start, first = source.line_start(statement.lineno), source.span(statement)[0]
+    made = _wrapped(text(rate.text), source.text[start:first], span[0] - first)
+    edits = [
+        edit_above(source, statement, _NO_TRAIN_OP.format(name)),
+        Edit(*span, made),
+        *rate.edits,
+    ]
+    spans = sorted([span, *rate.spans])
+    return Rewrite(tuple(spans), tuple(edits), (*needed, *rate.imports), _PRIORITY)
+
+
+def _check_minimize(source: Source, call: ast.Call) -> None:
+    """Refuses arguments of `minimize` that `fit` has no counterpart of."""
+    loss = argument_node(call, 0, "loss")
+    bound = source.bindings(loss) if isinstance(loss, ast.Name) else []
+    functions = ast.Lambda | ast.FunctionDef
+    if isinstance(loss, functions) or any(isinstance(b.node, functions) for b in bound):
+        raise UncertainError("minimize runs eagerly here, and trains at once")
+    if len(call.args) > 2 or any(isinstance(a, ast.Starred) for a in call.args):
+        raise UncertainError("minimize has more than a loss and a step")
+    for keyword in call.keywords:
+        is_none = isinstance(keyword.value, ast.Constant) and not keyword.value.value
+        if keyword.arg not in ("loss", "global_step", "name") and not is_none:
+            raise UncertainError(f"minimize has an argument `{keyword.arg}`")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rate:
+    """The learning rate of a rewritten optimizer.
+
+    Attributes:
+        text: What to write for it.
+        imports: The names in that.
+        spans: The parts of the text elsewhere that become a schedule.
+        edits: What is edited there.
+    """
+
+    text: str
+    imports: tuple[Import, ...] = ()
+    spans: tuple[tuple[int, int], ...] = ()
+    edits: tuple[Edit, ...] = ()
+
+
+def _rate(context: Context, call: ast.Call, applied: ast.Call) -> _Rate:
+    """Returns the rate of an optimizer: a number, or the schedule of a TF1 rate.
+
+    Raises:
+        UncertainError: If it may be something else.
+    """
+    rate = argument_node(call, 0, "learning_rate")
+    if rate is None:
+        raise UncertainError("its rate is not given")
+    try:
+        rewrite_checks.check_plain(context, rate, context.flows.definitions(rate))
+    except UncertainError as reason:
+        advice = context.advisor.of_value(rate)
+        if advice.schedule is None or not advice.decays:
+            raise reason from None
+        if not _counts_steps(applied):
+            raise UncertainError("its step is not counted") from None
+        return _schedule(context, call, rate, advice)
+    return _Rate(ast.unparse(rate))
+
+
+def _schedule(
+    context: Context, call: ast.Call, rate: ast.expr, advice: Advice
+) -> _Rate:
+    """Returns a schedule as a rate, made where TF1's was if nothing else uses that."""
+    rewrite_schedules.check_conditions(advice)
+    if isinstance(rate, ast.Name):
+        definition = context.flows.definition(rate)
+        assert definition is not None
+        start = advice.decays[0].node
+        whole = context.advisor.of(start)
+        is_end = bool(whole.chain) and whole.chain[-1].definition is definition
+        if is_end and whole.schedule and context.flows.uses(definition) == [rate]:
+            made = rewrite_schedules.chain(context, start, whole, as_object=True)
+            return _Rate(rate.id, made.imports, made.spans, made.edits)
+    statement = context.source.enclosing(call, ast.stmt)
+    assert isinstance(statement, ast.stmt)
+    return _Rate(*rewrite_schedules.made_at(context, advice, statement))
+
+
+def _counts_steps(applied: ast.Call) -> bool:
+    """Returns whether an update adds one to the step of the rate."""
+    step = argument_node(applied, 1, "global_step")
+    return step is not None and not (
+        isinstance(step, ast.Constant) and step.value is None
+    )
+
+
+def _applied(context: Context, target: ast.Name) -> tuple[ast.Call, list[ast.stmt]]:
+    """Returns what an optimizer is used by.
+
+    Returns:
+        The one call of `apply_gradients` or `minimize`, and the statements in which
+        gradients are computed by `compute_gradients`.
+    """
+    source = context.source
+    found, computed = [], []
     for use in source.names[target.id]:
         if not isinstance(use.ctx, ast.Load):
             continue
@@ -94,14 +241,24 @@ def _applied(context: Context, target: ast.Name) -> ast.Call:
             continue
         attribute = source.parents[use]
         call = source.parents[attribute]
-        is_call = isinstance(call, ast.Call) and call.func is attribute
-        if not is_call or last_name(attribute) != "apply_gradients":
+        method = last_name(attribute)
+        if not isinstance(call, ast.Call) or call.func is not attribute:
             raise UncertainError("it is used as an optimizer of TF1 here")
-        assert isinstance(call, ast.Call)
+        if method == "compute_gradients":
+            statement = source.enclosing(call, ast.stmt)
+            assert isinstance(statement, ast.stmt)
+            computed.append(statement)
+            continue
+        if method not in ("apply_gradients", "minimize"):
+            raise UncertainError("it is used as an optimizer of TF1 here")
+        if method == "minimize":
+            _check_minimize(source, call)
+            if not isinstance(source.parents[call], ast.Assign | ast.Return):
+                raise UncertainError("its train op is used at once")
         found.append(call)
     if len(found) != 1:
         raise UncertainError("its gradients are not applied here, or twice")
-    return found[0]
+    return found[0], list(dict.fromkeys(computed))
 
 
 def _clip_of(context: Context, applied: ast.Call) -> Definition | None:
@@ -136,15 +293,7 @@ def _unclipped(context: Context, clip: Definition) -> tuple[list[Edit], str]:
     limit = argument_node(call, 1, "clip_norm")
     if gradients is None or limit is None or len(call.args) + len(call.keywords) != 2:
         raise UncertainError("it is unclear what is clipped")
-    rewrite_checks.check_plain(
-        context,
-        limit,
-        {
-            n.id: context.flows.definition(n)
-            for n in ast.walk(limit)
-            if isinstance(n, ast.Name)
-        },
-    )
+    rewrite_checks.check_plain(context, limit, context.flows.definitions(limit))
     match statement.targets:
         case [ast.Tuple(elts=[ast.Name(id=name), ast.Name(id=norm)])]:
             uses = source.names.get(norm, [])

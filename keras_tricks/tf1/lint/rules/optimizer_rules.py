@@ -11,6 +11,7 @@ from keras_tricks.tf1.lint.finding import Finding
 from keras_tricks.tf1.lint.originals import reference_optimizers
 from keras_tricks.tf1.lint.reading import arguments
 from keras_tricks.tf1.lint.reading import modules
+from keras_tricks.tf1.lint.reading import type_inference
 from keras_tricks.tf1.lint.reading.arguments import argument
 from keras_tricks.tf1.lint.reading.arguments import argument_node
 from keras_tricks.tf1.lint.reading.source import STEP_GETTERS
@@ -182,7 +183,7 @@ def _check_tensorflow(
             source,
             call,
             shown,
-            keras_optimizer(call, name) + _lost_in_minimize(source, call),
+            keras_optimizer(context, call, name) + _lost_in_minimize(source, call),
             lambda: _keras_updates(context, call, name),
         )
     elif name.endswith("Optimizer") and call is not None:
@@ -230,9 +231,19 @@ def _has_train_op(call: ast.Call) -> bool:
     )
 
 
-def keras_optimizer(call: ast.Call, name: str) -> str:
+def _difference(context: Context, call: ast.Call, name: str) -> str:
+    """Returns what Keras's optimizer does otherwise than that of `tf.train`, or ""."""
+    difference = _KERAS_OPTIMIZERS[name][3]
+    rate = argument_node(call, 0, "learning_rate")
+    if name == "MomentumOptimizer" and type_inference.kind(context.source, rate):
+        return "" if argument(call, 1, "momentum") else "its momentum is not given"
+    return difference
+
+
+def keras_optimizer(context: Context, call: ast.Call, name: str) -> str:
     """Returns Keras's optimizer that does what one of `tf.train` does."""
-    made, needed, order, remark = _KERAS_OPTIMIZERS[name]
+    made, needed, order, _ = _KERAS_OPTIMIZERS[name]
+    remark = _difference(context, call, name)
     parts = []
     for position, old in enumerate(order):
         value = argument(call, position, old)
@@ -298,10 +309,10 @@ def _lost_in_minimize(source: Source, call: ast.Call) -> str:
 
 def _keras_updates(context: Context, call: ast.Call, name: str) -> Rewrite:
     """Returns the rewrite of an optimizer of `tf.train` and of its updates."""
-    if _KERAS_OPTIMIZERS[name][3]:
-        raise UncertainError(_KERAS_OPTIMIZERS[name][3])
+    if difference := _difference(context, call, name):
+        raise UncertainError(difference)
     rate = argument(call, 0, "learning_rate") or ""
-    made = keras_optimizer(call, name)
+    made = keras_optimizer(context, call, name)
     if "without " in made or (lost := _lost_in_minimize(context.source, call)):
         raise UncertainError(f"it is {made if 'without ' in made else lost[2:]}")
     needed = [Import("keras", "", "keras")]
@@ -324,6 +335,10 @@ def _berts(
         module, name = _OPTIMIZERS, "AdamWeightDecay"
         rewrite_checks.check_name(context.source, name, module)
         made = f"{name}{adam_arguments(call, variant)}"
+        # BERT's class does not count the steps of a schedule.
+        rate = argument_node(call, 0, "learning_rate")
+        if rate is not None:
+            rewrite_checks.check_plain(context, rate, context.flows.definitions(rate))
         needed = [Import(module, name, name)]
         try:
             return rewrite_updates.optimizer(context, call, lambda rate: made, needed)
