@@ -849,3 +849,58 @@ def test_other_libraries_calls_become_ours(call, instead):
     code = f"import transformers\nfrom official import modeling, nlp\nx = {call}\n"
     [(_, _, _, new)] = found(code)
     assert instead in new
+
+
+def findings_of_calls(code):
+    return [f for f in findings(Source(code)) if f.what.endswith(CALLED)]
+
+
+CALLED = ("create_optimizer", "make")
+CALL = "(loss, 1e-4, 1000, 100, False)\n"
+
+
+@pytest.mark.parametrize(
+    ("imports", "function"),
+    [
+        ("from optimization import *\n", "create_optimizer"),
+        (
+            "from tensorflow import *\nfrom bert.optimization import *\n",
+            "create_optimizer",
+        ),
+        (
+            "try:\n    from bert.optimization import create_optimizer as make\n"
+            "except ImportError:\n"
+            "    from optimization import create_optimizer as make\n",
+            "make",
+        ),
+        (
+            "try:\n    from bert import optimization\n"
+            "except ImportError:\n    import optimization\n",
+            "optimization.create_optimizer",
+        ),
+    ],
+)
+def test_create_optimizer_is_found_under_any_import(imports, function):
+    [found] = findings_of_calls(f"{imports}x = {function}{CALL}")
+    assert (
+        found.instead == "keras_tricks.optimizers.create_optimizer(0.0001, 1000, 100)"
+    )
+    assert found.check == "if it is BERT's"
+    # What else a star gives a name to is unknown.
+    assert (found.rewrite is None) is ("*" in imports)
+
+
+def test_create_optimizer_of_a_module_that_is_not_at_hand_is_told():
+    """In TensorFlow's code: other libraries have functions of that name."""
+    call = f"x = mine.create_optimizer{CALL}"
+    [found] = findings_of_calls(
+        f"import tensorflow as tf\nimport my_project.bert as mine\n{call}"
+    )
+    assert found.instead == (
+        "no advice: `my_project.bert` is not at hand; if its create_optimizer is "
+        "BERT's, keras_tricks.optimizers.create_optimizer"
+    )
+    assert not findings_of_calls(f"import timm.optim as mine\n{call}")
+    for other in ("from a import optim as mine", "mine = make()"):
+        both = f"import tensorflow\ntry:\n    import mine\nexcept:\n    {other}\n"
+        assert not findings_of_calls(f"{both}{call}")

@@ -202,14 +202,20 @@ class _Inlining(ast.NodeTransformer):
         return _Inlining(self._context, inner).visit(value)
 
 
-def called(context: Context, call: ast.Call) -> Recipe | None:
-    """Returns the recipe of the function that a call calls, if it is at hand."""
+def called(context: Context, call: ast.Call, path: str) -> Recipe | None:
+    """Returns the recipe of the function that a call calls, if it is at hand.
+
+    Args:
+        context: The file.
+        call: The call.
+        path: The imported thing that it calls; empty for a function of the file.
+    """
     source = context.source
     if isinstance(call.func, ast.Name):
         bindings = source.bindings(call.func)
         if len(bindings) == 1 and isinstance(bindings[0].node, ast.FunctionDef):
             return of(context, bindings[0].node)
-    module, _, name = (source.path_of(call.func) or "").rpartition(".")
+    module, _, name = path.rpartition(".")
     other = modules.imported(source, module)
     if other is None:
         return BERT if module.split(".")[-1] == "optimization" else None

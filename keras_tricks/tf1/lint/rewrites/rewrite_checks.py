@@ -37,7 +37,7 @@ _PYTHON_FUNCTIONS = ("abs", "float", "int", "len", "math.exp", "max", "min", "ro
 
 def check_no_star_import(source: Source) -> None:
     """Refuses a file in which names may come from anywhere."""
-    if source.has_star_import:
+    if source.star_imports:
         raise UncertainError("`from ... import *` may give names another meaning")
 
 
