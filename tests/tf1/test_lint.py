@@ -904,3 +904,41 @@ def test_create_optimizer_of_a_module_that_is_not_at_hand_is_told():
     for other in ("from a import optim as mine", "mine = make()"):
         both = f"import tensorflow\ntry:\n    import mine\nexcept:\n    {other}\n"
         assert not findings_of_calls(f"{both}{call}")
+
+
+CLIPS = {
+    "tf.clip_by_global_norm(grads, limit)[0]": "global_clipnorm=limit",
+    "[tf.clip_by_norm(g, limit) for g in grads]": "clipnorm=limit",
+    "[tf.clip_by_value(g, -limit, limit) for g in grads]": "clipvalue=limit",
+}
+
+
+@pytest.mark.parametrize("clip", CLIPS)
+def test_a_clip_behind_a_test_says_so(clip):
+    """But not of the test that the update stands behind, too."""
+    code = f"""
+import tensorflow as tf
+
+def update(optimizer, grads, weights, limit=None, train=True):
+    if train:
+        if limit is not None:
+            grads = {clip}
+        elif train > 1:
+            grads = {clip.replace("limit", "5")}
+        else:
+            grads = {clip.replace("limit", "7")}
+        return optimizer.apply_gradients(zip(grads, weights))
+"""
+    advice = f"keras_tricks.optimizers.ClippedOptimizer(optimizer, {CLIPS[clip]})"
+    tests = (
+        ("limit", "`limit is not None`"),
+        ("5", "not `limit is not None` and `train > 1`"),
+        ("7", "not `limit is not None` and not `train > 1`"),
+    )
+    assert [f.instead for f in findings(Source(code)) if "clip" in f.what] == [
+        f"{advice.replace('limit', limit)}; only if {test}" for limit, test in tests
+    ]
+    always = code.replace("if limit is not None:", "with scope:").split("        elif")
+    end = "        return optimizer.apply_gradients(zip(grads, weights))\n"
+    [finding] = [f for f in findings(Source(always[0] + end)) if "clip" in f.what]
+    assert finding.instead == advice

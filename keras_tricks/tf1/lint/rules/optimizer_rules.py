@@ -135,7 +135,7 @@ def _check_tensorflow(
             source,
             node,
             shown,
-            instead,
+            instead + _only_if(source, node),
             (lambda: _clipped(context, call)) if call else None,
         )
     elif name in ("clip_by_norm", "clip_by_value") and call is not None:
@@ -403,7 +403,26 @@ def _check_clip(
             yield finding.make(source, node, ast.unparse(node), f"{instead} negative")
             return
         instead = f"{_OPTIMIZERS}.ClippedOptimizer(optimizer, clipvalue={high})"
+    if not instead.startswith(_NO_ADVICE):
+        instead += _only_if(source, node)
     yield finding.make(source, node, ast.unparse(node), instead)
+
+
+def _only_if(source: Source, clip: ast.expr) -> str:
+    """Returns the test behind which gradients are clipped, but not applied, or ""."""
+    updates = source.attributes.get("apply_gradients", [])
+    tests = []
+    inner: ast.AST = clip
+    while inner is not source.tree and not isinstance(inner, ast.FunctionDef):
+        around = source.parents[inner]
+        if isinstance(around, ast.If):
+            branch = around.body if inner in around.body else around.orelse
+            first, last = branch[0].lineno, source.end_line(branch[-1])
+            if not any(first <= update.lineno <= last for update in updates):
+                test = ast.unparse(around.test)
+                tests.append(f"`{test}`" if branch is around.body else f"not `{test}`")
+        inner = around
+    return f"; only if {' and '.join(reversed(tests))}" if tests else ""
 
 
 def _condition_of(source: Source, call: ast.Call) -> str | None:
