@@ -54,6 +54,16 @@ MINIMIZED = {
         "rate *= tf.minimum(1.0, tf.to_float(step) / 4.0)\n"
         "return tf.train.AdamOptimizer(rate).minimize(loss, step)"
     ),
+    "on a warmup behind a test of it": (
+        "step = tf.train.get_or_create_global_step()\n"
+        "warmup = 4\n"
+        "rate = tf.train.polynomial_decay(0.1, step, 12, 0.0)\n"
+        "if warmup:\n"
+        "    done = tf.to_float(step) / tf.to_float(warmup)\n"
+        "    is_warmup = tf.to_float(step < warmup)\n"
+        "    rate = (1.0 - is_warmup) * rate + is_warmup * 0.1 * done\n"
+        "return tf.train.AdamOptimizer(rate).minimize(loss, step)"
+    ),
 }
 
 
@@ -141,6 +151,16 @@ OTHERWISE = {
         "return tf.train.MomentumOptimizer(loss.rate, 0.9).minimize(loss)"
     ),
     "no momentum": "return tf.train.MomentumOptimizer(0.1).minimize(loss)",
+    "a rate of one branch": (
+        f"{HEAD}rate = tf.train.polynomial_decay(0.1, step, 9)\n"
+        "if loss.alpha:\n    rate = tf.train.cosine_decay(0.1, step, 9)\n"
+        "return tf.train.AdamOptimizer(rate).minimize(loss, step)"
+    ),
+    "a number in one branch": (
+        f"{HEAD}rate = tf.train.polynomial_decay(0.1, step, 9)\n"
+        "if loss.alpha:\n    rate = 0.1\n"
+        "return tf.train.AdamOptimizer(rate).minimize(loss, step)"
+    ),
     "another method": "return tf.train.AdamOptimizer(0.1).variables()",
     "minimized twice": (
         "optimizer = tf.train.AdamOptimizer(0.1)\n"

@@ -360,6 +360,53 @@ def test_what_holds_for_some_values_is_not_rewritten(name):
         assert not finding.check or is_conditional
 
 
+IN_BRANCHES = {
+    "one that goes before another": """
+        rate = tf.train.polynomial_decay(peak, step, total, 0.0)
+        if kind:
+            rate = tf.train.cosine_decay(peak, step, total)
+        return rate
+    """,
+    "one or the other": """
+        if kind:
+            rate = tf.train.cosine_decay(peak, step, total)
+        else:
+            rate = tf.train.exponential_decay(peak, step, total, 0.5)
+        return rate
+    """,
+    "one or the other, with a warmup below": """
+        if kind:
+            rate = tf.train.cosine_decay(peak, step, total)
+        else:
+            rate = tf.train.polynomial_decay(peak, step, total, 0.0)
+        rate = rate * tf.minimum(1.0, tf.cast(step, tf.float32) / float(warmup))
+        return rate
+    """,
+    "one of several lines": """
+        rate = peak
+        if kind:
+            twice = 2 * total
+            rate = tf.train.cosine_decay(peak, step, twice)
+        return rate
+    """,
+}
+
+
+@pytest.mark.parametrize("name", IN_BRANCHES)
+def test_a_decay_that_is_all_of_a_branch_stays_in_it(name):
+    code = program(IN_BRANCHES[name]).replace("warmup):", "warmup, kind):", 1)
+    source = Source(code)
+    new = edits.rewritten(source, edits.chosen(findings(source)))
+    assert "cosine_decay" not in new
+    for kind in (True, False):
+        with tf.Graph().as_default(), v1.Session() as session:
+            step = v1.placeholder(tf.int32, ())
+            both = [run(one)(step, 0.3, 100, 20, kind) for one in (code, new)]
+            both = [tf.convert_to_tensor(rate) for rate in both]
+            rates = np.array([session.run(both, {step: number}) for number in STEPS])
+        np.testing.assert_allclose(rates[:, 1], rates[:, 0], rtol=2e-5, atol=1e-8)
+
+
 @pytest.mark.parametrize(
     "code",
     [

@@ -387,8 +387,13 @@ class Interpreter:
         for sample in range(SAMPLES):
             value = sample_value(name, number, sample, self._counts.get(text))
             if sample == DEFAULT_SAMPLE and default is not None:
-                # Of 0 and -1, which say that there is none, no sample is made.
-                value = default if default > 0 and default is not True else value
+                # Of 0 and -1, which say that there is none, no sample is made; but a
+                # share or a rate may be 0 as any other number.
+                is_rate = (
+                    default == 0 and RATE_WORDS.search(name) and "power" not in name
+                )
+                if (default > 0 or is_rate) and not isinstance(default, bool):
+                    value = default
             lanes += [value] * self._width
         return Value(tuple(lanes), node, names)
 

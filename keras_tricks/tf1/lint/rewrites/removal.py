@@ -32,9 +32,16 @@ class Removal:
         self._statements: dict[ast.stmt, None] = {}
         self.definitions: set[Definition] = set()
         self.rejoined: set[ast.AST] = set()
+        self._replaced: set[ast.stmt] = set()
+
+    def replace(self, statements: Iterable[ast.stmt]) -> None:
+        """Adds statements in whose places others will stand."""
+        statements = list(statements)
+        self._replaced.update(statements)
+        self.add(statements)
 
     def add(self, statements: Iterable[ast.stmt]) -> None:
-        """Adds statements that are replaced."""
+        """Adds statements that are removed."""
         self._statements |= dict.fromkeys(statements)
 
     def add_unused(
@@ -136,7 +143,8 @@ class Removal:
                 is_pure = not any(
                     isinstance(n, ast.Call) for n in ast.walk(around.test)
                 )
-                if is_pure and all(inner in self._statements for inner in inside):
+                gone = self._statements.keys() - self._replaced
+                if is_pure and all(inner in gone for inner in inside):
                     self._statements[around] = None
                     changed = True
 

@@ -237,9 +237,11 @@ def _at_end(
     step, step_names = _step(context, advice, place)
     live = {definition for _, definition in [*schedule.names(), *step_names]}
     removal = Removal(context, final.statement)
-    removal.add([final.statement])
     if isinstance(place, ast.If):
+        removal.add([final.statement])
         removal.rejoined.add(place)
+    else:
+        removal.replace([final.statement])
     removal.add_unused(advice.used, live, final.statement)
     gone = removal.definitions
     _check_names(context, schedule.names(), place, gone)
@@ -357,7 +359,7 @@ def _in_branches(
         made.append((definition.node, f"{remark}{definition.name} = {text}"))
         keeping.append(definition.node)
         imports += _imports(context, advice.schedule)
-    removal.add(keeping)
+    removal.replace(keeping)
     removal.add_unused(used, live, final.statement)
     name = branches[0][0].name
     if final.definition is not None:

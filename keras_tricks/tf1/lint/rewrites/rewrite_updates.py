@@ -208,10 +208,13 @@ def _schedule(
         assert definition is not None
         start = advice.decays[0].node
         whole = context.advisor.of(start)
-        is_end = bool(whole.chain) and whole.chain[-1].definition is definition
+        known = [link.definition for link in whole.chain]
+        is_end = all(one in known for one in definition.options or (definition,))
         if is_end and whole.schedule and context.flows.uses(definition) == [rate]:
             made = rewrite_schedules.chain(context, start, whole, as_object=True)
             return _Rate(rate.id, made.imports, made.spans, made.edits)
+    if any(definition.options for definition in advice.used):
+        raise UncertainError("its rate depends on a test")
     statement = context.source.enclosing(call, ast.stmt)
     assert isinstance(statement, ast.stmt)
     return _Rate(*rewrite_schedules.made_at(context, advice, statement))
