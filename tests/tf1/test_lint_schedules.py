@@ -49,9 +49,15 @@ OBJECTS = {
         formulas.piecewise_constant([20, 80], [1.0, 0.5, 0.1]),
         K.PiecewiseConstantDecay([20, 80], [1.0, 0.5, 0.1]),
     ),
-    "noam": (
-        lambda step: formulas.noam(64, 20)(step) if step else 0.0,
-        S.NoamSchedule(64, 20),
+    "noam": (formulas.noam(64, 20), S.NoamSchedule(64, 20)),
+    "noam, scaled": (formulas.noam(64, 20, 0.7), S.NoamSchedule(64, 20, scale=0.7)),
+    "inverse square root": (
+        formulas.inverse_square_root(0.3, 20),
+        S.InverseSquareRoot(0.3, 20),
+    ),
+    "shifted": (
+        formulas.shifted(formulas.inverse_square_root(0.3, 20), 1),
+        S.Shifted(S.InverseSquareRoot(0.3, 20), 1),
     ),
     **{
         f"polynomial, {join}, {cycle}": (
@@ -112,6 +118,32 @@ def test_a_formula_is_that_of_tf1(name):
 # A rate as people compute it, and the schedule. `peak`, `total` and `warmup` are
 # parameters, so that the check must find out about them.
 RATES = {
+    "the least of a root and a climb": (
+        """
+        step = tf.cast(step, tf.float32)
+        least = tf.minimum(tf.math.rsqrt(step), step * warmup**-1.5)
+        return tf.pow(float(total), -0.5) * least
+        """,
+        "NoamSchedule(total, warmup)",
+    ),
+    "the same by a peak, counted from 1": (
+        """
+        number = tf.cast(step + 1, tf.float32)
+        least = tf.minimum(number * warmup**-1.5, number**-0.5)
+        return peak * warmup**0.5 * least
+        """,
+        "Shifted(InverseSquareRoot(peak, warmup), 1)",
+    ),
+    "a factor, and the root of the larger": (
+        """
+        step = tf.cast(step, tf.float32)
+        rate = peak * total**-0.5
+        rate *= tf.minimum(1.0, step / warmup)
+        rate *= tf.math.rsqrt(tf.maximum(step, float(warmup)))
+        return rate
+        """,
+        "NoamSchedule(total, warmup, scale=peak)",
+    ),
     "decay alone": (
         "return tf.train.polynomial_decay(peak, step, total, 0.0)",
         "WarmupPolynomialDecay(peak, total)",
@@ -285,6 +317,10 @@ def test_advice_has_the_rates_of_tf1s_graph(name):
 
 
 NO_ADVICE = {
+    "another power of the step": """
+        step = tf.cast(step, tf.float32)
+        return peak * tf.minimum(tf.math.rsqrt(step), step * warmup**-1.25)
+    """,
     "another warmup": "return tf.where(step < warmup, peak, 2 * rate)",
     "an offset": "return rate + 0.1 * tf.minimum(1.0, tf.to_float(step) / warmup)",
     "a sum": "return rate + tf.train.cosine_decay(peak, step, total)",
@@ -566,3 +602,18 @@ def test_code_that_cannot_be_right_gets_no_advice(code):
     found = findings(Source(f"import tensorflow as tf\n{code}\n"))
     assert all(f.instead.startswith("no advice: ") for f in found)
     assert found
+
+
+@pytest.mark.parametrize(
+    "name", ["learning_rate_warmup_steps", "warmup_iterations", "lr_warmup_epochs"]
+)
+def test_a_count_that_is_called_after_a_rate_is_none(name):
+    """Its samples are whole, so that steps before and after it are compared."""
+    code = f"""
+import tensorflow as tf
+def rate(step, peak, {name}):
+    return peak * tf.minimum(1.0, tf.to_float(step) / {name})
+"""
+    [finding] = [f for f in findings(Source(code)) if f.check]
+    assert finding.instead == f"keras_tricks.schedules.Warmup(peak, {name})"
+    assert finding.check == "equal at 18 steps"

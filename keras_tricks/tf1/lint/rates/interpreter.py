@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_tricks.tf1.lint.rates.samples import DEFAULT_SAMPLE
-from keras_tricks.tf1.lint.rates.samples import RATE_WORDS
 from keras_tricks.tf1.lint.rates.samples import SAMPLES
 from keras_tricks.tf1.lint.rates.samples import is_flag
+from keras_tricks.tf1.lint.rates.samples import is_rate
 from keras_tricks.tf1.lint.rates.samples import sample_value
 from keras_tricks.tf1.lint.rates.tf1_functions import BUILTINS
 from keras_tricks.tf1.lint.rates.tf1_functions import CONVERSIONS
@@ -40,6 +40,8 @@ from keras_tricks.tf1.lint.reading.source import last_name
 
 _MAX_DEPTH = 40
 
+# Of a warmup, in the formulas of schedules that fall with the root of the step.
+_WARMUP_POWERS = (-1.5, 0.5)
 _COMPARISONS = ("less", "less_equal", "greater", "greater_equal")
 _STEP_NAME = re.compile(
     r"^(global|current|cur|train|training|curr)?_*(step|iteration|iter)"
@@ -161,7 +163,7 @@ class Interpreter:
             if isinstance(node, ast.Name | ast.Attribute | ast.Subscript)
         ]
         texts = [t for node in nodes if (t := ast.unparse(node)) in self.quantities]
-        return [t for t in texts if not RATE_WORDS.search(t.lower())]
+        return [t for t in texts if not is_rate(t.lower())]
 
     def defined(self, definition: Definition) -> Value:
         """Returns the numbers that an assignment makes of a name.
@@ -389,10 +391,8 @@ class Interpreter:
             if sample == DEFAULT_SAMPLE and default is not None:
                 # Of 0 and -1, which say that there is none, no sample is made; but a
                 # share or a rate may be 0 as any other number.
-                is_rate = (
-                    default == 0 and RATE_WORDS.search(name) and "power" not in name
-                )
-                if (default > 0 or is_rate) and not isinstance(default, bool):
+                is_usual = default == 0 and is_rate(name) and "power" not in name
+                if (default > 0 or is_usual) and not isinstance(default, bool):
                     value = default
             lanes += [value] * self._width
         return Value(tuple(lanes), node, names)
@@ -442,6 +442,8 @@ class Interpreter:
             raise UnknownValueError("a remainder of the step")
         if isinstance(op, ast.Div | ast.FloorDiv) and left.expression is None:
             self._note_length(right)
+        if isinstance(op, ast.Pow) and right.lanes[0] in _WARMUP_POWERS:
+            self._note_length(left)
         made = ast.BinOp(
             left.expression or ast.Name("_"), op, right.expression or ast.Name("_")
         )
@@ -640,6 +642,8 @@ class Interpreter:
             return self._binary(operators[name], *values)
         made: ast.expr = node
         if name in ("maximum", "minimum"):
+            if any(value.is_step for value in values):
+                self._note_comparison(values)
             parts = [value.expression or ast.Name("_") for value in values]
             made = ast.Call(ast.Name(name[:3], ast.Load()), parts, [])
         return self._elementwise(FUNCTIONS[name], values, made)
