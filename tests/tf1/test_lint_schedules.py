@@ -144,6 +144,14 @@ RATES = {
         """,
         "NoamSchedule(total, warmup, scale=peak)",
     ),
+    "values of a comprehension": (
+        """
+        return tf.train.piecewise_constant(
+            step, [20, 60], [peak * x for x in (1.0, 0.1, 0.01)])
+        """,
+        "keras.optimizers.schedules.PiecewiseConstantDecay([20, 60], "
+        "[peak * 1.0, peak * 0.1, peak * 0.01])",
+    ),
     "decay alone": (
         "return tf.train.polynomial_decay(peak, step, total, 0.0)",
         "WarmupPolynomialDecay(peak, total)",
@@ -317,6 +325,10 @@ def test_advice_has_the_rates_of_tf1s_graph(name):
 
 
 NO_ADVICE = {
+    "a comprehension with a test": """
+        values = [peak * x for x in (1.0, 0.1) if x < warmup]
+        return tf.train.piecewise_constant(step, [total], values)
+    """,
     "another power of the step": """
         step = tf.cast(step, tf.float32)
         return peak * tf.minimum(tf.math.rsqrt(step), step * warmup**-1.25)

@@ -126,6 +126,8 @@ class Interpreter:
         self.quantities: dict[str, int] = {}
         self._known: dict[ast.AST, Any] = {}
         self._calls: list[dict[Definition | None, Any]] = []
+        # The comprehensions around an expression, each variable and what it is.
+        self._listing: list[tuple[ast.ListComp, str, Value]] = []
         self._depth = 0
         self._wants_step = False
 
@@ -243,17 +245,41 @@ class Interpreter:
             case ast.IfExp(test=test, body=body, orelse=orelse):
                 return self.value(body if self._decides(node, test) else orelse)
             case ast.List(elts=parts) | ast.Tuple(elts=parts):
-                items = tuple(self.number(part) for part in parts)
-                names = frozenset().union(*(item.names for item in items))
-                written = [i.expression for i in items if i.expression is not None]
-                if len(written) < len(items):
-                    raise UnknownValueError(ast.unparse(node))
-                return Items(items, ast.List(written, ast.Load()), names)
+                return self._items(node, [self.number(part) for part in parts])
+            case ast.ListComp(elt=element, generators=[clause]):
+                return self._listed(node, element, clause)
             case ast.Lambda():
                 return Other(node)
             case ast.Call():
                 return self._call(node)
         raise UnknownValueError(ast.unparse(node))
+
+    def _items(self, node: ast.expr, items: Sequence[Value]) -> Items:
+        names = frozenset().union(*(item.names for item in items))
+        written = [i.expression for i in items if i.expression is not None]
+        if len(written) < len(items):
+            raise UnknownValueError(ast.unparse(node))
+        return Items(tuple(items), ast.List(written, ast.Load()), names)
+
+    def _listed(
+        self, node: ast.ListComp, element: ast.expr, clause: ast.comprehension
+    ) -> Items:
+        """Returns the numbers of `[... for x in numbers]`."""
+        numbers = self.value(clause.iter)
+        if not isinstance(numbers, Items) or not isinstance(clause.target, ast.Name):
+            raise UnknownValueError(ast.unparse(node))
+        if clause.ifs or clause.is_async:
+            raise UnknownValueError(ast.unparse(node))
+        made = []
+        for number in numbers.values:
+            self._calls.append({})
+            self._listing.append((node, clause.target.id, number))
+            try:
+                made.append(self.number(element))
+            finally:
+                self._calls.pop()
+                self._listing.pop()
+        return self._items(node, made)
 
     def _same(self, value: Any) -> tuple[Any, ...]:
         return (value,) * (self._width * SAMPLES)
@@ -261,6 +287,10 @@ class Interpreter:
     def _name(self, node: ast.Name) -> Any:
         if not self.source.bindings(node):
             return self._leaf(node)
+        owner = self.source.owner(node)
+        for comprehension, name, number in reversed(self._listing):
+            if owner is not None and owner.node is comprehension and name == node.id:
+                return number
         definition = self.flows.definition(node)
         for frame in reversed(self._calls):
             if definition in frame:

@@ -282,4 +282,6 @@ def _import_place(source: Source, before: int) -> int:
 
 def _is_imported(source: Source, needed: Import) -> bool:
     bindings = source.module.bindings.get(needed.alias, [])
-    return any(b.path == needed.path for b in bindings)
+    # TensorFlow's Keras is that of the package `keras`.
+    paths = (needed.path, f"tensorflow.{needed.path}")
+    return any(b.path in paths for b in bindings)

@@ -52,6 +52,15 @@ def check_name(
                 raise UncertainError(f"`{name}` is already something else here")
 
 
+def check_module(source: Source, name: str) -> None:
+    """Refuses if the name of a module that is to be imported may mean another thing."""
+    check_no_star_import(source)
+    for scope in source.binding_scopes.get(name, []):
+        for binding in scope.bindings[name]:
+            if binding.path not in (name, f"tensorflow.{name}"):
+                raise UncertainError(f"`{name}` is already something else here")
+
+
 def check_graph_mode(source: Source) -> None:
     """Refuses if a decay may be a function of no arguments."""
     words = source.words

@@ -88,22 +88,15 @@ def _imports(context: Context, schedule: Schedule) -> tuple[Import, ...]:
     imports = []
     for module, name in sorted(schedule.modules()):
         if module == candidates.KERAS:
-            _check_module(context, "keras")
+            rewrite_checks.check_module(context.source, "keras")
             imports.append(Import("keras", "", "keras"))
         else:
             rewrite_checks.check_name(context.source, name, module)
             imports.append(Import(module, name, name))
     if "math.exp(" in schedule.text():
-        _check_module(context, "math")
+        rewrite_checks.check_module(context.source, "math")
         imports.append(Import("math", "", "math"))
     return tuple(dict.fromkeys(imports))
-
-
-def _check_module(context: Context, name: str) -> None:
-    rewrite_checks.check_no_star_import(context.source)
-    for scope in context.source.binding_scopes.get(name, []):
-        if any(binding.path != name for binding in scope.bindings[name]):
-            raise UncertainError(f"`{name}` is already something else here")
 
 
 def _check_numbers(context: Context, schedule: Schedule) -> list[str]:

@@ -10,6 +10,7 @@ from keras_tricks.tf1.lint.reading.source import Source
 from keras_tricks.tf1.lint.rewrites import edits
 from keras_tricks.tf1.lint.rules import class_rules
 from keras_tricks.tf1.lint.rules import count_rules
+from keras_tricks.tf1.lint.rules import keras_rules
 from keras_tricks.tf1.lint.rules import optimizer_rules
 from keras_tricks.tf1.lint.rules import recipe_rules
 from keras_tricks.tf1.lint.rules import schedule_rules
@@ -21,6 +22,7 @@ _RULES = (
     recipe_rules.check,
     count_rules.check,
     class_rules.check,
+    keras_rules.check,
 )
 _REQUIRES = "code that stays as it is calls it"
 

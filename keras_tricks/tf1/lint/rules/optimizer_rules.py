@@ -37,6 +37,13 @@ _LOSS_SCALES = (
     "MixedPrecisionLossScaleOptimizer",
     "enable_mixed_precision_graph_rewrite",
 )
+# Functions of tf.contrib that clip: where they have the limit, and which one it is.
+_CONTRIB_CLIPS = {
+    "clip_gradient_norms": (1, "max_norm", "clipnorm"),
+    "clip_gradient_norms_fn": (0, "max_norm", "clipnorm"),
+    "clip_gradients_by_norm": (1, "clip_norm", "global_clipnorm"),
+    "create_train_op": (99, "clip_gradient_norm", "clipnorm"),
+}
 # Beside the arguments of the same meaning: what Keras's class needs to do the same.
 _KERAS_OPTIMIZERS: dict[str, tuple[str, dict[str, str], tuple[str, ...], str]] = {
     "AdadeltaOptimizer": (
@@ -102,6 +109,8 @@ def check(context: Context, node: ast.AST) -> Iterator[Finding]:
     parent = source.parents[node]
     call = parent if isinstance(parent, ast.Call) and parent.func is node else None
     path = source.path_of(node) or ""
+    if path.startswith("tf_slim."):
+        path = f"tensorflow.contrib.{path}"
     if path.startswith("tensorflow.") and ".keras." not in path:
         yield from _check_tensorflow(context, node, call, path)
     elif _CLASS in (path.rpartition(".")[2], last_name(node)):
@@ -138,6 +147,11 @@ def _check_tensorflow(
             instead + _only_if(source, node),
             (lambda: _clipped(context, call)) if call else None,
         )
+    elif name in _CONTRIB_CLIPS and ".contrib" in library and call is not None:
+        position, keyword, ours = _CONTRIB_CLIPS[name]
+        limit = argument(call, position, keyword) or "0"
+        if limit not in ("0", "0.0", "None"):
+            yield made(f"{_OPTIMIZERS}.ClippedOptimizer(optimizer, {ours}={limit})")
     elif name in ("clip_by_norm", "clip_by_value") and call is not None:
         yield from _check_clip(context, node, call, name)
     elif name in STEP_GETTERS:
@@ -315,6 +329,7 @@ def _keras_updates(context: Context, call: ast.Call, name: str) -> Rewrite:
     made = keras_optimizer(context, call, name)
     if "without " in made or (lost := _lost_in_minimize(context.source, call)):
         raise UncertainError(f"it is {made if 'without ' in made else lost[2:]}")
+    rewrite_checks.check_module(context.source, "keras")
     needed = [Import("keras", "", "keras")]
 
     def text(new_rate: str) -> str:
