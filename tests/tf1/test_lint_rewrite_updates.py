@@ -1,9 +1,12 @@
 """Rewritten optimizers of `tf.train`: they train as the graphs of the originals did."""
 
 import pytest
+import tensorflow as tf
 
 from keras_tricks.tf1.lint.reading.source import Source
 from keras_tricks.tf1.lint.rules import findings
+from tests.tf1.class_variants import XLNET
+from tests.tf1.test_lint_rewrites import CLASS
 from tests.tf1.test_lint_rewrites import assert_same_training
 from tests.tf1.test_lint_rewrites import dedented
 from tests.tf1.test_lint_rewrites import rewritten
@@ -129,6 +132,105 @@ def test_pairs_of_compute_gradients_are_applied_on_the_schedule():
             names["update"](optimizer, list(zip(gradients, variables, strict=True)))
 
     assert_same_training(trained_by_keras(Applying()), theirs)
+
+
+CHOICE = """
+    if kind == "adam":
+        optimizer = tf.train.AdamOptimizer(0.02)
+    elif kind == "momentum":
+        optimizer = tf.train.MomentumOptimizer(0.02, momentum=0.5)
+    else:
+        optimizer = tf.train.GradientDescentOptimizer(0.02)
+    return optimizer.minimize(loss)
+"""
+
+
+def test_an_optimizer_of_several_is_rewritten_with_the_others():
+    code = function("pass").replace("(loss):\n    pass\n", f"(loss, kind):{CHOICE}")
+    new = rewritten(code)
+    assert new.count("keras.optimizers.") == 3
+    for kind in ("adam", "momentum", "descent"):
+        theirs = trained_by_tf1(lambda loss, k=kind: run(code)["train"](loss, k))
+        assert_same_training(trained_by_keras(run(new)["train"](None, kind)), theirs)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("tf.train.GradientDescentOptimizer(0.02)", "tf.train.RMSPropOptimizer(0.02)"),
+        ("tf.train.GradientDescentOptimizer(0.02)", "Mine(0.02)"),
+        ("    else:", "    if not kind:"),
+        ("    return", "    optimizer = averaged(optimizer)\n    return"),
+    ],
+)
+def test_several_optimizers_stay_if_one_does(old, new):
+    choice = CHOICE.replace(old, new)
+    code = function("pass").replace("(loss):\n    pass\n", f"(loss, kind):{choice}")
+    assert rewritten(code) == code
+
+
+BRANCHES = """
+    step = tf.train.get_or_create_global_step()
+    if kind == "cosine":
+        fall = tf.train.cosine_decay(0.1, step - 3, 12 - 3)
+    else:
+        fall = tf.train.polynomial_decay(0.1, step - 3, 12 - 3, 0.0)
+    rate = tf.where(step < 3, 0.1 * tf.to_float(step) / 3.0, fall)
+    if decays:
+        optimizer = AdamWeightDecayOptimizer(rate, 0.1, include_in_weight_decay=["s"])
+    else:
+        optimizer = tf.train.GradientDescentOptimizer(rate)
+    if on_tpu:
+        optimizer = tf.tpu.CrossShardOptimizer(optimizer)
+    gradients, weights = zip(*optimizer.compute_gradients(loss))
+    clipped, norm = tf.clip_by_global_norm(gradients, 0.5)
+    train_op = optimizer.apply_gradients(zip(clipped, weights), global_step=step)
+    if decays:
+        with tf.control_dependencies([train_op]):
+            train_op = step.assign_add(1)
+    return train_op, rate, norm
+"""
+
+
+@pytest.mark.parametrize("kind", ["cosine", "linear"])
+@pytest.mark.parametrize("decays", [True, False])
+def test_optimizers_of_branches_have_the_schedules_of_branches(kind, decays):
+    """As in XLNet's code; what is a tensor and is returned stays one."""
+    head = CLASS
+    for old, new in XLNET.items():
+        head = head.replace(old, new)
+    head = head.replace("\n\n\n", "\n\ntf.disable_v2_behavior()\n\n", 1)
+    code = f"{head}\ndef train(loss, kind, decays, on_tpu=False):{BRANCHES}"
+    theirs = trained_by_tf1(lambda loss: run(code)["train"](loss, kind, decays)[0])
+    new = rewritten(code)
+    assert "    rate = fall(step)\n" in new
+    assert "class" not in new
+    # Up to the gradients, which a training loop computes.
+    end = new.index("    # keras_tricks: Keras's optimizers compute no")
+    made = new[:end].replace("tf.train.get_or_create_global_step()", "0")
+    optimizer = run(f"{made}    return optimizer\n")["train"](None, kind, decays)
+
+    class Applying:
+        def apply(self, gradients, variables):
+            clipped, _ = tf.clip_by_global_norm(gradients, 0.5)
+            optimizer.apply_gradients(zip(clipped, variables, strict=True))
+
+    assert_same_training(trained_by_keras(Applying()), theirs)
+
+
+def test_a_class_of_berts_has_a_schedule_if_the_steps_are_counted():
+    """Its `apply_gradients` does not count them."""
+    body = """
+    step = tf.train.get_or_create_global_step()
+    rate = tf.train.exponential_decay(0.1, step, 3, 0.5)
+    optimizer = AdamWeightDecayOptimizer(rate, 0.1)
+    train_op = optimizer.apply_gradients(zip(gradients, weights), global_step=step)
+    return tf.group(train_op, step.assign_add(1))
+"""
+    code = f"{CLASS}\ndef train(gradients, weights):{body}"
+    assert "optimizer = AdamWeightDecay(rate, weight_decay=0.1," in rewritten(code)
+    uncounted = code.replace(", step.assign_add(1)", "")
+    assert "optimizer = AdamWeightDecayOptimizer(rate, 0.1)" in rewritten(uncounted)
 
 
 HEAD = "step = tf.train.get_or_create_global_step()\n"

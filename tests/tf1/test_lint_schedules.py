@@ -586,7 +586,7 @@ def test_a_warmup_below_decays_in_branches_goes_into_each():
     assert advised == [polynomial, cosine, f"{polynomial} or {cosine}"]
     new = edits.rewritten(source, edits.chosen(found))
     assert "    # Down again.\n" in new
-    assert "    rate = fall\n" in new
+    assert "    rate = fall(step)\n" in new
     assert not {"climb", "tf.train", "tf.where"} & set(new.replace("(", " ").split())
     for kind in ("poly", "cos"):
         with tf.Graph().as_default(), v1.Session() as session:

@@ -63,6 +63,24 @@ def chain(
     return _at_end(context, final, advice, as_object)
 
 
+def chosen_schedule(
+    context: Context, advice: Advice
+) -> tuple[Definition | None, Rewrite] | None:
+    """Returns the schedules of the branches of an `if`, where a rate comes from those.
+
+    Returns:
+        What holds the schedule below the `if`, and the rewrite; `None` if it is one.
+    """
+    if advice.schedule is None or advice.conditions or advice.assumed:
+        return None
+    branches = _branches(context, advice)
+    if not branches:
+        return None
+    final = advice.chain[-1]
+    held = context.flows.at(branches[0][0].name, final.statement)
+    return held, _in_branches(context, final, branches)
+
+
 def made_at(
     context: Context, advice: Advice, place: ast.stmt
 ) -> tuple[str, tuple[Import, ...]]:
@@ -330,7 +348,7 @@ def _options(definition: Definition | None) -> list[Definition | None]:
 def _in_branches(
     context: Context, final: Link, branches: Sequence[tuple[Definition, Advice]]
 ) -> Rewrite:
-    """Makes each schedule where its decay was, and drops the warmup."""
+    """Makes each schedule where its decay was, and calls it where the warmup was."""
     removal = Removal(context, final.statement)
     keeping = [final.statement]
     live: set[Definition | None] = set()
@@ -341,24 +359,26 @@ def _in_branches(
         assert advice.schedule is not None
         assert isinstance(definition.node, ast.stmt)
         fractions = _check_numbers(context, advice.schedule)
-        step, step_names = _step(context, advice, definition.node)
         _check_names(context, advice.schedule.names(), definition.node, ())
-        live |= {d for _, d in [*advice.schedule.names(), *step_names]}
+        live |= {d for _, d in advice.schedule.names()}
         live.add(definition)
         used |= dict.fromkeys(advice.used)
-        name = definition.name
-        text = _called(context, advice.schedule, step, definition.node, name)
+        indent = _indent(context, definition.node)
+        width = len(definition.name) + len(" = ")
+        text = call_text(*_parts(advice.schedule), indent, width)
         remark = _remark(context, fractions, definition.node)
         made.append((definition.node, f"{remark}{definition.name} = {text}"))
         keeping.append(definition.node)
         imports += _imports(context, advice.schedule)
+    step, step_names = _step(context, branches[0][1], final.statement)
+    live |= {definition for _, definition in step_names}
     removal.replace(keeping)
     removal.add_unused(used, live, final.statement)
-    name = branches[0][0].name
+    rate = f"{branches[0][0].name}({step})"
     if final.definition is not None:
-        made.append((final.statement, f"{final.definition.name} = {name}"))
+        made.append((final.statement, f"{final.definition.name} = {rate}"))
     else:
-        made.append((final.statement, _with_value(context, final, name)))
+        made.append((final.statement, _with_value(context, final, rate)))
     edits = tuple(
         edit
         for statement, text in made

@@ -198,7 +198,7 @@ def _check_tensorflow(
             call,
             shown,
             keras_optimizer(context, call, name) + _lost_in_minimize(source, call),
-            lambda: _keras_updates(context, call, name),
+            lambda: _updates(context, call),
         )
     elif name.endswith("Optimizer") and call is not None:
         yield made(f"{_NO_ADVICE}: this optimizer is not known")
@@ -321,21 +321,42 @@ def _lost_in_minimize(source: Source, call: ast.Call) -> str:
     return "".join(f"; without {one}" for one in dict.fromkeys(lost))
 
 
-def _keras_updates(context: Context, call: ast.Call, name: str) -> Rewrite:
-    """Returns the rewrite of an optimizer of `tf.train` and of its updates."""
-    if difference := _difference(context, call, name):
-        raise UncertainError(difference)
+def _made(
+    context: Context, call: ast.Call
+) -> tuple[Callable[[str], str], list[Import]]:
+    """Returns what makes Keras's optimizer from a rate, and the names in that.
+
+    Raises:
+        UncertainError: If none does the same as TF1's.
+    """
+    source = context.source
     rate = argument(call, 0, "learning_rate") or ""
-    made = keras_optimizer(context, call, name)
-    if "without " in made or (lost := _lost_in_minimize(context.source, call)):
-        raise UncertainError(f"it is {made if 'without ' in made else lost[2:]}")
-    rewrite_checks.check_module(context.source, "keras")
-    needed = [Import("keras", "", "keras")]
+    if last_name(call.func) == _CLASS:
+        variant = reference_optimizers.variant_of(source, call.func)
+        if variant.kind not in ("bert", "include"):
+            raise UncertainError("its class differs from BERT's")
+        name = "AdamWeightDecay"
+        rewrite_checks.check_name(source, name, _OPTIMIZERS)
+        made = f"{name}{adam_arguments(call, variant)}"
+        needed = Import(_OPTIMIZERS, name, name)
+    elif _is_optimizer(source, call):
+        name = last_name(call.func)
+        if difference := _difference(context, call, name):
+            raise UncertainError(difference)
+        made = keras_optimizer(context, call, name)
+        if "without " in made or (lost := _lost_in_minimize(source, call)):
+            raise UncertainError(f"it is {made if 'without ' in made else lost[2:]}")
+        rewrite_checks.check_module(source, "keras")
+        needed = Import("keras", "", "keras")
+    else:
+        raise UncertainError(f"`{ast.unparse(call)}` is no optimizer that is known")
+    return lambda new: made.replace(f"({rate}", f"({new}", 1), [needed]
 
-    def text(new_rate: str) -> str:
-        return made.replace(f"({rate}", f"({new_rate}", 1)
 
-    return rewrite_updates.optimizer(context, call, text, needed)
+def _updates(context: Context, call: ast.Call) -> Rewrite:
+    """Returns the rewrite of an optimizer with its updates."""
+    _made(context, call)
+    return rewrite_updates.optimizer(context, call, lambda one: _made(context, one))
 
 
 def _berts(
@@ -347,16 +368,8 @@ def _berts(
     except UncertainError as reason:
         if variant.kind not in ("bert", "include"):
             raise
-        module, name = _OPTIMIZERS, "AdamWeightDecay"
-        rewrite_checks.check_name(context.source, name, module)
-        made = f"{name}{adam_arguments(call, variant)}"
-        # BERT's class does not count the steps of a schedule.
-        rate = argument_node(call, 0, "learning_rate")
-        if rate is not None:
-            rewrite_checks.check_plain(context, rate, context.flows.definitions(rate))
-        needed = [Import(module, name, name)]
         try:
-            return rewrite_updates.optimizer(context, call, lambda rate: made, needed)
+            return _updates(context, call)
         except UncertainError:
             raise reason from None
 
@@ -378,7 +391,7 @@ def _clipped(context: Context, call: ast.Call) -> Rewrite:
         variant = reference_optimizers.variant_of(source, made.func)
         rewrite_made = _berts(context, made, variant)
     else:
-        rewrite_made = _keras_updates(context, made, last_name(made.func))
+        rewrite_made = _updates(context, made)
     if not any(
         span[0] <= source.span(call)[0] < span[1] for span in rewrite_made.spans
     ):
