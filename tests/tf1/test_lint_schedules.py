@@ -152,6 +152,13 @@ RATES = {
         "keras.optimizers.schedules.PiecewiseConstantDecay([20, 60], "
         "[peak * 1.0, peak * 0.1, peak * 0.01])",
     ),
+    "a factor on a decay that the warmup shortens": (
+        """
+        rate = tf.train.polynomial_decay(peak, step, total - warmup, 0.0)
+        return rate * tf.minimum(1.0, tf.cast(step, tf.float32) / float(warmup))
+        """,
+        'WarmupPolynomialDecay(peak, total - warmup, warmup, join="multiply")',
+    ),
     "decay alone": (
         "return tf.train.polynomial_decay(peak, step, total, 0.0)",
         "WarmupPolynomialDecay(peak, total)",
@@ -438,6 +445,20 @@ IN_BRANCHES = {
         return rate
     """,
 }
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("        rate = rate *", "        if kind:\n            rate = rate *"),
+        ("        rate = rate *", "        other = rate + 1\n        rate = rate *"),
+    ],
+)
+def test_decays_in_branches_stay_if_what_is_below_is_more_than_a_warmup(old, new):
+    body = IN_BRANCHES["one or the other, with a warmup below"].replace(old, new)
+    code = program(body).replace("warmup):", "warmup, kind):", 1)
+    source = Source(code)
+    assert edits.rewritten(source, edits.chosen(findings(source))) == code
 
 
 @pytest.mark.parametrize("name", IN_BRANCHES)

@@ -149,6 +149,11 @@ class Interpreter:
             for name, argument in decay.arguments.items():
                 if name.endswith("steps") and isinstance(argument, Value):
                     found |= dict.fromkeys(self._quantities(argument), False)
+                    # What a run is less than the whole by is its warmup.
+                    for node in ast.walk(argument.expression or ast.Name("_")):
+                        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub):
+                            part = dataclasses.replace(argument, expression=node.right)
+                            found |= dict.fromkeys(self._quantities(part), True)
         for length in self.lengths.values():
             for text in self._quantities(length):
                 if "total" not in text and "train" not in text:
@@ -480,6 +485,10 @@ class Interpreter:
         return self._elementwise(OPERATORS[type(op)], [left, right], made)
 
     def _note_length(self, value: Value) -> None:
+        match value.expression:
+            case ast.Call(func=ast.Name(id="float"), args=[number]):
+                # Schedules take whole numbers of steps.
+                value = dataclasses.replace(value, expression=number)
         if value.expression is not None:
             self.lengths.setdefault(value.text, value)
 

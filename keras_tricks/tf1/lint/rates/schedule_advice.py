@@ -213,7 +213,7 @@ class Advisor:
         )
         if rate.expression is not None:
             return dataclasses.replace(failed, reason="it depends on no step")
-        for schedule in candidates(computed):
+        for schedule in candidates(computed) if _has_sound_samples(computed) else ():
             if _is_equal(schedule, rate, steps):
                 return dataclasses.replace(
                     failed, schedule=schedule, steps=len(steps[0])
@@ -302,6 +302,17 @@ def _telling_steps(computed: Interpreter) -> list[list[int]]:
         while len(steps_of_one) < width:
             steps_of_one.append(steps_of_one[-1] + 1)
     return chosen
+
+
+def _has_sound_samples(computed: Interpreter) -> bool:
+    """Returns whether each decay takes at least one step with the sample values."""
+    return all(
+        lane >= 1
+        for decay in computed.decays.values()
+        for name, argument in decay.arguments.items()
+        if name.endswith("steps") and isinstance(argument, Value)
+        for lane in argument.lanes
+    )
 
 
 def _is_equal(schedule: Schedule, rate: Value, steps: Sequence[Sequence[int]]) -> bool:

@@ -129,6 +129,11 @@ class Removal:
                 return False
         return True
 
+    def check_no_other_use(self, definition: Definition) -> None:
+        """Refuses a definition that statements use which stay."""
+        if not self._only_in(definition, set(self._statements)):
+            raise UncertainError(f"`{definition.name}` is used before it is complete")
+
     def _add_empty_blocks(self) -> None:
         """Adds each `if` of which nothing is left, and whose test does nothing."""
         parents = self._context.source.parents

@@ -319,6 +319,11 @@ def _branches(context: Context, advice: Advice) -> list[tuple[Definition, Advice
     merged = context.flows.at(start.definition.name, final.statement)
     if merged is None or not merged.options:
         return []
+    if (
+        context.source.parents[merged.node]
+        is not context.source.parents[final.statement]
+    ):
+        raise UncertainError("the decay and the warmup stand in different branches")
     found = []
     for definition in _options(merged):
         if definition is None or definition.value is None:
@@ -374,6 +379,8 @@ def _in_branches(
     live |= {definition for _, definition in step_names}
     removal.replace(keeping)
     removal.add_unused(used, live, final.statement)
+    for definition, _ in branches:
+        removal.check_no_other_use(definition)
     rate = f"{branches[0][0].name}({step})"
     if final.definition is not None:
         made.append((final.statement, f"{final.definition.name} = {rate}"))
