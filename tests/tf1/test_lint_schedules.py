@@ -12,6 +12,8 @@ from keras_tricks.tf1.lint.rates import schedule_formulas as formulas
 from keras_tricks.tf1.lint.reading.source import Source
 from keras_tricks.tf1.lint.rewrites import edits
 from keras_tricks.tf1.lint.rules import findings
+from tests import sampling
+from tests.tf1 import rate_programs
 from tests.tf1_reference import session_config
 
 v1 = tf.compat.v1
@@ -289,10 +291,10 @@ def program(body):
     return code + textwrap.indent(textwrap.dedent(body).strip("\n"), "    ") + "\n"
 
 
-def run(code):
+def run(code, name="rate"):
     names = {}
     exec(code.replace("tf.disable_v2_behavior()", ""), names)
-    return names["rate"]
+    return names[name]
 
 
 @pytest.mark.parametrize("name", RATES)
@@ -650,3 +652,26 @@ def rate(step, peak, {name}):
     [finding] = [f for f in findings(Source(code)) if f.check]
     assert finding.instead == f"keras_tricks.schedules.Warmup(peak, {name})"
     assert finding.check == "equal at 18 steps"
+
+
+@pytest.mark.parametrize("first", sampling.one_in(10, range(0, 400, 20)))
+def test_rewritten_random_programs_have_the_rates_of_the_originals(first):
+    """For each way that their tests may turn out; about a third are rewritten."""
+    rewritten = 0
+    for seed in range(first, first + 20):
+        code = rate_programs.program(seed)
+        source = Source(code)
+        new = edits.rewritten(source, edits.chosen(findings(source)))
+        rewritten += new != code
+        for flag, kind in ((False, "a"), (True, "b"), (True, "c")):
+            arguments = (0.3, 100, 20, flag, kind)
+            if new == code or (kind == "c" and "raise ValueError" in code):
+                continue
+            with tf.Graph().as_default(), v1.Session() as session:
+                step = v1.placeholder(tf.int32, ())
+                both = [run(one, "rate_of")(step, *arguments) for one in (code, new)]
+                both = [tf.convert_to_tensor(rate) for rate in both]
+                rates = np.array([session.run(both, {step: s}) for s in STEPS])
+            ours, theirs = rates[:, 1], rates[:, 0]
+            np.testing.assert_allclose(ours, theirs, rtol=5e-5, atol=1e-6, err_msg=code)
+    assert rewritten
