@@ -25,6 +25,7 @@ from keras_tricks.tf1.lint.rewrites.rewrite_comments import edit_above
 Maker = Callable[[ast.Call], tuple[Callable[[str], str], list[Import]]]
 
 _PRIORITY = 2
+_MAX_BRANCHES = 12
 _TODO = (
     "a Keras optimizer counts its own iterations, and updates at once. Call this with "
     "gradients of tf.GradientTape in a training loop, or compile the model "
@@ -116,7 +117,10 @@ def _constructors(context: Context, target: ast.Name) -> list[ast.Call]:
     """Returns the calls that make an optimizer, each in a branch of its own."""
     source = context.source
     found = []
-    for binding in source.bindings(target):
+    bindings = source.bindings(target)
+    if len(bindings) > _MAX_BRANCHES:
+        raise UncertainError(f"`{target.id}` may be one of several things")
+    for binding in bindings:
         assignment = source.parents[binding.node]
         if not isinstance(assignment, ast.Assign) or not isinstance(
             assignment.value, ast.Call

@@ -1,6 +1,7 @@
 """Rules for optimizers: constructors, clipping, loss scales, train ops, checkpoints."""
 
 import ast
+import bisect
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -144,7 +145,7 @@ def _check_tensorflow(
             source,
             node,
             shown,
-            instead + _only_if(source, node),
+            instead + _only_if(context, node),
             (lambda: _clipped(context, call)) if call else None,
         )
     elif name in _CONTRIB_CLIPS and ".contrib" in library and call is not None:
@@ -197,7 +198,7 @@ def _check_tensorflow(
             source,
             call,
             shown,
-            keras_optimizer(context, call, name) + _lost_in_minimize(source, call),
+            keras_optimizer(context, call, name) + _lost_in_minimize(context, call),
             lambda: _updates(context, call),
         )
     elif name.endswith("Optimizer") and call is not None:
@@ -294,25 +295,26 @@ def _without(call: ast.Call, names: Iterable[str | None]) -> list[str]:
     return [part for part in parts if not part.endswith(("=None`", "=False`"))]
 
 
-def _lost_in_minimize(source: Source, call: ast.Call) -> str:
+def _lost_in_minimize(context: Context, call: ast.Call) -> str:
     """Returns what `minimize`, called on the optimizer, does that `fit` does not."""
-    attribute = source.parents[call]
-    made: ast.AST = call
-    parent = source.parents[attribute]
-    users = []
-    if isinstance(attribute, ast.Attribute) and isinstance(parent, ast.Call):
-        users.append(parent)
-    match source.parents[made]:
-        case ast.Assign(targets=[ast.Name(id=name) as target]):
-            for use in source.names[name]:
-                attribute = source.parents[use]
-                parent = source.parents[attribute]
-                if source.bindings(use) == source.bindings(target) and isinstance(
-                    attribute, ast.Attribute
-                ):
-                    users += [parent] if isinstance(parent, ast.Call) else []
+    source, flows = context.source, context.flows
+    made: list[ast.AST] = [call]
+    match source.parents[call]:
+        case ast.Assign(targets=[ast.Name(id=name)]) as statement:
+            scope = flows.function_of(statement)
+            place = flows.place(statement, scope)
+            definition = flows.of(scope).defined_at(name, place)
+            made += [] if definition is None else flows.uses(definition)
+    attributes = [source.parents[node] for node in made]
+    users = [
+        source.parents[attribute]
+        for attribute in attributes
+        if isinstance(attribute, ast.Attribute)
+    ]
     lost = []
     for user in users:
+        if not isinstance(user, ast.Call):
+            continue
         if last_name(user.func) in ("minimize", "compute_gradients"):
             position = 2 if last_name(user.func) == "minimize" else 1
             variables = argument(user, position, "var_list")
@@ -344,7 +346,7 @@ def _made(
         if difference := _difference(context, call, name):
             raise UncertainError(difference)
         made = keras_optimizer(context, call, name)
-        if "without " in made or (lost := _lost_in_minimize(source, call)):
+        if "without " in made or (lost := _lost_in_minimize(context, call)):
             raise UncertainError(f"it is {made if 'without ' in made else lost[2:]}")
         rewrite_checks.check_module(source, "keras")
         needed = Import("keras", "", "keras")
@@ -378,12 +380,9 @@ def _clipped(context: Context, call: ast.Call) -> Rewrite:
     """Returns the rewrite of the optimizer whose gradients a call clips."""
     source = context.source
     scope = context.flows.function_of(call)
-    found = [
-        node
-        for statement in getattr(scope, "body", [])
-        for node in ast.walk(statement)
-        if isinstance(node, ast.Call) and _is_optimizer(source, node)
-    ]
+    names = (*_KERAS_OPTIMIZERS, _CLASS)
+    calls = [one for name in names for one in context.calls.get((scope, name), [])[:2]]
+    found = [one for one in calls if _is_optimizer(source, one)]
     if len(found) != 1:
         raise UncertainError("it is unclear which optimizer takes the gradients")
     [made] = found
@@ -432,13 +431,13 @@ def _check_clip(
             return
         instead = f"{_OPTIMIZERS}.ClippedOptimizer(optimizer, clipvalue={high})"
     if not instead.startswith(_NO_ADVICE):
-        instead += _only_if(source, node)
+        instead += _only_if(context, node)
     yield finding.make(source, node, ast.unparse(node), instead)
 
 
-def _only_if(source: Source, clip: ast.expr) -> str:
+def _only_if(context: Context, clip: ast.expr) -> str:
     """Returns the test behind which gradients are clipped, but not applied, or ""."""
-    updates = source.attributes.get("apply_gradients", [])
+    source, updates = context.source, context.update_lines
     tests = []
     inner: ast.AST = clip
     while inner is not source.tree and not isinstance(inner, ast.FunctionDef):
@@ -446,7 +445,7 @@ def _only_if(source: Source, clip: ast.expr) -> str:
         if isinstance(around, ast.If):
             branch = around.body if inner in around.body else around.orelse
             first, last = branch[0].lineno, source.end_line(branch[-1])
-            if not any(first <= update.lineno <= last for update in updates):
+            if bisect.bisect_left(updates, first) == bisect.bisect_right(updates, last):
                 test = ast.unparse(around.test)
                 tests.append(f"`{test}`" if branch is around.body else f"not `{test}`")
         inner = around
