@@ -195,9 +195,11 @@ def restore_weights(
             or a directory, whose latest checkpoint is taken.
         variable_map: As for `restore_optimizer`: names, a function, rules, or a list of
             these.
-        strict: Whether it is an error if nothing is restored, or if a layer is restored
+        strict: Whether it is an error if nothing is restored; if a layer is restored
             in part: one of the model's, or a numbered one of the checkpoint's, such as
-            `bert/encoder/layer_3`. If not, it is a note in the report.
+            `bert/encoder/layer_3`; or if it looks like another model's: an encoder
+            without its embeddings, a `generator` in the model with the weights of
+            ELECTRA's discriminator. If not, it is a note in the report.
 
     Returns:
         A `RestoreReport`: `restored`, `fresh` (what only the model has),
@@ -211,7 +213,7 @@ def restore_weights(
         ValueError: If the model is not built, shapes or kinds of number differ, a rule
             fits nothing, `variable_map` names what does not exist, a name stands for
             several variables or several names for one, or, with `strict=True`, if
-            layers are restored in part or nothing is.
+            layers are restored in part, nothing is, or it looks like another model's.
 
     Example:
 
@@ -244,6 +246,7 @@ def restore_weights(
     matching = Matching(model, None, reader.shapes, variable_map)
     _check_shapes(matching, reader)
     faults = torn.faults(matching, reader.shapes)
+    faults += torn.other_models(model, matching, reader.shapes)
     if strict and faults:
         raise ValueError(
             "With strict=True a layer must be restored whole or not at all, and at "

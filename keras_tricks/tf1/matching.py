@@ -31,6 +31,7 @@ class Matching:
         model_name: The model's name.
         weights_only: Whether there is no optimizer.
         matched: Name -> variable of the model or the optimizer.
+        respelled: Names that were matched by a spelling of known models.
         sources: Name -> the name in the checkpoint, without the number of a part.
         conversions: Name -> what is done with the value.
         left_out: Names that the user's map leaves out.
@@ -62,6 +63,7 @@ class Matching:
         self._user_map = name_maps.UserMap(variable_map, shapes)
         self._faults: list[str] = []
         self.matched: dict[str, keras.Variable] = {}
+        self.respelled: list[str] = []
         self.sources: dict[str, str] = {}
         # Of weights: the name in the checkpoint -> the names of its parts.
         self._parts: dict[str, list[str]] = {}
@@ -148,6 +150,7 @@ class Matching:
                     continue
                 if id(variable) not in taken:
                     self._take(name, variable)
+                    self.respelled.append(name)
                     break
             else:
                 self.unmatched.append(name)

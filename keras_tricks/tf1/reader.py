@@ -46,6 +46,7 @@ class CheckpointReader:
             )
         # What the native reader raises depends on where the file ends.
         self._errors = (tf.errors.OpError, LookupError, RuntimeError, ValueError)
+        self._sliced = tf.errors.UnimplementedError
         prefix: str | None = self.path
         if tf.io.gfile.isdir(self.path):
             prefix = tf.train.latest_checkpoint(self.path)
@@ -56,6 +57,7 @@ class CheckpointReader:
                 "directory with a file 'checkpoint' that names the latest one. There "
                 f"is none. {_validation.received('checkpoint', self.path)}"
             )
+        self._prefix = prefix
         try:
             self._reader = tf.train.load_checkpoint(prefix)
             shapes = self._reader.get_variable_to_shape_map()
@@ -93,12 +95,25 @@ class CheckpointReader:
             OSError: If the files do not hold it whole.
         """
         try:
-            return np.asarray(self._reader.get_tensor(name))
+            try:
+                return np.asarray(self._reader.get_tensor(name))
+            except self._sliced:
+                return self._read_slices(name)
         except self._errors as error:
             raise OSError(
                 f"The checkpoint {self.path!r} cannot be read: the data of {name!r} "
                 f"are missing, cut off or damaged. ({_first_line(error)})"
             ) from error
+
+    def _read_slices(self, name: str) -> np.ndarray:
+        """Returns a partitioned variable of TF1's first format of checkpoints."""
+        import tensorflow as tf
+
+        with tf.init_scope():
+            value = tf.raw_ops.Restore(
+                file_pattern=self._prefix, tensor_name=name, dt=self._types[name]
+            )
+            return value.numpy()
 
 
 def _first_line(error: Exception) -> str:

@@ -1,8 +1,11 @@
-"""Layers of which a checkpoint restores a part only."""
+"""Signs that a checkpoint is another model's: parts of layers, other roots."""
 
 import re
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
+
+import keras
 
 from keras_tricks.tf1.matching import Matching
 
@@ -43,6 +46,52 @@ def faults(matching: Matching, shapes: dict[str, tuple[int, ...]]) -> list[str]:
         f"{layer!r} of the model is restored but for {_some(paths)}."
         for layer, paths in of_model.items()
     ]
+
+
+def other_models(
+    model: keras.Model, matching: Matching, shapes: dict[str, tuple[int, ...]]
+) -> list[str]:
+    """Returns a sentence for each sign that the weights are those of another model.
+
+    That is an encoder without its embeddings, since models of other families name the
+    layers of their encoders alike; and a model inside of the model that has the name of
+    a scope of the checkpoint, but the weights of another scope.
+
+    Args:
+        model: The model.
+        matching: What is matched, of the weights alone.
+        shapes: Name -> shape of what the checkpoint holds.
+    """
+    found = []
+    restored = {
+        source.partition("/encoder/")[0] for source in matching.sources.values()
+    }
+    for name in matching.unmatched:
+        root, _, rest = name.partition("/embeddings/")
+        if rest == "word_embeddings" and root in restored:
+            found.append(
+                f"{root + '/encoder'!r} of the checkpoint is restored, but {name!r} is "
+                "not. Is the model of another family with layers of the same names, "
+                "such as RoBERTa or DistilBERT?"
+            )
+    scopes = {name.partition("/")[0] for name in shapes if "/" in name}
+    for inner in _models_in(model):
+        own = {id(variable) for variable in inner.weights}
+        names = [n for n in matching.respelled if id(matching.matched[n]) in own]
+        others = [name for name in names if not name.startswith(f"{inner.name}/")]
+        if inner.name in scopes and others:
+            found.append(
+                f"The model {inner.name!r} inside of the model has weights of another "
+                f"scope than {inner.name!r}: {_some(others)}."
+            )
+    return found
+
+
+def _models_in(model: keras.Model) -> Iterator[keras.Model]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield layer
+            yield from _models_in(layer)
 
 
 def look_alikes(matching: Matching, shapes: dict[str, tuple[int, ...]]) -> list[str]:

@@ -14,6 +14,8 @@ from keras_tricks.tf1.lint.reading.source import Source
 from keras_tricks.tf1.lint.rewrites import edits
 from keras_tricks.tf1.lint.rules import findings
 from tests.child_process import ROOT
+from tests.tf1.class_variants import ELECTRA
+from tests.tf1.class_variants import XLNET
 from tests.tf1_reference import session_config
 
 v1 = tf.compat.v1
@@ -733,45 +735,6 @@ def test_the_module_runs_as_a_command(run_python, tmp_path):
     ]
 
 
-XLNET = {
-    "        exclude_from_weight_decay=None,\n": (
-        "        exclude_from_weight_decay=None,\n"
-        '        include_in_weight_decay=["r_bias"],\n'
-    ),
-    "        self.exclude_from": (
-        "        self.include_in_weight_decay = include_in_weight_decay\n"
-        "        self.exclude_from"
-    ),
-    "        patterns = self": (
-        "        for pattern in self.include_in_weight_decay:\n"
-        "            if re.search(pattern, key) is not None:\n"
-        "                return True\n"
-        "        patterns = self"
-    ),
-}
-ELECTRA = {
-    "    def apply_gradients(self, grads_and_vars, global_step=None, name=None):\n": (
-        "    def apply_gradients(self, grads_and_vars, global_step=None, name=None):\n"
-        "        operations = []\n"
-        "        for key, pairs in by_layer(grads_and_vars, self.learning_rate):\n"
-        "            rate = self.learning_rate[key]\n"
-        "            operations += self._apply_gradients(pairs, rate)\n"
-        "        return tf.group(*operations, name=name)\n\n"
-        "    def _apply_gradients(self, grads_and_vars, learning_rate):\n"
-    ),
-    "weight - self.learning_rate * direction": "weight - learning_rate * direction",
-    "            if self._do_use_weight_decay(key):\n"
-    "                direction += self.weight_decay_rate * weight\n": (
-        "            if self.weight_decay_rate > 0:\n"
-        "                if self._do_use_weight_decay(key):\n"
-        "                    direction += self.weight_decay_rate * weight\n"
-    ),
-    "        return tf.group(*operations, name=name)\n\n    def _do": (
-        "        return operations\n\n    def _do"
-    ),
-}
-
-
 @pytest.mark.parametrize(
     ("changes", "call", "definition"),
     [
@@ -886,3 +849,96 @@ def test_other_libraries_calls_become_ours(call, instead):
     code = f"import transformers\nfrom official import modeling, nlp\nx = {call}\n"
     [(_, _, _, new)] = found(code)
     assert instead in new
+
+
+def findings_of_calls(code):
+    return [f for f in findings(Source(code)) if f.what.endswith(CALLED)]
+
+
+CALLED = ("create_optimizer", "make")
+CALL = "(loss, 1e-4, 1000, 100, False)\n"
+
+
+@pytest.mark.parametrize(
+    ("imports", "function"),
+    [
+        ("from optimization import *\n", "create_optimizer"),
+        (
+            "from tensorflow import *\nfrom bert.optimization import *\n",
+            "create_optimizer",
+        ),
+        (
+            "try:\n    from bert.optimization import create_optimizer as make\n"
+            "except ImportError:\n"
+            "    from optimization import create_optimizer as make\n",
+            "make",
+        ),
+        (
+            "try:\n    from bert import optimization\n"
+            "except ImportError:\n    import optimization\n",
+            "optimization.create_optimizer",
+        ),
+    ],
+)
+def test_create_optimizer_is_found_under_any_import(imports, function):
+    [found] = findings_of_calls(f"{imports}x = {function}{CALL}")
+    assert (
+        found.instead == "keras_tricks.optimizers.create_optimizer(0.0001, 1000, 100)"
+    )
+    assert found.check == "if it is BERT's"
+    # What else a star gives a name to is unknown.
+    assert (found.rewrite is None) is ("*" in imports)
+
+
+def test_create_optimizer_of_a_module_that_is_not_at_hand_is_told():
+    """In TensorFlow's code: other libraries have functions of that name."""
+    call = f"x = mine.create_optimizer{CALL}"
+    [found] = findings_of_calls(
+        f"import tensorflow as tf\nimport my_project.bert as mine\n{call}"
+    )
+    assert found.instead == (
+        "no advice: `my_project.bert` is not at hand; if its create_optimizer is "
+        "BERT's, keras_tricks.optimizers.create_optimizer"
+    )
+    assert not findings_of_calls(f"import timm.optim as mine\n{call}")
+    for other in ("from a import optim as mine", "mine = make()"):
+        both = f"import tensorflow\ntry:\n    import mine\nexcept:\n    {other}\n"
+        assert not findings_of_calls(f"{both}{call}")
+
+
+CLIPS = {
+    "tf.clip_by_global_norm(grads, limit)[0]": "global_clipnorm=limit",
+    "[tf.clip_by_norm(g, limit) for g in grads]": "clipnorm=limit",
+    "[tf.clip_by_value(g, -limit, limit) for g in grads]": "clipvalue=limit",
+}
+
+
+@pytest.mark.parametrize("clip", CLIPS)
+def test_a_clip_behind_a_test_says_so(clip):
+    """But not of the test that the update stands behind, too."""
+    code = f"""
+import tensorflow as tf
+
+def update(optimizer, grads, weights, limit=None, train=True):
+    if train:
+        if limit is not None:
+            grads = {clip}
+        elif train > 1:
+            grads = {clip.replace("limit", "5")}
+        else:
+            grads = {clip.replace("limit", "7")}
+        return optimizer.apply_gradients(zip(grads, weights))
+"""
+    advice = f"keras_tricks.optimizers.ClippedOptimizer(optimizer, {CLIPS[clip]})"
+    tests = (
+        ("limit", "`limit is not None`"),
+        ("5", "not `limit is not None` and `train > 1`"),
+        ("7", "not `limit is not None` and not `train > 1`"),
+    )
+    assert [f.instead for f in findings(Source(code)) if "clip" in f.what] == [
+        f"{advice.replace('limit', limit)}; only if {test}" for limit, test in tests
+    ]
+    always = code.replace("if limit is not None:", "with scope:").split("        elif")
+    end = "        return optimizer.apply_gradients(zip(grads, weights))\n"
+    [finding] = [f for f in findings(Source(always[0] + end)) if "clip" in f.what]
+    assert finding.instead == advice

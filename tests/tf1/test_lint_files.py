@@ -261,6 +261,13 @@ LINES = {
     "one name": (
         "step = tf.train.get_global_step()\nx = tf.where(step < warm, step, x)\n"
     ),
+    "optimizers of one name": (
+        "optimizer = tf.train.AdamOptimizer(0.1)\nop = optimizer.minimize(loss)\n"
+    ),
+    "clips behind tests": (
+        "if x:\n    grads = tf.clip_by_global_norm(grads, 1.0)[0]\n"
+        "else:\n    optimizer.apply_gradients(grads)\n"
+    ),
 }
 
 

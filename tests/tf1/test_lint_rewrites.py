@@ -16,6 +16,8 @@ from keras_tricks.tf1.lint.reading.source import Source
 from keras_tricks.tf1.lint.rewrites import edits
 from keras_tricks.tf1.lint.rules import findings
 from tests.child_process import ROOT
+from tests.tf1.class_variants import ELECTRA
+from tests.tf1.class_variants import XLNET
 
 v1 = tf.compat.v1
 SAMPLES = ROOT / "tests" / "tf1" / "samples"
@@ -112,6 +114,31 @@ def test_a_definition_of_berts_recipe_trains_as_its_graph_did():
     assert_same_training(trained_by_keras(optimizer), theirs)
 
 
+CLASS_AS_FUNCTION = '''\
+def AdamWeightDecayOptimizer(
+    learning_rate,
+    weight_decay_rate=0.0,
+    beta_1=0.9,
+    beta_2=0.999,
+    epsilon=1e-06,
+    exclude_from_weight_decay=None,
+    name='AdamWeightDecayOptimizer',
+):
+    """Adam without bias correction, and with decoupled weight decay."""
+    # keras_tricks: this makes a Keras optimizer, which counts its own iterations.
+    #   model.compile(optimizer, loss) and model.fit train with it
+    return AdamWeightDecay(
+        learning_rate,
+        weight_decay=weight_decay_rate,
+        beta_1=beta_1,
+        beta_2=beta_2,
+        epsilon=epsilon,
+        exclude_from_weight_decay=exclude_from_weight_decay,
+        name=name,
+    )
+'''
+
+
 def test_what_is_around_stays_byte_for_byte():
     """But the import, and the blocks that are rewritten."""
     new = rewritten(BERT)
@@ -124,6 +151,7 @@ def test_what_is_around_stays_byte_for_byte():
         "weight_decay_rate=0.1,": "weight_decay=0.1,",
     }.items():
         expected = expected.replace(old, other)
+    expected = expected[: expected.index("class Adam")] + CLASS_AS_FUNCTION
     assert new[new.index(rest) :] == expected
 
 
@@ -202,9 +230,14 @@ TRAIN = """    weights = tf.trainable_variables()
     (gradients, _) = tf.clip_by_global_norm(tf.gradients(loss, weights), clip_norm=1.0)
 """
 OTHER_BODIES = {
-    "some variables, by a flag": (
+    "all variables, by a flag": (
         TRAIN,
-        TRAIN.replace("()\n", "()\n    if few:\n        weights = weights[-2:]\n", 1),
+        TRAIN.replace("()\n", "()\n    if not few:\n        weights = few\n", 1),
+    ),
+    "a flag that changes": (
+        TRAIN,
+        "    few = few or []\n"
+        + TRAIN.replace("()\n", "()\n    if few:\n        weights = few\n", 1),
     ),
     "some variables, by name": (
         "tf.trainable_variables()\n    (",
@@ -254,6 +287,141 @@ def test_a_definition_that_does_more_than_berts_stays(name, tmp_path):
         assert finding.rewrite is None
         is_named = "no argument `few`" in finding.instead
         assert is_named or not given or name == "moments of ones"
+
+
+CHOICE = """    if kind == "adamw":
+        optimizer = AdamWeightDecayOptimizer(
+            learning_rate=rate,
+            weight_decay_rate=0.01,
+            exclude_from_weight_decay=["LayerNorm", "layer_norm", "bias"],
+        )
+    elif kind == "momentum":
+        optimizer = tf.train.MomentumOptimizer(rate, 0.9)
+    else:
+        raise ValueError(kind)
+    weights = tf.trainable_variables()
+    for weight in weights:
+        if frozen and weight.name in frozen:
+            weights.remove(weight)
+    gradients = tf.gradients(loss, weights, colocate_gradients_with_ops=together)
+    (gradients, _) = tf.clip_by_global_norm(gradients, clip_norm=1.0)
+"""
+
+
+def test_a_definition_keeps_one_choice_of_its_arguments(tmp_path):
+    """The optimizer is chosen by a text, and a switch that is off picks weights."""
+    start = BERT.index("    optimizer = AdamWeightDecayOptimizer(")
+    end = BERT.index("    train_op = optimizer.apply")
+    code = (BERT[:start] + CHOICE + BERT[end:]).replace(
+        "def make_train_op(loss, init_lr, num_train_steps, num_warmup_steps):",
+        "def create_optimizer(loss, init_lr, num_train_steps, num_warmup_steps,\n"
+        '                     kind="adamw", frozen=None, together=False):',
+    )
+    make = run(rewritten(code))["create_optimizer"]
+    arguments = (0.02, 40, 4)
+    with_control = code.replace(
+        "    train_op = optimizer.apply_gradients",
+        "    with tf.control_dependencies([rate, *gradients]):\n"
+        "      train_op = optimizer.apply_gradients",
+    ).replace(
+        "    return tf.group(train_op, [step.assign(step + 1)])",
+        "    with tf.control_dependencies([train_op]):\n"
+        "      return tf.group(step.assign_add(1))",
+    )
+    theirs = trained_by_tf1(
+        lambda loss: run(with_control)["create_optimizer"](loss, *arguments)
+    )
+    assert_same_training(trained_by_keras(make(None, *arguments)), theirs)
+    with pytest.raises(ValueError, match="`kind` must be 'adamw'"):
+        make(None, *arguments, kind="momentum")
+    with pytest.raises(ValueError, match="`frozen` must be None"):
+        make(None, *arguments, frozen=["dense/bias:0"])
+    (tmp_path / "optimization.py").write_text(code, encoding="utf-8")
+    for given, expected in {
+        "": "create_optimizer(1, 9, 2)",
+        ", kind": "create_optimizer(1, 9, 2)",
+        ", 'momentum'": "no advice: `'momentum' == 'adamw'` is False",
+        ", frozen=True": "no advice: `frozen` is True",
+    }.items():
+        call = (
+            f"import optimization\nx = optimization.create_optimizer(l, 1, 9, 2{given})"
+        )
+        [finding] = findings(Source(call, str(tmp_path / "train.py")))
+        assert finding.instead.endswith(expected)
+        is_certain = finding.rewrite is not None and not finding.rewrite.is_comment
+        assert is_certain is (not given)
+        assert ("if `kind == 'adamw'` is True" in finding.check) is (given == ", kind")
+
+
+CLASS = (
+    "import re\nimport tensorflow.compat.v1 as tf\n\n\n"
+    + BERT[BERT.index("class AdamWeightDecayOptimizer") :]
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "given"),
+    [
+        ({}, {}),
+        ({}, {"exclude_from_weight_decay": ["bias"], "beta_1": 0.7, "epsilon": 1e-3}),
+        (XLNET, {"exclude_from_weight_decay": ["dense"]}),
+        (
+            {**XLNET, '["r_bias"]': '["e/bias"]'},
+            {"exclude_from_weight_decay": ["dense"]},
+        ),
+    ],
+)
+def test_an_optimizer_class_becomes_a_function_that_makes_keras(changes, given):
+    code = CLASS
+    for old, new in changes.items():
+        assert old in code
+        code = code.replace(old, new)
+    name = "AdamWeightDecayOptimizer"
+    theirs = trained_by_tf1(
+        lambda fed, variables: run(code)[name](0.02, 0.3, **given).apply_gradients(
+            list(zip(fed, variables, strict=True))
+        ),
+        gradients_first=True,
+    )
+    new = rewritten(code)
+    assert "class" not in new
+    optimizer = run(new)[name](0.02, 0.3, **given)
+    assert type(optimizer) is AdamWeightDecay
+    assert_same_training(trained_by_keras(optimizer), theirs)
+
+
+def test_a_class_with_rates_by_layer_becomes_one_without_them():
+    code = CLASS
+    for old, new in ELECTRA.items():
+        code = code.replace(old, new)
+    make = run(rewritten(code))["AdamWeightDecayOptimizer"]
+    assert type(make(0.1)) is AdamWeightDecay
+    with pytest.raises(ValueError, match="`learning_rate_multipliers="):
+        make({"embeddings": 0.1})
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        "def op(pairs, step):\n    optimizer = AdamWeightDecayOptimizer(0.1)\n"
+        "    optimizer.compute_gradients(pairs)\n",
+        "class Mine(AdamWeightDecayOptimizer):\n    pass\n",
+        "optimizers = [AdamWeightDecayOptimizer]\n",
+        "def AdamWeightDecay():\n    pass\n",
+    ],
+)
+def test_an_optimizer_class_stays_with_the_code_that_uses_it(user):
+    code = f"{CLASS}\n\n{user}"
+    assert rewritten(code) == code
+    [found] = [f for f in findings(Source(code)) if f.what.startswith("definition")]
+    assert found.rewrite is None
+    assert found.why_not
+
+
+def test_an_optimizer_class_with_more_than_berts_stays():
+    more = f"{CLASS}\n    def rate(self):\n        return self.learning_rate\n"
+    for code in (more, f"@traced\n{CLASS[CLASS.index('class') :]}"):
+        assert rewritten(code) == code
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from keras_tricks.tf1.lint.rates import schedule_formulas as formulas
 from keras_tricks.tf1.lint.reading.source import Source
 from keras_tricks.tf1.lint.rewrites import edits
 from keras_tricks.tf1.lint.rules import findings
+from tests import sampling
+from tests.tf1 import rate_programs
 from tests.tf1_reference import session_config
 
 v1 = tf.compat.v1
@@ -49,9 +51,15 @@ OBJECTS = {
         formulas.piecewise_constant([20, 80], [1.0, 0.5, 0.1]),
         K.PiecewiseConstantDecay([20, 80], [1.0, 0.5, 0.1]),
     ),
-    "noam": (
-        lambda step: formulas.noam(64, 20)(step) if step else 0.0,
-        S.NoamSchedule(64, 20),
+    "noam": (formulas.noam(64, 20), S.NoamSchedule(64, 20)),
+    "noam, scaled": (formulas.noam(64, 20, 0.7), S.NoamSchedule(64, 20, scale=0.7)),
+    "inverse square root": (
+        formulas.inverse_square_root(0.3, 20),
+        S.InverseSquareRoot(0.3, 20),
+    ),
+    "shifted": (
+        formulas.shifted(formulas.inverse_square_root(0.3, 20), 1),
+        S.Shifted(S.InverseSquareRoot(0.3, 20), 1),
     ),
     **{
         f"polynomial, {join}, {cycle}": (
@@ -112,6 +120,47 @@ def test_a_formula_is_that_of_tf1(name):
 # A rate as people compute it, and the schedule. `peak`, `total` and `warmup` are
 # parameters, so that the check must find out about them.
 RATES = {
+    "the least of a root and a climb": (
+        """
+        step = tf.cast(step, tf.float32)
+        least = tf.minimum(tf.math.rsqrt(step), step * warmup**-1.5)
+        return tf.pow(float(total), -0.5) * least
+        """,
+        "NoamSchedule(total, warmup)",
+    ),
+    "the same by a peak, counted from 1": (
+        """
+        number = tf.cast(step + 1, tf.float32)
+        least = tf.minimum(number * warmup**-1.5, number**-0.5)
+        return peak * warmup**0.5 * least
+        """,
+        "Shifted(InverseSquareRoot(peak, warmup), 1)",
+    ),
+    "a factor, and the root of the larger": (
+        """
+        step = tf.cast(step, tf.float32)
+        rate = peak * total**-0.5
+        rate *= tf.minimum(1.0, step / warmup)
+        rate *= tf.math.rsqrt(tf.maximum(step, float(warmup)))
+        return rate
+        """,
+        "NoamSchedule(total, warmup, scale=peak)",
+    ),
+    "values of a comprehension": (
+        """
+        return tf.train.piecewise_constant(
+            step, [20, 60], [peak * x for x in (1.0, 0.1, 0.01)])
+        """,
+        "keras.optimizers.schedules.PiecewiseConstantDecay([20, 60], "
+        "[peak * 1.0, peak * 0.1, peak * 0.01])",
+    ),
+    "a factor on a decay that the warmup shortens": (
+        """
+        rate = tf.train.polynomial_decay(peak, step, total - warmup, 0.0)
+        return rate * tf.minimum(1.0, tf.cast(step, tf.float32) / float(warmup))
+        """,
+        'WarmupPolynomialDecay(peak, total - warmup, warmup, join="multiply")',
+    ),
     "decay alone": (
         "return tf.train.polynomial_decay(peak, step, total, 0.0)",
         "WarmupPolynomialDecay(peak, total)",
@@ -242,10 +291,10 @@ def program(body):
     return code + textwrap.indent(textwrap.dedent(body).strip("\n"), "    ") + "\n"
 
 
-def run(code):
+def run(code, name="rate"):
     names = {}
     exec(code.replace("tf.disable_v2_behavior()", ""), names)
-    return names["rate"]
+    return names[name]
 
 
 @pytest.mark.parametrize("name", RATES)
@@ -285,6 +334,14 @@ def test_advice_has_the_rates_of_tf1s_graph(name):
 
 
 NO_ADVICE = {
+    "a comprehension with a test": """
+        values = [peak * x for x in (1.0, 0.1) if x < warmup]
+        return tf.train.piecewise_constant(step, [total], values)
+    """,
+    "another power of the step": """
+        step = tf.cast(step, tf.float32)
+        return peak * tf.minimum(tf.math.rsqrt(step), step * warmup**-1.25)
+    """,
     "another warmup": "return tf.where(step < warmup, peak, 2 * rate)",
     "an offset": "return rate + 0.1 * tf.minimum(1.0, tf.to_float(step) / warmup)",
     "a sum": "return rate + tf.train.cosine_decay(peak, step, total)",
@@ -358,6 +415,67 @@ def test_what_holds_for_some_values_is_not_rewritten(name):
     for finding in found:
         is_conditional = " for `" in finding.check or "step" in finding.why_not
         assert not finding.check or is_conditional
+
+
+IN_BRANCHES = {
+    "one that goes before another": """
+        rate = tf.train.polynomial_decay(peak, step, total, 0.0)
+        if kind:
+            rate = tf.train.cosine_decay(peak, step, total)
+        return rate
+    """,
+    "one or the other": """
+        if kind:
+            rate = tf.train.cosine_decay(peak, step, total)
+        else:
+            rate = tf.train.exponential_decay(peak, step, total, 0.5)
+        return rate
+    """,
+    "one or the other, with a warmup below": """
+        if kind:
+            rate = tf.train.cosine_decay(peak, step, total)
+        else:
+            rate = tf.train.polynomial_decay(peak, step, total, 0.0)
+        rate = rate * tf.minimum(1.0, tf.cast(step, tf.float32) / float(warmup))
+        return rate
+    """,
+    "one of several lines": """
+        rate = peak
+        if kind:
+            twice = 2 * total
+            rate = tf.train.cosine_decay(peak, step, twice)
+        return rate
+    """,
+}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("        rate = rate *", "        if kind:\n            rate = rate *"),
+        ("        rate = rate *", "        other = rate + 1\n        rate = rate *"),
+    ],
+)
+def test_decays_in_branches_stay_if_what_is_below_is_more_than_a_warmup(old, new):
+    body = IN_BRANCHES["one or the other, with a warmup below"].replace(old, new)
+    code = program(body).replace("warmup):", "warmup, kind):", 1)
+    source = Source(code)
+    assert edits.rewritten(source, edits.chosen(findings(source))) == code
+
+
+@pytest.mark.parametrize("name", IN_BRANCHES)
+def test_a_decay_that_is_all_of_a_branch_stays_in_it(name):
+    code = program(IN_BRANCHES[name]).replace("warmup):", "warmup, kind):", 1)
+    source = Source(code)
+    new = edits.rewritten(source, edits.chosen(findings(source)))
+    assert "cosine_decay" not in new
+    for kind in (True, False):
+        with tf.Graph().as_default(), v1.Session() as session:
+            step = v1.placeholder(tf.int32, ())
+            both = [run(one)(step, 0.3, 100, 20, kind) for one in (code, new)]
+            both = [tf.convert_to_tensor(rate) for rate in both]
+            rates = np.array([session.run(both, {step: number}) for number in STEPS])
+        np.testing.assert_allclose(rates[:, 1], rates[:, 0], rtol=2e-5, atol=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -491,7 +609,7 @@ def test_a_warmup_below_decays_in_branches_goes_into_each():
     assert advised == [polynomial, cosine, f"{polynomial} or {cosine}"]
     new = edits.rewritten(source, edits.chosen(found))
     assert "    # Down again.\n" in new
-    assert "    rate = fall\n" in new
+    assert "    rate = fall(step)\n" in new
     assert not {"climb", "tf.train", "tf.where"} & set(new.replace("(", " ").split())
     for kind in ("poly", "cos"):
         with tf.Graph().as_default(), v1.Session() as session:
@@ -519,3 +637,41 @@ def test_code_that_cannot_be_right_gets_no_advice(code):
     found = findings(Source(f"import tensorflow as tf\n{code}\n"))
     assert all(f.instead.startswith("no advice: ") for f in found)
     assert found
+
+
+@pytest.mark.parametrize(
+    "name", ["learning_rate_warmup_steps", "warmup_iterations", "lr_warmup_epochs"]
+)
+def test_a_count_that_is_called_after_a_rate_is_none(name):
+    """Its samples are whole, so that steps before and after it are compared."""
+    code = f"""
+import tensorflow as tf
+def rate(step, peak, {name}):
+    return peak * tf.minimum(1.0, tf.to_float(step) / {name})
+"""
+    [finding] = [f for f in findings(Source(code)) if f.check]
+    assert finding.instead == f"keras_tricks.schedules.Warmup(peak, {name})"
+    assert finding.check == "equal at 18 steps"
+
+
+@pytest.mark.parametrize("first", sampling.one_in(10, range(0, 400, 20)))
+def test_rewritten_random_programs_have_the_rates_of_the_originals(first):
+    """For each way that their tests may turn out; about a third are rewritten."""
+    rewritten = 0
+    for seed in range(first, first + 20):
+        code = rate_programs.program(seed)
+        source = Source(code)
+        new = edits.rewritten(source, edits.chosen(findings(source)))
+        rewritten += new != code
+        for flag, kind in ((False, "a"), (True, "b"), (True, "c")):
+            arguments = (0.3, 100, 20, flag, kind)
+            if new == code or (kind == "c" and "raise ValueError" in code):
+                continue
+            with tf.Graph().as_default(), v1.Session() as session:
+                step = v1.placeholder(tf.int32, ())
+                both = [run(one, "rate_of")(step, *arguments) for one in (code, new)]
+                both = [tf.convert_to_tensor(rate) for rate in both]
+                rates = np.array([session.run(both, {step: s}) for s in STEPS])
+            ours, theirs = rates[:, 1], rates[:, 0]
+            np.testing.assert_allclose(ours, theirs, rtol=5e-5, atol=1e-6, err_msg=code)
+    assert rewritten

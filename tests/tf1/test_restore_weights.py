@@ -514,3 +514,77 @@ def test_a_schedule_at_its_end_is_a_warning(rate, save, recwarn):
     assert len(warned) == (rate != 1e-3)
     for message in warned:
         assert "0.0 from update 1000 on" in message
+
+
+@pytest.mark.parametrize("name", ["embeddings", "token_and_position_embedding"])
+def test_an_encoder_of_another_family_does_not_take_berts(name, save):
+    """KerasHub's RoBERTa and DistilBERT name their encoders as its BERT does."""
+
+    class Embeddings(keras.layers.Layer):
+        def build(self, shape):
+            self.words = keras.layers.Embedding(
+                bert.VOCABULARY, bert.WIDTH, name="token_embedding"
+            )
+            self.words.build(shape)
+
+        def call(self, tokens):
+            return self.words(tokens)
+
+    tokens = keras.Input((bert.LENGTH,), dtype="int32")
+    x = Embeddings(name=name)(tokens)
+    for number in range(2):
+        x = KerasHubs(f"transformer_layer_{number}")(x, keras.ops.ones((1, 1, 1)))
+    model = keras.Model(tokens, x)
+    checkpoint = save(bert.values(bert.shapes()))
+    before = [weight.numpy() for weight in model.weights]
+    with pytest.raises(ValueError, match="such as RoBERTa or DistilBERT"):
+        restore_weights(model, checkpoint)
+    for weight, value in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+    report = restore_weights(model, checkpoint, strict=False)
+    assert "'bert/encoder' of the checkpoint is restored, but" in str(report)
+    # Whoever means it says so.
+    restore_weights(model, checkpoint, {"bert/embeddings/word_embeddings": None})
+
+
+def test_a_generator_does_not_take_the_discriminators_weights(save):
+    """ELECTRA's checkpoints have both; paths in a functional model have no scope."""
+    values = bert.values(
+        {
+            f"{scope}/encoder/layer_0/intermediate/dense/{name}": shape
+            for scope in ("electra", "generator")
+            for name, shape in {"kernel": (4, 4), "bias": (4,)}.items()
+        }
+    )
+    dense = keras.layers.Dense(4, name="encoder_layer_0_intermediate_dense")
+    x = keras.Input((4,))
+    inner = keras.Model(x, dense(x), name="generator")
+    model = keras.Model(x, inner(x))
+    with pytest.raises(ValueError, match="'generator' inside of the model has weights"):
+        restore_weights(model, save(values))
+    leave = {name: None for name in values if name.startswith("electra/")}
+    report = restore_weights(model, save(values), [leave, Rename("^generator/", "")])
+    kernel = values["generator/encoder/layer_0/intermediate/dense/kernel"]
+    np.testing.assert_array_equal(dense.kernel, kernel)
+    assert len(report.left_out) == 2
+    # A model of its own has the name of the scope, which says what it is.
+    dense.kernel.assign(0 * kernel)
+    restore_weights(inner, save(values))
+    np.testing.assert_array_equal(dense.kernel, kernel)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_partitioned_variable_is_read_whole(version, tmp_path):
+    """In both of TF1's formats."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        with v1.variable_scope("a", partitioner=v1.fixed_size_partitioner(3)):
+            parts = v1.get_variable("kernel", (6, 4))
+        v1.get_variable("a/bias", (4,))
+        session.run(v1.global_variables_initializer())
+        expected = session.run(parts.as_tensor())
+        saver = v1.train.Saver(write_version=version)
+        prefix = saver.save(session, str(tmp_path / "model.ckpt"))
+    model = dense_model("a", inputs=6)
+    assert not restore_weights(model, prefix).fresh
+    np.testing.assert_array_equal(model.get_layer("a").kernel, expected)

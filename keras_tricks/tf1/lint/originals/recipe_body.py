@@ -4,6 +4,7 @@ Only a body whose every statement is one of the known recipe's does the same as 
 """
 
 import ast
+import dataclasses
 from collections.abc import Callable
 from collections.abc import Collection
 
@@ -13,16 +14,30 @@ from keras_tricks.tf1.lint.reading.source import last_name
 from keras_tricks.tf1.lint.reading.source import shortened
 
 _SHOWN = 70
+_COLOCATION = "colocate_gradients_with_ops"
 
 
-def other_statement(
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What a body has beside BERT's recipe.
+
+    Attributes:
+        other: The first statement that the recipe has not, or "".
+        switches: Parameters that are off by default and switch such statements on.
+    """
+
+    other: str = ""
+    switches: tuple[str, ...] = ()
+
+
+def compared(
     source: Source,
     function: ast.FunctionDef,
     adam: ast.Call,
     rates: Collection[ast.AST],
     is_never_run: Callable[[ast.stmt], bool],
-) -> str:
-    """Returns the first statement that BERT's recipe has not, or "".
+) -> Comparison:
+    """Returns what a function does that BERT's recipe does not.
 
     Args:
         source: The file.
@@ -32,6 +47,7 @@ def other_statement(
         is_never_run: Whether a statement stands in a branch that is refused.
     """
     body = _Body(source, function, adam)
+    switches: dict[str, None] = {}
     for statement in _leaves(function.body):
         if statement in rates:
             body.forget(statement)
@@ -40,9 +56,47 @@ def other_statement(
             continue
         if statement is function.body[0] and ast.get_docstring(function) is not None:
             continue
-        if not body.is_known(statement):
-            return shortened(body.shown(statement), _SHOWN)
-    return "" if body.returned == "train op" else "return"
+        if body.is_known(statement):
+            continue
+        switch = _switch(source, function, statement)
+        if not switch:
+            return Comparison(shortened(body.shown(statement), _SHOWN))
+        switches[switch] = None
+    other = "" if body.returned == "train op" else "return"
+    return Comparison(other, tuple(switches))
+
+
+def _switch(source: Source, function: ast.FunctionDef, statement: ast.stmt) -> str:
+    """Returns the parameter without which a statement is not run by default, or ""."""
+    defaults = parameters(function)
+    assigned = {
+        node.id
+        for node in ast.walk(function)
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
+    }
+    inner: ast.AST = statement
+    while inner is not function:
+        around = source.parents[inner]
+        if isinstance(around, ast.If) and inner in around.body:
+            test = around.test
+            if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+                test = test.values[0]
+            match test:
+                case ast.Name(id=name) if name not in assigned:
+                    default = defaults.get(name)
+                    if isinstance(default, ast.Constant) and not default.value:
+                        return name
+        inner = around
+    return ""
+
+
+def parameters(function: ast.FunctionDef) -> dict[str, ast.expr | None]:
+    """Returns the positional parameters of a function, and their default values."""
+    positional = [*function.args.posonlyargs, *function.args.args]
+    defaults: list[ast.expr | None] = [None] * len(positional)
+    if function.args.defaults:
+        defaults[-len(function.args.defaults) :] = function.args.defaults
+    return dict(zip((p.arg for p in positional), defaults, strict=True))
 
 
 def only_tells(source: Source, statement: ast.stmt) -> bool:
@@ -107,7 +161,7 @@ class _Body:
                 role = self._role(value)
                 if role == "wrapper":
                     role = "optimizer"
-                elif is_inside:
+                elif is_inside and not self._is_adam_of_a_branch(value):
                     return False
             case ast.Assign(
                 targets=[ast.Tuple(elts=[ast.Name(id=name), ast.Name()])], value=value
@@ -122,6 +176,9 @@ class _Body:
                 return False
         self._roles[name] = role
         return bool(role)
+
+    def _is_adam_of_a_branch(self, node: ast.expr) -> bool:
+        return node is self._adam and self._source.enclosing(node, ast.For) is None
 
     def _role(self, node: ast.expr) -> str:
         """Returns what an expression is in the recipe, or ""."""
@@ -143,8 +200,10 @@ class _Body:
             return "step"
         if name == "trainable_variables" and not args and not keywords:
             return "variables"
-        if name == "gradients" and roles == ["loss", "variables"] and not keywords:
-            return "gradients"
+        if name == "gradients" and roles == ["loss", "variables"]:
+            # Where they are computed is nothing to their values.
+            placed = {keyword.arg for keyword in keywords} <= {_COLOCATION}
+            return "gradients" if placed else ""
         if name == "CrossShardOptimizer" and roles == ["optimizer"] and not keywords:
             return "wrapper"
         if name == "group" and len(args) == 2 and not keywords:

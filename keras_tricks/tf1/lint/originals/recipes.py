@@ -11,6 +11,7 @@ from keras_tricks.tf1.lint.context import Context
 from keras_tricks.tf1.lint.originals import recipe_body
 from keras_tricks.tf1.lint.originals import reference_optimizers
 from keras_tricks.tf1.lint.rates.schedule_advice import Advice
+from keras_tricks.tf1.lint.rates.schedule_advice import branches_around
 from keras_tricks.tf1.lint.reading import modules
 from keras_tricks.tf1.lint.reading.arguments import argument_node
 from keras_tricks.tf1.lint.reading.flow import Definition
@@ -117,33 +118,44 @@ def of(context: Context, function: ast.FunctionDef) -> Recipe | None:
         if limit is None:
             return None
         arguments["adam_global_clipnorm"] = limit
-    tests = [*advice.assumed, *advice.taken.items()]
+    # The optimizer may be one of several, chosen by an argument.
+    chosen = branches_around(source, adam)
+    decided = {**advice.taken, **dict(advice.assumed), **chosen}
+    compared = recipe_body.compared(
+        source,
+        function,
+        adam,
+        {definition.node for definition in advice.used},
+        lambda s: _is_never_run(context, s, function, advice, decided),
+    )
+    tests = [*advice.assumed, *advice.taken.items(), *chosen.items()]
+    switches = [(ast.Name(name, ast.Load()), False) for name in compared.switches]
     return Recipe(
-        _parameters(function),
+        recipe_body.parameters(function),
         arguments,
         advice.conditions,
-        tuple((n.test, t) for n, t in tests if isinstance(n, ast.If | ast.IfExp)),
+        (
+            *((n.test, t) for n, t in tests if isinstance(n, ast.If | ast.IfExp)),
+            *switches,
+        ),
         advice.check,
         advice,
         adam,
         clips[0] if clips else None,
-        recipe_body.other_statement(
-            source,
-            function,
-            adam,
-            {definition.node for definition in advice.used},
-            lambda statement: _is_never_run(context, statement, function, advice),
-        ),
+        compared.other,
     )
 
 
 def _is_never_run(
-    context: Context, statement: ast.stmt, function: ast.FunctionDef, advice: Advice
+    context: Context,
+    statement: ast.stmt,
+    function: ast.FunctionDef,
+    advice: Advice,
+    decided: Mapping[ast.AST, bool],
 ) -> bool:
     """Returns whether a statement stands in a branch that the recipe refuses."""
     if isinstance(statement, ast.Raise):
         return True
-    decided = {**advice.taken, **dict(advice.assumed)}
     conditions = {name: ast.Constant(value) for name, value in advice.conditions}
     inner: ast.AST = statement
     while inner is not function:
@@ -163,14 +175,6 @@ def _is_written(node: ast.expr | None, usual: str) -> bool:
     if node is None:
         return False
     return ast.dump(node) == ast.dump(ast.parse(usual, mode="eval").body)
-
-
-def _parameters(function: ast.FunctionDef) -> dict[str, ast.expr | None]:
-    positional = [*function.args.posonlyargs, *function.args.args]
-    defaults: list[ast.expr | None] = [None] * len(positional)
-    if function.args.defaults:
-        defaults[-len(function.args.defaults) :] = function.args.defaults
-    return dict(zip((p.arg for p in positional), defaults, strict=True))
 
 
 def _inlined(context: Context, value: Any) -> ast.expr:
@@ -198,14 +202,20 @@ class _Inlining(ast.NodeTransformer):
         return _Inlining(self._context, inner).visit(value)
 
 
-def called(context: Context, call: ast.Call) -> Recipe | None:
-    """Returns the recipe of the function that a call calls, if it is at hand."""
+def called(context: Context, call: ast.Call, path: str) -> Recipe | None:
+    """Returns the recipe of the function that a call calls, if it is at hand.
+
+    Args:
+        context: The file.
+        call: The call.
+        path: The imported thing that it calls; empty for a function of the file.
+    """
     source = context.source
     if isinstance(call.func, ast.Name):
         bindings = source.bindings(call.func)
         if len(bindings) == 1 and isinstance(bindings[0].node, ast.FunctionDef):
             return of(context, bindings[0].node)
-    module, _, name = (source.path_of(call.func) or "").rpartition(".")
+    module, _, name = path.rpartition(".")
     other = modules.imported(source, module)
     if other is None:
         return BERT if module.split(".")[-1] == "optimization" else None
@@ -279,16 +289,19 @@ def filled(recipe: Recipe, call: ast.Call) -> Filled:
     conditions = []
     for name, wanted in recipe.conditions:
         value = values.get(name)
-        if not (isinstance(value, ast.Constant) and value.value == wanted):
+        if not isinstance(value, ast.Constant):
             shown = ast.unparse(value) if value is not None else name
             conditions.append(f"{shown} is {wanted!r}")
+        elif value.value != wanted:
+            raise UnclearCallError(f"`{name}` is {value.value!r}, not {wanted!r}")
     for test, is_true in recipe.tests:
         tested = _filled_in(test, values)
         known = _constant(tested)
         if known is None:
             conditions.append(f"`{ast.unparse(tested)}` is {is_true}")
         elif bool(known[0]) is not is_true:
-            raise UnclearCallError(f"`{ast.unparse(tested)}` is {not is_true}")
+            shown = ast.unparse(test if isinstance(test, ast.Name) else tested)
+            raise UnclearCallError(f"`{shown}` is {bool(known[0])}")
     return Filled(arguments, tuple(dict.fromkeys(conditions)))
 
 

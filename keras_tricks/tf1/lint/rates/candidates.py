@@ -89,6 +89,10 @@ def candidates(computed: Interpreter) -> Iterator[Schedule]:
             for length in lengths:
                 for join in ("shift", "multiply"):
                     yield from _warmups(number, length, join, numbers)
+        for length in lengths:
+            for schedule in _inverse_square_roots(numbers[:_MAX_CANDIDATES], length):
+                yield schedule
+                yield _shifted(schedule, len(length.lanes))
         return
     [decay] = decays
     if decay.name == "polynomial_decay":
@@ -199,6 +203,44 @@ def _warmups(
         if join != "shift":
             arguments.append(("join", join))
         yield Schedule(OURS, "Warmup", tuple(arguments), rate)
+
+
+def _inverse_square_roots(
+    numbers: Sequence[Value], length: Value
+) -> Iterator[Schedule]:
+    """Yields schedules that fall with the root of the step, by a peak or by a width."""
+    for number in numbers:
+        arguments: tuple[tuple[str, Any], ...] = (("", number), (" ", length))
+        yield Schedule(
+            OURS,
+            "InverseSquareRoot",
+            arguments,
+            lambda values, lane: schedule_formulas.inverse_square_root(
+                *(_at(value, lane) for value in values.values())
+            ),
+        )
+        for scale in (None, *numbers):
+            if scale is number:
+                continue
+            scaled = () if scale is None else (("scale", scale),)
+            yield Schedule(
+                OURS,
+                "NoamSchedule",
+                (*arguments, *scaled),
+                lambda values, lane: schedule_formulas.noam(
+                    *(_at(value, lane) for value in values.values())
+                ),
+            )
+
+
+def _shifted(schedule: Schedule, lanes: int) -> Schedule:
+    """Returns a schedule that counts the first update as step 1."""
+    one = Value((1,) * lanes, ast.Constant(1))
+
+    def rate(values: Mapping[str, Any], lane: int) -> schedule_formulas.Rate:
+        return schedule_formulas.shifted(_at(values[""], lane), 1)
+
+    return Schedule(OURS, "Shifted", (("", schedule), (" ", one)), rate)
 
 
 _KERAS_CLASSES: dict[str, tuple[str, tuple[str, ...], Callable[..., Any]]] = {

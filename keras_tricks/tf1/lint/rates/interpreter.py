@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_tricks.tf1.lint.rates.samples import DEFAULT_SAMPLE
-from keras_tricks.tf1.lint.rates.samples import RATE_WORDS
 from keras_tricks.tf1.lint.rates.samples import SAMPLES
 from keras_tricks.tf1.lint.rates.samples import is_flag
+from keras_tricks.tf1.lint.rates.samples import is_rate
 from keras_tricks.tf1.lint.rates.samples import sample_value
 from keras_tricks.tf1.lint.rates.tf1_functions import BUILTINS
 from keras_tricks.tf1.lint.rates.tf1_functions import CONVERSIONS
@@ -40,6 +40,8 @@ from keras_tricks.tf1.lint.reading.source import last_name
 
 _MAX_DEPTH = 40
 
+# Of a warmup, in the formulas of schedules that fall with the root of the step.
+_WARMUP_POWERS = (-1.5, 0.5)
 _COMPARISONS = ("less", "less_equal", "greater", "greater_equal")
 _STEP_NAME = re.compile(
     r"^(global|current|cur|train|training|curr)?_*(step|iteration|iter)"
@@ -124,6 +126,8 @@ class Interpreter:
         self.quantities: dict[str, int] = {}
         self._known: dict[ast.AST, Any] = {}
         self._calls: list[dict[Definition | None, Any]] = []
+        # The comprehensions around an expression, each variable and what it is.
+        self._listing: list[tuple[ast.ListComp, str, Value]] = []
         self._depth = 0
         self._wants_step = False
 
@@ -145,6 +149,11 @@ class Interpreter:
             for name, argument in decay.arguments.items():
                 if name.endswith("steps") and isinstance(argument, Value):
                     found |= dict.fromkeys(self._quantities(argument), False)
+                    # What a run is less than the whole by is its warmup.
+                    for node in ast.walk(argument.expression or ast.Name("_")):
+                        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub):
+                            part = dataclasses.replace(argument, expression=node.right)
+                            found |= dict.fromkeys(self._quantities(part), True)
         for length in self.lengths.values():
             for text in self._quantities(length):
                 if "total" not in text and "train" not in text:
@@ -161,7 +170,7 @@ class Interpreter:
             if isinstance(node, ast.Name | ast.Attribute | ast.Subscript)
         ]
         texts = [t for node in nodes if (t := ast.unparse(node)) in self.quantities]
-        return [t for t in texts if not RATE_WORDS.search(t.lower())]
+        return [t for t in texts if not is_rate(t.lower())]
 
     def defined(self, definition: Definition) -> Value:
         """Returns the numbers that an assignment makes of a name.
@@ -241,17 +250,41 @@ class Interpreter:
             case ast.IfExp(test=test, body=body, orelse=orelse):
                 return self.value(body if self._decides(node, test) else orelse)
             case ast.List(elts=parts) | ast.Tuple(elts=parts):
-                items = tuple(self.number(part) for part in parts)
-                names = frozenset().union(*(item.names for item in items))
-                written = [i.expression for i in items if i.expression is not None]
-                if len(written) < len(items):
-                    raise UnknownValueError(ast.unparse(node))
-                return Items(items, ast.List(written, ast.Load()), names)
+                return self._items(node, [self.number(part) for part in parts])
+            case ast.ListComp(elt=element, generators=[clause]):
+                return self._listed(node, element, clause)
             case ast.Lambda():
                 return Other(node)
             case ast.Call():
                 return self._call(node)
         raise UnknownValueError(ast.unparse(node))
+
+    def _items(self, node: ast.expr, items: Sequence[Value]) -> Items:
+        names = frozenset().union(*(item.names for item in items))
+        written = [i.expression for i in items if i.expression is not None]
+        if len(written) < len(items):
+            raise UnknownValueError(ast.unparse(node))
+        return Items(tuple(items), ast.List(written, ast.Load()), names)
+
+    def _listed(
+        self, node: ast.ListComp, element: ast.expr, clause: ast.comprehension
+    ) -> Items:
+        """Returns the numbers of `[... for x in numbers]`."""
+        numbers = self.value(clause.iter)
+        if not isinstance(numbers, Items) or not isinstance(clause.target, ast.Name):
+            raise UnknownValueError(ast.unparse(node))
+        if clause.ifs or clause.is_async:
+            raise UnknownValueError(ast.unparse(node))
+        made = []
+        for number in numbers.values:
+            self._calls.append({})
+            self._listing.append((node, clause.target.id, number))
+            try:
+                made.append(self.number(element))
+            finally:
+                self._calls.pop()
+                self._listing.pop()
+        return self._items(node, made)
 
     def _same(self, value: Any) -> tuple[Any, ...]:
         return (value,) * (self._width * SAMPLES)
@@ -259,6 +292,10 @@ class Interpreter:
     def _name(self, node: ast.Name) -> Any:
         if not self.source.bindings(node):
             return self._leaf(node)
+        owner = self.source.owner(node)
+        for comprehension, name, number in reversed(self._listing):
+            if owner is not None and owner.node is comprehension and name == node.id:
+                return number
         definition = self.flows.definition(node)
         for frame in reversed(self._calls):
             if definition in frame:
@@ -387,8 +424,11 @@ class Interpreter:
         for sample in range(SAMPLES):
             value = sample_value(name, number, sample, self._counts.get(text))
             if sample == DEFAULT_SAMPLE and default is not None:
-                # Of 0 and -1, which say that there is none, no sample is made.
-                value = default if default > 0 and default is not True else value
+                # Of 0 and -1, which say that there is none, no sample is made; but a
+                # share or a rate may be 0 as any other number.
+                is_usual = default == 0 and is_rate(name) and "power" not in name
+                if (default > 0 or is_usual) and not isinstance(default, bool):
+                    value = default
             lanes += [value] * self._width
         return Value(tuple(lanes), node, names)
 
@@ -437,12 +477,18 @@ class Interpreter:
             raise UnknownValueError("a remainder of the step")
         if isinstance(op, ast.Div | ast.FloorDiv) and left.expression is None:
             self._note_length(right)
+        if isinstance(op, ast.Pow) and right.lanes[0] in _WARMUP_POWERS:
+            self._note_length(left)
         made = ast.BinOp(
             left.expression or ast.Name("_"), op, right.expression or ast.Name("_")
         )
         return self._elementwise(OPERATORS[type(op)], [left, right], made)
 
     def _note_length(self, value: Value) -> None:
+        match value.expression:
+            case ast.Call(func=ast.Name(id="float"), args=[number]):
+                # Schedules take whole numbers of steps.
+                value = dataclasses.replace(value, expression=number)
         if value.expression is not None:
             self.lengths.setdefault(value.text, value)
 
@@ -635,6 +681,8 @@ class Interpreter:
             return self._binary(operators[name], *values)
         made: ast.expr = node
         if name in ("maximum", "minimum"):
+            if any(value.is_step for value in values):
+                self._note_comparison(values)
             parts = [value.expression or ast.Name("_") for value in values]
             made = ast.Call(ast.Name(name[:3], ast.Load()), parts, [])
         return self._elementwise(FUNCTIONS[name], values, made)

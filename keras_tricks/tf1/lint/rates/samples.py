@@ -8,8 +8,20 @@ from keras_tricks.tf1.lint.reading.source import last_name
 SAMPLES = 4
 # Parameters have their default values in it.
 DEFAULT_SAMPLE = 3
-RATE_WORDS = re.compile(r"rate|lr|ratio|prop|frac|percent|alpha|power|min_|decay_to")
+_RATE_WORDS = re.compile(
+    r"rate|lr|ratio(?!n)|prop|frac|percent|alpha|power|min_|decay_to"
+)
+_COUNT_ENDS = re.compile(r"(step|iter|iteration|epoch|batch|batche)s?$")
 _COUNT_WORDS = re.compile(r"step|iter|epoch|num|batch|warm|max|total|every|n_|size")
+
+
+def is_rate(name: str) -> bool:
+    """Returns whether a name, such as `params["lr"]`, is that of a rate or a share.
+
+    That of a count of steps may hold the words of one, as in `learning_rate_steps`.
+    """
+    is_count = _COUNT_ENDS.search(name.rstrip("\"'])"))
+    return bool(_RATE_WORDS.search(name)) and not is_count
 
 
 def is_flag(test: ast.expr) -> bool:
@@ -17,7 +29,7 @@ def is_flag(test: ast.expr) -> bool:
     inner = test.operand if isinstance(test, ast.UnaryOp) else test
     if isinstance(inner, ast.Name | ast.Attribute | ast.Subscript):
         name = last_name(inner).lower()
-        return not (_COUNT_WORDS.search(name) or RATE_WORDS.search(name)) or bool(
+        return not (_COUNT_WORDS.search(name) or is_rate(name)) or bool(
             re.match(r"(use|do|is|has|with|enable)_", name)
         )
     return False
@@ -30,9 +42,9 @@ def sample_value(name: str, number: int, sample: int, is_warmup: bool | None) ->
     """
     if is_warmup is False:
         return (100, 61, 250, 1_000_000)[sample] + 3 * number
-    if is_warmup or ("warm" in name and not RATE_WORDS.search(name)):
+    if is_warmup or ("warm" in name and not is_rate(name)):
         return (20, 7, 12, 16)[sample] + number
-    if RATE_WORDS.search(name) or not _COUNT_WORDS.search(name):
+    if is_rate(name) or not _COUNT_WORDS.search(name):
         if "power" in name:
             return (1.5, 0.7, 2.0, 1.2)[sample]
         if re.search(r"ratio|prop|frac|percent|alpha|min", name):

@@ -127,11 +127,11 @@ class Advisor:
 
     def _computed(self, start: ast.expr) -> Advice:
         chain = rate_chain.links(self._source, self._flows, start)
-        taken = _branches_around(self._source, start)
+        taken = branches_around(self._source, start)
         for link in chain:
             taken |= {
                 k: v
-                for k, v in _branches_around(self._source, link.node).items()
+                for k, v in branches_around(self._source, link.node).items()
                 if k not in taken
             }
         reason = rate_chain.changed_elsewhere(self._source, self._flows, chain)
@@ -161,7 +161,7 @@ class Advisor:
         """Returns the advice on what an expression is as a rate."""
         statement = self._source.enclosing(node, ast.stmt)
         assert isinstance(statement, ast.stmt)
-        taken = _branches_around(self._source, node)
+        taken = branches_around(self._source, node)
         return self._try([Link(node, statement, None)], taken)
 
     def _try(self, chain: Sequence[Link], taken: Mapping[ast.AST, bool]) -> Advice:
@@ -213,7 +213,7 @@ class Advisor:
         )
         if rate.expression is not None:
             return dataclasses.replace(failed, reason="it depends on no step")
-        for schedule in candidates(computed):
+        for schedule in candidates(computed) if _has_sound_samples(computed) else ():
             if _is_equal(schedule, rate, steps):
                 return dataclasses.replace(
                     failed, schedule=schedule, steps=len(steps[0])
@@ -243,7 +243,7 @@ class Advisor:
         return computed.number(link.node), computed
 
 
-def _branches_around(source: Source, node: ast.AST) -> dict[ast.AST, bool]:
+def branches_around(source: Source, node: ast.AST) -> dict[ast.AST, bool]:
     """Returns the branches of `if` in which a node stands."""
     taken: dict[ast.AST, bool] = {}
     inner = node
@@ -260,7 +260,7 @@ def _other_branches(
     source: Source, start: ast.AST, taken: Mapping[ast.AST, bool]
 ) -> list[tuple[ast.AST, bool]]:
     """Returns the branches of a chain that its start does not stand in."""
-    around = _branches_around(source, start)
+    around = branches_around(source, start)
     return [
         (node, is_body)
         for node, is_body in taken.items()
@@ -302,6 +302,17 @@ def _telling_steps(computed: Interpreter) -> list[list[int]]:
         while len(steps_of_one) < width:
             steps_of_one.append(steps_of_one[-1] + 1)
     return chosen
+
+
+def _has_sound_samples(computed: Interpreter) -> bool:
+    """Returns whether each decay takes at least one step with the sample values."""
+    return all(
+        lane >= 1
+        for decay in computed.decays.values()
+        for name, argument in decay.arguments.items()
+        if name.endswith("steps") and isinstance(argument, Value)
+        for lane in argument.lanes
+    )
 
 
 def _is_equal(schedule: Schedule, rate: Value, steps: Sequence[Sequence[int]]) -> bool:

@@ -149,6 +149,22 @@ def constant(learning_rate: float) -> Rate:
     return lambda step: learning_rate
 
 
-def noam(d_model: float, warmup_steps: float = 4000) -> Rate:
-    """`keras_tricks.schedules.NoamSchedule`, from step 1 on."""
-    return lambda step: d_model**-0.5 * min(step**-0.5, step * warmup_steps**-1.5)
+def noam(d_model: float, warmup_steps: float = 4000, scale: float = 1.0) -> Rate:
+    """`keras_tricks.schedules.NoamSchedule`."""
+    return inverse_square_root(scale * (d_model * warmup_steps) ** -0.5, warmup_steps)
+
+
+def inverse_square_root(peak_learning_rate: float, warmup_steps: float) -> Rate:
+    """`keras_tricks.schedules.InverseSquareRoot`."""
+
+    def rate(step: float) -> float:
+        if step < warmup_steps:
+            return peak_learning_rate * step / warmup_steps
+        return peak_learning_rate * (warmup_steps / step) ** 0.5
+
+    return rate
+
+
+def shifted(schedule: Rate, steps: int) -> Rate:
+    """`keras_tricks.schedules.Shifted`."""
+    return lambda step: schedule(max(step + steps, 0))

@@ -23,6 +23,13 @@ CONVERSIONS = {
     "int32",
     "int64",
 }
+
+
+def _power(base: float, exponent: float) -> float:
+    """Returns a power as TensorFlow does: of 0 it may be infinite."""
+    return math.inf if base == 0 and exponent < 0 else base**exponent
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": abs,
     "add": operator.add,
@@ -49,9 +56,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "mod": operator.mod,
     "multiply": operator.mul,
     "negative": operator.neg,
-    "pow": operator.pow,
+    "pow": _power,
     "reciprocal": lambda a: 1 / a,
-    "rsqrt": lambda a: a**-0.5,
+    "rsqrt": lambda a: _power(a, -0.5),
     "scalar_mul": operator.mul,
     "sqrt": math.sqrt,
     "square": lambda a: a * a,
@@ -74,7 +81,7 @@ OPERATORS: dict[type, Callable[..., Any]] = {
     ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
+    ast.Pow: _power,
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
     ast.Gt: operator.gt,

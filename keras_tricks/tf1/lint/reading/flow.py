@@ -253,6 +253,11 @@ class Flows:
                     return None
         return here
 
+    def definitions(self, node: ast.AST) -> dict[str, Definition | None]:
+        """Returns what each name in an expression has its value from."""
+        names = [inner for inner in ast.walk(node) if isinstance(inner, ast.Name)]
+        return {name.id: self.definition(name) for name in names}
+
     def uses(self, definition: Definition) -> list[ast.Name]:
         """Returns where a name may have its value from a definition."""
         if self._uses is None:

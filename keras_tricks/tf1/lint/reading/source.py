@@ -84,7 +84,7 @@ class Source:
         unread: Why parts of a notebook are left out.
         flags: The flags that it defines, and by which functions, once asked for.
         modules: The modules of the project that it imports, as far as they were read.
-        has_star_import: Whether names may come from a `from ... import *`.
+        star_imports: The modules of each `from ... import *`, which any name may be of.
 
     Raises:
         SyntaxError: If it is not Python 3.
@@ -99,7 +99,7 @@ class Source:
             warnings.simplefilter("ignore")
             code = text.removeprefix("\ufeff")
             self.tree = ast.parse(code, filename=path)
-        self.has_star_import = False
+        self.star_imports: list[str] = []
         self.names: dict[str, list[ast.Name]] = {}
         self.attributes: dict[str, list[ast.Attribute]] = {}
         self.words: set[str] = set()
@@ -233,7 +233,8 @@ class Source:
         else:
             paths = [binding.path for binding in self.bindings(node)]
             roots = {path and _COMPAT.sub("tensorflow", path) for path in paths}
-        if len(roots) != 1 or (root := roots.pop()) is None:
+        root = _same_module(roots)
+        if root is None:
             return None
         return _COMPAT.sub("tensorflow", ".".join([root, *reversed(attributes)]))
 
@@ -316,7 +317,7 @@ class Source:
             package = "." * node.level + (node.module or "")
             for alias in node.names:
                 if alias.name == "*":
-                    self.has_star_import = True
+                    self.star_imports.append(package)
                     continue
                 path = (
                     f"{package}.{alias.name}" if node.module else package + alias.name
@@ -341,6 +342,19 @@ def _evaluated_outside(node: ast.AST, scope: Scope) -> Sequence[ast.AST | None]:
         case ast.comprehension() if isinstance(scope.node, _COMPREHENSIONS):
             return [node.iter] if node is scope.node.generators[0] else []
     return []
+
+
+def _same_module(paths: set[str | None]) -> str | None:
+    """Returns the one thing that imports name, as in `try` and `except ImportError`.
+
+    A path that ends with another one is of the same module, found from another folder.
+    """
+    known = [path for path in paths if path]
+    shortest = min(known, key=len, default=None)
+    if shortest is None or len(known) < len(paths):
+        return None
+    is_same = all(path == shortest or path.endswith(f".{shortest}") for path in known)
+    return shortest if is_same else None
 
 
 def last_name(node: ast.AST) -> str:

@@ -90,6 +90,9 @@ def may_be_number(source: Source, node: ast.AST | None, depth: int = 12) -> bool
             root: ast.AST = owner
             while isinstance(root, ast.Attribute | ast.Subscript):
                 root = root.value
+            if isinstance(node, ast.Attribute):
+                if not _may_hold_number(source, node.attr, depth - 1):
+                    return False
             return isinstance(root, ast.Name) and not _is_module(source, root)
         case ast.Name():
             bindings = source.bindings(node)
@@ -104,6 +107,29 @@ def may_be_number(source: Source, node: ast.AST | None, depth: int = 12) -> bool
                     return False
             return bool(bindings)
     return False
+
+
+def _may_hold_number(source: Source, name: str, depth: int) -> bool:
+    """Returns whether nothing in the file makes an attribute a tensor or a function.
+
+    It goes by the name alone, whatever object has the attribute.
+    """
+    scopes = source.binding_scopes.get(name, [])
+    if any(isinstance(scope.node, ast.ClassDef) for scope in scopes):
+        bindings = [b for scope in scopes for b in scope.bindings[name]]
+        if any(isinstance(b.node, ast.FunctionDef) for b in bindings):
+            return False
+    for node in source.attributes.get(name, []):
+        match source.parents[node]:
+            case ast.Assign(value=value) if isinstance(node.ctx, ast.Store):
+                calls = [n for n in ast.walk(value) if isinstance(n, ast.Call)]
+                paths = [source.path_of(call.func) or "" for call in calls]
+                if any(path.startswith("tensorflow.") for path in paths):
+                    return False
+                if isinstance(value, ast.Name):
+                    if not (_is_none(value) or may_be_number(source, value, depth)):
+                        return False
+    return True
 
 
 def _is_none(node: ast.expr | None) -> bool:

@@ -65,6 +65,7 @@ class Rewrite:
         is_comment: Whether it only says what to do.
         stands_alone: Whether a comment is written, too, where nothing else in the file
             is rewritten.
+        requires: Places in the text that other rewrites must have in their spans.
     """
 
     spans: tuple[tuple[int, int], ...]
@@ -73,16 +74,29 @@ class Rewrite:
     priority: int = 0
     is_comment: bool = False
     stands_alone: bool = False
+    requires: tuple[int, ...] = ()
 
 
 def chosen(found: Iterable[Any]) -> list[Rewrite]:
     """Returns the rewrites of findings that are made together.
 
-    Each is made once, none stands in another one, and comments alone change no file.
+    Each is made once, none stands in another one, each has what it requires, and
+    comments alone change no file.
     """
-    rewrites = {f.rewrite for f in found if f.rewrite is not None}
-    if all(rewrite.is_comment and not rewrite.stands_alone for rewrite in rewrites):
+    made = _without_overlaps({f.rewrite for f in found if f.rewrite is not None})
+    code = [rewrite for rewrite in made if not rewrite.is_comment]
+    spans = sorted(span for rewrite in code for span in rewrite.spans)
+    made = [
+        rewrite
+        for rewrite in made
+        if all(_overlaps(spans, (place, place + 1)) for place in rewrite.requires)
+    ]
+    if all(rewrite.is_comment and not rewrite.stands_alone for rewrite in made):
         return []
+    return made
+
+
+def _without_overlaps(rewrites: Iterable[Rewrite]) -> list[Rewrite]:
     order = sorted(
         rewrites, key=lambda r: (r.is_comment, -r.priority, r.spans[0][0], -_size(r))
     )
@@ -268,4 +282,6 @@ def _import_place(source: Source, before: int) -> int:
 
 def _is_imported(source: Source, needed: Import) -> bool:
     bindings = source.module.bindings.get(needed.alias, [])
-    return any(b.path == needed.path for b in bindings)
+    # TensorFlow's Keras is that of the package `keras`.
+    paths = (needed.path, f"tensorflow.{needed.path}")
+    return any(b.path in paths for b in bindings)

@@ -32,9 +32,16 @@ class Removal:
         self._statements: dict[ast.stmt, None] = {}
         self.definitions: set[Definition] = set()
         self.rejoined: set[ast.AST] = set()
+        self._replaced: set[ast.stmt] = set()
+
+    def replace(self, statements: Iterable[ast.stmt]) -> None:
+        """Adds statements in whose places others will stand."""
+        statements = list(statements)
+        self._replaced.update(statements)
+        self.add(statements)
 
     def add(self, statements: Iterable[ast.stmt]) -> None:
-        """Adds statements that are replaced."""
+        """Adds statements that are removed."""
         self._statements |= dict.fromkeys(statements)
 
     def add_unused(
@@ -122,6 +129,11 @@ class Removal:
                 return False
         return True
 
+    def check_no_other_use(self, definition: Definition) -> None:
+        """Refuses a definition that statements use which stay."""
+        if not self._only_in(definition, set(self._statements)):
+            raise UncertainError(f"`{definition.name}` is used before it is complete")
+
     def _add_empty_blocks(self) -> None:
         """Adds each `if` of which nothing is left, and whose test does nothing."""
         parents = self._context.source.parents
@@ -136,7 +148,8 @@ class Removal:
                 is_pure = not any(
                     isinstance(n, ast.Call) for n in ast.walk(around.test)
                 )
-                if is_pure and all(inner in self._statements for inner in inside):
+                gone = self._statements.keys() - self._replaced
+                if is_pure and all(inner in gone for inner in inside):
                     self._statements[around] = None
                     changed = True
 

@@ -37,7 +37,7 @@ _PYTHON_FUNCTIONS = ("abs", "float", "int", "len", "math.exp", "max", "min", "ro
 
 def check_no_star_import(source: Source) -> None:
     """Refuses a file in which names may come from anywhere."""
-    if source.has_star_import:
+    if source.star_imports:
         raise UncertainError("`from ... import *` may give names another meaning")
 
 
@@ -49,6 +49,15 @@ def check_name(
     for scope in source.binding_scopes.get(name, []):
         for binding in scope.bindings.get(name, []):
             if binding.node is not but and binding.path != f"{module}.{name}":
+                raise UncertainError(f"`{name}` is already something else here")
+
+
+def check_module(source: Source, name: str) -> None:
+    """Refuses if the name of a module that is to be imported may mean another thing."""
+    check_no_star_import(source)
+    for scope in source.binding_scopes.get(name, []):
+        for binding in scope.bindings[name]:
+            if binding.path not in (name, f"tensorflow.{name}"):
                 raise UncertainError(f"`{name}` is already something else here")
 
 

@@ -279,11 +279,27 @@ def _guards(node: ast.FunctionDef, recipe: Recipe) -> list[tuple[ast.expr, str]]
     for test, is_true in recipe.tests:
         if not recipes.parameters_in([test]) <= parameters:
             raise UncertainError(f"`{ast.unparse(test)}` is none of its arguments")
-        wrong = ast.UnaryOp(ast.Not(), test) if is_true else test
-        text = ast.unparse(test).replace('"', "'")
-        guards.append((wrong, f"`{text}` must be {is_true}"))
+        guards.append(_guard(test, is_true, recipe.parameters))
     unique = {ast.unparse(test): (test, message) for test, message in guards}
     return list(unique.values())
+
+
+def _guard(
+    test: ast.expr, is_true: bool, defaults: Mapping[str, ast.expr | None]
+) -> tuple[ast.expr, str]:
+    """Returns the test of what must not be, and the message that says what must."""
+    match test:
+        case ast.Compare(left=left, ops=[ast.Eq()], comparators=[right]) if is_true:
+            other: ast.expr = ast.Compare(left, [ast.NotEq()], [right])
+            required = ast.unparse(right)
+        case ast.Name(id=name) if not is_true and (default := defaults[name]):
+            # What is off in its own type: None, False, 0.
+            left, other, required = test, test, ast.unparse(default)
+        case _:
+            left, required = test, str(is_true)
+            other = ast.UnaryOp(ast.Not(), test) if is_true else test
+    message = f"`{ast.unparse(left)}` must be {required}"
+    return other, message.replace('"', "'")
 
 
 def _check_is_train_op(node: ast.FunctionDef) -> None:

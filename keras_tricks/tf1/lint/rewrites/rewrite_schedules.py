@@ -27,11 +27,19 @@ from keras_tricks.tf1.lint.rewrites.rewrite_comments import call_text
 _PRIORITY = 1
 
 
-def chain(context: Context, start: ast.expr, advice: Advice) -> Rewrite:
+def chain(
+    context: Context, start: ast.expr, advice: Advice, as_object: bool = False
+) -> Rewrite:
     """Returns the rewrite of a rate into the schedule that has its values.
 
     The schedule is called with the step, so that the rate stays a tensor. What only the
     rate was computed from goes.
+
+    Args:
+        context: The file.
+        start: The decay or the warmup.
+        advice: What the rates are.
+        as_object: Whether the name of the rate becomes one of the schedule, not called.
 
     Raises:
         UncertainError: If it might change what the code does.
@@ -39,20 +47,57 @@ def chain(context: Context, start: ast.expr, advice: Advice) -> Rewrite:
     assert advice.schedule is not None
     final = advice.chain[-1]
     is_decay = isinstance(start, ast.Call) and start in [d.node for d in advice.decays]
-    if is_decay and final.node is start and advice.decays[0].name == "polynomial_decay":
+    is_polynomial = is_decay and advice.decays[0].name == "polynomial_decay"
+    if is_polynomial and final.node is start and not as_object:
         assert isinstance(start, ast.Call)
         return rewrite.polynomial_decay(context.source, start)
-    _check_conditions(advice)
+    check_conditions(advice)
     is_returned = isinstance(final.statement, ast.Return)
     if len(advice.chain) == 1 and final.definition is None and not is_returned:
         return _expression(context, final, advice)
     branches = _branches(context, advice)
+    if branches and as_object:
+        raise UncertainError("it is one of several")
     if branches:
         return _in_branches(context, final, branches)
-    return _at_end(context, final, advice)
+    return _at_end(context, final, advice, as_object)
 
 
-def _check_conditions(advice: Advice) -> None:
+def chosen_schedule(
+    context: Context, advice: Advice
+) -> tuple[Definition | None, Rewrite] | None:
+    """Returns the schedules of the branches of an `if`, where a rate comes from those.
+
+    Returns:
+        What holds the schedule below the `if`, and the rewrite; `None` if it is one.
+    """
+    if advice.schedule is None or advice.conditions or advice.assumed:
+        return None
+    branches = _branches(context, advice)
+    if not branches:
+        return None
+    final = advice.chain[-1]
+    held = context.flows.at(branches[0][0].name, final.statement)
+    return held, _in_branches(context, final, branches)
+
+
+def made_at(
+    context: Context, advice: Advice, place: ast.stmt
+) -> tuple[str, tuple[Import, ...]]:
+    """Returns the call that makes a schedule in a statement, and the names in it.
+
+    Raises:
+        UncertainError: If it might be another one there.
+    """
+    assert advice.schedule is not None
+    _check_numbers(context, advice.schedule)
+    _check_names(context, advice.schedule.names(), place, ())
+    imports = _imports(context, advice.schedule)
+    return advice.schedule.text(with_module=False), imports
+
+
+def check_conditions(advice: Advice) -> None:
+    """Refuses a schedule that has the rates only if something holds."""
     if advice.conditions or advice.assumed:
         raise UncertainError(f"it is {advice.check} only")
 
@@ -61,22 +106,15 @@ def _imports(context: Context, schedule: Schedule) -> tuple[Import, ...]:
     imports = []
     for module, name in sorted(schedule.modules()):
         if module == candidates.KERAS:
-            _check_module(context, "keras")
+            rewrite_checks.check_module(context.source, "keras")
             imports.append(Import("keras", "", "keras"))
         else:
             rewrite_checks.check_name(context.source, name, module)
             imports.append(Import(module, name, name))
     if "math.exp(" in schedule.text():
-        _check_module(context, "math")
+        rewrite_checks.check_module(context.source, "math")
         imports.append(Import("math", "", "math"))
     return tuple(dict.fromkeys(imports))
-
-
-def _check_module(context: Context, name: str) -> None:
-    rewrite_checks.check_no_star_import(context.source)
-    for scope in context.source.binding_scopes.get(name, []):
-        if any(binding.path != name for binding in scope.bindings[name]):
-            raise UncertainError(f"`{name}` is already something else here")
 
 
 def _check_numbers(context: Context, schedule: Schedule) -> list[str]:
@@ -199,7 +237,9 @@ def _expression(context: Context, link: Link, advice: Advice) -> Rewrite:
     return Rewrite((span,), (Edit(*span, text),), imports, _PRIORITY)
 
 
-def _at_end(context: Context, final: Link, advice: Advice) -> Rewrite:
+def _at_end(
+    context: Context, final: Link, advice: Advice, as_object: bool = False
+) -> Rewrite:
     """Makes the schedule where the rate was complete."""
     assert advice.schedule is not None
     schedule = advice.schedule
@@ -208,14 +248,18 @@ def _at_end(context: Context, final: Link, advice: Advice) -> Rewrite:
     step, step_names = _step(context, advice, place)
     live = {definition for _, definition in [*schedule.names(), *step_names]}
     removal = Removal(context, final.statement)
-    removal.add([final.statement])
     if isinstance(place, ast.If):
+        removal.add([final.statement])
         removal.rejoined.add(place)
+    else:
+        removal.replace([final.statement])
     removal.add_unused(advice.used, live, final.statement)
     gone = removal.definitions
     _check_names(context, schedule.names(), place, gone)
     name = final.definition.name if final.definition is not None else "return"
     text = _called(context, schedule, step, place, name)
+    if as_object:
+        text = text.removesuffix(f"({step})")
     if optional:
         text = text.replace(optional, f"{optional} or 0", 1)
     remark = _remark(context, fractions, place)
@@ -275,6 +319,11 @@ def _branches(context: Context, advice: Advice) -> list[tuple[Definition, Advice
     merged = context.flows.at(start.definition.name, final.statement)
     if merged is None or not merged.options:
         return []
+    if (
+        context.source.parents[merged.node]
+        is not context.source.parents[final.statement]
+    ):
+        raise UncertainError("the decay and the warmup stand in different branches")
     found = []
     for definition in _options(merged):
         if definition is None or definition.value is None:
@@ -290,7 +339,7 @@ def _branches(context: Context, advice: Advice) -> list[tuple[Definition, Advice
         other = context.advisor.of(calls[0])
         if other.schedule is None or other.chain[-1].statement is not final.statement:
             raise UncertainError("in another branch no schedule has the rates")
-        _check_conditions(other)
+        check_conditions(other)
         found.append((definition, other))
     return found
 
@@ -304,7 +353,7 @@ def _options(definition: Definition | None) -> list[Definition | None]:
 def _in_branches(
     context: Context, final: Link, branches: Sequence[tuple[Definition, Advice]]
 ) -> Rewrite:
-    """Makes each schedule where its decay was, and drops the warmup."""
+    """Makes each schedule where its decay was, and calls it where the warmup was."""
     removal = Removal(context, final.statement)
     keeping = [final.statement]
     live: set[Definition | None] = set()
@@ -315,24 +364,28 @@ def _in_branches(
         assert advice.schedule is not None
         assert isinstance(definition.node, ast.stmt)
         fractions = _check_numbers(context, advice.schedule)
-        step, step_names = _step(context, advice, definition.node)
         _check_names(context, advice.schedule.names(), definition.node, ())
-        live |= {d for _, d in [*advice.schedule.names(), *step_names]}
+        live |= {d for _, d in advice.schedule.names()}
         live.add(definition)
         used |= dict.fromkeys(advice.used)
-        name = definition.name
-        text = _called(context, advice.schedule, step, definition.node, name)
+        indent = _indent(context, definition.node)
+        width = len(definition.name) + len(" = ")
+        text = call_text(*_parts(advice.schedule), indent, width)
         remark = _remark(context, fractions, definition.node)
         made.append((definition.node, f"{remark}{definition.name} = {text}"))
         keeping.append(definition.node)
         imports += _imports(context, advice.schedule)
-    removal.add(keeping)
+    step, step_names = _step(context, branches[0][1], final.statement)
+    live |= {definition for _, definition in step_names}
+    removal.replace(keeping)
     removal.add_unused(used, live, final.statement)
-    name = branches[0][0].name
+    for definition, _ in branches:
+        removal.check_no_other_use(definition)
+    rate = f"{branches[0][0].name}({step})"
     if final.definition is not None:
-        made.append((final.statement, f"{final.definition.name} = {name}"))
+        made.append((final.statement, f"{final.definition.name} = {rate}"))
     else:
-        made.append((final.statement, _with_value(context, final, name)))
+        made.append((final.statement, _with_value(context, final, rate)))
     edits = tuple(
         edit
         for statement, text in made

@@ -10,6 +10,7 @@ from keras_tricks.tf1.lint.reading.source import Source
 from keras_tricks.tf1.lint.rewrites import edits
 from keras_tricks.tf1.lint.rules import class_rules
 from keras_tricks.tf1.lint.rules import count_rules
+from keras_tricks.tf1.lint.rules import keras_rules
 from keras_tricks.tf1.lint.rules import optimizer_rules
 from keras_tricks.tf1.lint.rules import recipe_rules
 from keras_tricks.tf1.lint.rules import schedule_rules
@@ -21,7 +22,9 @@ _RULES = (
     recipe_rules.check,
     count_rules.check,
     class_rules.check,
+    keras_rules.check,
 )
+_REQUIRES = "code that stays as it is calls it"
 
 
 def findings(source: Source) -> list[Finding]:
@@ -63,14 +66,17 @@ def _with_what_is_around(found: list[Finding]) -> list[Finding]:
     spans = sorted((span, number) for number, r in enumerate(made) for span in r.spans)
     starts = [span[0] for span, _ in spans]
     result = []
-    if not chosen:
-        # Comments alone change no file.
-        return [dataclasses.replace(one, rewrite=None) for one in found]
     for one in found:
+        if one.rewrite is not None and one.rewrite.requires:
+            if one.rewrite not in made:
+                one = dataclasses.replace(one, rewrite=None, why_not=_REQUIRES)
         index = bisect.bisect_right(starts, one.start) - 1
         is_own = one.rewrite is not None and not one.rewrite.is_comment
         if not is_own and index >= 0 and spans[index][0][1] > one.start:
             rewrite = made[spans[index][1]]
             one = dataclasses.replace(one, rewrite=rewrite, why_not="")
+        elif not chosen:
+            # Comments alone change no file.
+            one = dataclasses.replace(one, rewrite=None)
         result.append(one)
     return result

@@ -13,6 +13,7 @@ from keras_tricks.tf1.lint.originals import reference_optimizers
 from keras_tricks.tf1.lint.reading.source import Source
 from keras_tricks.tf1.lint.reading.source import last_name
 from keras_tricks.tf1.lint.rewrites import rewrite
+from keras_tricks.tf1.lint.rewrites import rewrite_classes
 
 _OPTIMIZER = "AdamWeightDecayOptimizer"
 _DIFFERENCES = {
@@ -33,7 +34,13 @@ def check(context: Context, node: ast.AST) -> Iterator[Finding]:
     if node.name == _OPTIMIZER:
         variant = reference_optimizers.variant(source, node)
         instead = _DIFFERENCES[variant.kind].format(included=variant.included)
-        yield finding.make(source, node, f"definition of {_OPTIMIZER}", instead)
+        yield finding.make(
+            source,
+            node,
+            f"definition of {_OPTIMIZER}",
+            instead,
+            lambda: rewrite_classes.optimizer_class(source, node, variant),
+        )
     bases = [source.path_of(base) or "" for base in node.bases]
     if node.name != _OPTIMIZER and "tensorflow.train.Optimizer" in bases:
         instead = "no advice: an optimizer of its own is a keras.optimizers.Optimizer"

@@ -1,6 +1,7 @@
 """Rules for optimizers: constructors, clipping, loss scales, train ops, checkpoints."""
 
 import ast
+import bisect
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from keras_tricks.tf1.lint.finding import Finding
 from keras_tricks.tf1.lint.originals import reference_optimizers
 from keras_tricks.tf1.lint.reading import arguments
 from keras_tricks.tf1.lint.reading import modules
+from keras_tricks.tf1.lint.reading import type_inference
 from keras_tricks.tf1.lint.reading.arguments import argument
 from keras_tricks.tf1.lint.reading.arguments import argument_node
 from keras_tricks.tf1.lint.reading.source import STEP_GETTERS
@@ -36,6 +38,13 @@ _LOSS_SCALES = (
     "MixedPrecisionLossScaleOptimizer",
     "enable_mixed_precision_graph_rewrite",
 )
+# Functions of tf.contrib that clip: where they have the limit, and which one it is.
+_CONTRIB_CLIPS = {
+    "clip_gradient_norms": (1, "max_norm", "clipnorm"),
+    "clip_gradient_norms_fn": (0, "max_norm", "clipnorm"),
+    "clip_gradients_by_norm": (1, "clip_norm", "global_clipnorm"),
+    "create_train_op": (99, "clip_gradient_norm", "clipnorm"),
+}
 # Beside the arguments of the same meaning: what Keras's class needs to do the same.
 _KERAS_OPTIMIZERS: dict[str, tuple[str, dict[str, str], tuple[str, ...], str]] = {
     "AdadeltaOptimizer": (
@@ -101,6 +110,8 @@ def check(context: Context, node: ast.AST) -> Iterator[Finding]:
     parent = source.parents[node]
     call = parent if isinstance(parent, ast.Call) and parent.func is node else None
     path = source.path_of(node) or ""
+    if path.startswith("tf_slim."):
+        path = f"tensorflow.contrib.{path}"
     if path.startswith("tensorflow.") and ".keras." not in path:
         yield from _check_tensorflow(context, node, call, path)
     elif _CLASS in (path.rpartition(".")[2], last_name(node)):
@@ -134,9 +145,14 @@ def _check_tensorflow(
             source,
             node,
             shown,
-            instead,
+            instead + _only_if(context, node),
             (lambda: _clipped(context, call)) if call else None,
         )
+    elif name in _CONTRIB_CLIPS and ".contrib" in library and call is not None:
+        position, keyword, ours = _CONTRIB_CLIPS[name]
+        limit = argument(call, position, keyword) or "0"
+        if limit not in ("0", "0.0", "None"):
+            yield made(f"{_OPTIMIZERS}.ClippedOptimizer(optimizer, {ours}={limit})")
     elif name in ("clip_by_norm", "clip_by_value") and call is not None:
         yield from _check_clip(context, node, call, name)
     elif name in STEP_GETTERS:
@@ -182,8 +198,8 @@ def _check_tensorflow(
             source,
             call,
             shown,
-            keras_optimizer(call, name) + _lost_in_minimize(source, call),
-            lambda: _keras_updates(context, call, name),
+            keras_optimizer(context, call, name) + _lost_in_minimize(context, call),
+            lambda: _updates(context, call),
         )
     elif name.endswith("Optimizer") and call is not None:
         yield made(f"{_NO_ADVICE}: this optimizer is not known")
@@ -230,9 +246,19 @@ def _has_train_op(call: ast.Call) -> bool:
     )
 
 
-def keras_optimizer(call: ast.Call, name: str) -> str:
+def _difference(context: Context, call: ast.Call, name: str) -> str:
+    """Returns what Keras's optimizer does otherwise than that of `tf.train`, or ""."""
+    difference = _KERAS_OPTIMIZERS[name][3]
+    rate = argument_node(call, 0, "learning_rate")
+    if name == "MomentumOptimizer" and type_inference.kind(context.source, rate):
+        return "" if argument(call, 1, "momentum") else "its momentum is not given"
+    return difference
+
+
+def keras_optimizer(context: Context, call: ast.Call, name: str) -> str:
     """Returns Keras's optimizer that does what one of `tf.train` does."""
-    made, needed, order, remark = _KERAS_OPTIMIZERS[name]
+    made, needed, order, _ = _KERAS_OPTIMIZERS[name]
+    remark = _difference(context, call, name)
     parts = []
     for position, old in enumerate(order):
         value = argument(call, position, old)
@@ -269,25 +295,26 @@ def _without(call: ast.Call, names: Iterable[str | None]) -> list[str]:
     return [part for part in parts if not part.endswith(("=None`", "=False`"))]
 
 
-def _lost_in_minimize(source: Source, call: ast.Call) -> str:
+def _lost_in_minimize(context: Context, call: ast.Call) -> str:
     """Returns what `minimize`, called on the optimizer, does that `fit` does not."""
-    attribute = source.parents[call]
-    made: ast.AST = call
-    parent = source.parents[attribute]
-    users = []
-    if isinstance(attribute, ast.Attribute) and isinstance(parent, ast.Call):
-        users.append(parent)
-    match source.parents[made]:
-        case ast.Assign(targets=[ast.Name(id=name) as target]):
-            for use in source.names[name]:
-                attribute = source.parents[use]
-                parent = source.parents[attribute]
-                if source.bindings(use) == source.bindings(target) and isinstance(
-                    attribute, ast.Attribute
-                ):
-                    users += [parent] if isinstance(parent, ast.Call) else []
+    source, flows = context.source, context.flows
+    made: list[ast.AST] = [call]
+    match source.parents[call]:
+        case ast.Assign(targets=[ast.Name(id=name)]) as statement:
+            scope = flows.function_of(statement)
+            place = flows.place(statement, scope)
+            definition = flows.of(scope).defined_at(name, place)
+            made += [] if definition is None else flows.uses(definition)
+    attributes = [source.parents[node] for node in made]
+    users = [
+        source.parents[attribute]
+        for attribute in attributes
+        if isinstance(attribute, ast.Attribute)
+    ]
     lost = []
     for user in users:
+        if not isinstance(user, ast.Call):
+            continue
         if last_name(user.func) in ("minimize", "compute_gradients"):
             position = 2 if last_name(user.func) == "minimize" else 1
             variables = argument(user, position, "var_list")
@@ -296,20 +323,42 @@ def _lost_in_minimize(source: Source, call: ast.Call) -> str:
     return "".join(f"; without {one}" for one in dict.fromkeys(lost))
 
 
-def _keras_updates(context: Context, call: ast.Call, name: str) -> Rewrite:
-    """Returns the rewrite of an optimizer of `tf.train` and of its updates."""
-    if _KERAS_OPTIMIZERS[name][3]:
-        raise UncertainError(_KERAS_OPTIMIZERS[name][3])
+def _made(
+    context: Context, call: ast.Call
+) -> tuple[Callable[[str], str], list[Import]]:
+    """Returns what makes Keras's optimizer from a rate, and the names in that.
+
+    Raises:
+        UncertainError: If none does the same as TF1's.
+    """
+    source = context.source
     rate = argument(call, 0, "learning_rate") or ""
-    made = keras_optimizer(call, name)
-    if "without " in made or (lost := _lost_in_minimize(context.source, call)):
-        raise UncertainError(f"it is {made if 'without ' in made else lost[2:]}")
-    needed = [Import("keras", "", "keras")]
+    if last_name(call.func) == _CLASS:
+        variant = reference_optimizers.variant_of(source, call.func)
+        if variant.kind not in ("bert", "include"):
+            raise UncertainError("its class differs from BERT's")
+        name = "AdamWeightDecay"
+        rewrite_checks.check_name(source, name, _OPTIMIZERS)
+        made = f"{name}{adam_arguments(call, variant)}"
+        needed = Import(_OPTIMIZERS, name, name)
+    elif _is_optimizer(source, call):
+        name = last_name(call.func)
+        if difference := _difference(context, call, name):
+            raise UncertainError(difference)
+        made = keras_optimizer(context, call, name)
+        if "without " in made or (lost := _lost_in_minimize(context, call)):
+            raise UncertainError(f"it is {made if 'without ' in made else lost[2:]}")
+        rewrite_checks.check_module(source, "keras")
+        needed = Import("keras", "", "keras")
+    else:
+        raise UncertainError(f"`{ast.unparse(call)}` is no optimizer that is known")
+    return lambda new: made.replace(f"({rate}", f"({new}", 1), [needed]
 
-    def text(new_rate: str) -> str:
-        return made.replace(f"({rate}", f"({new_rate}", 1)
 
-    return rewrite_updates.optimizer(context, call, text, needed)
+def _updates(context: Context, call: ast.Call) -> Rewrite:
+    """Returns the rewrite of an optimizer with its updates."""
+    _made(context, call)
+    return rewrite_updates.optimizer(context, call, lambda one: _made(context, one))
 
 
 def _berts(
@@ -321,12 +370,8 @@ def _berts(
     except UncertainError as reason:
         if variant.kind not in ("bert", "include"):
             raise
-        module, name = _OPTIMIZERS, "AdamWeightDecay"
-        rewrite_checks.check_name(context.source, name, module)
-        made = f"{name}{adam_arguments(call, variant)}"
-        needed = [Import(module, name, name)]
         try:
-            return rewrite_updates.optimizer(context, call, lambda rate: made, needed)
+            return _updates(context, call)
         except UncertainError:
             raise reason from None
 
@@ -335,12 +380,9 @@ def _clipped(context: Context, call: ast.Call) -> Rewrite:
     """Returns the rewrite of the optimizer whose gradients a call clips."""
     source = context.source
     scope = context.flows.function_of(call)
-    found = [
-        node
-        for statement in getattr(scope, "body", [])
-        for node in ast.walk(statement)
-        if isinstance(node, ast.Call) and _is_optimizer(source, node)
-    ]
+    names = (*_KERAS_OPTIMIZERS, _CLASS)
+    calls = [one for name in names for one in context.calls.get((scope, name), [])[:2]]
+    found = [one for one in calls if _is_optimizer(source, one)]
     if len(found) != 1:
         raise UncertainError("it is unclear which optimizer takes the gradients")
     [made] = found
@@ -348,7 +390,7 @@ def _clipped(context: Context, call: ast.Call) -> Rewrite:
         variant = reference_optimizers.variant_of(source, made.func)
         rewrite_made = _berts(context, made, variant)
     else:
-        rewrite_made = _keras_updates(context, made, last_name(made.func))
+        rewrite_made = _updates(context, made)
     if not any(
         span[0] <= source.span(call)[0] < span[1] for span in rewrite_made.spans
     ):
@@ -388,7 +430,26 @@ def _check_clip(
             yield finding.make(source, node, ast.unparse(node), f"{instead} negative")
             return
         instead = f"{_OPTIMIZERS}.ClippedOptimizer(optimizer, clipvalue={high})"
+    if not instead.startswith(_NO_ADVICE):
+        instead += _only_if(context, node)
     yield finding.make(source, node, ast.unparse(node), instead)
+
+
+def _only_if(context: Context, clip: ast.expr) -> str:
+    """Returns the test behind which gradients are clipped, but not applied, or ""."""
+    source, updates = context.source, context.update_lines
+    tests = []
+    inner: ast.AST = clip
+    while inner is not source.tree and not isinstance(inner, ast.FunctionDef):
+        around = source.parents[inner]
+        if isinstance(around, ast.If):
+            branch = around.body if inner in around.body else around.orelse
+            first, last = branch[0].lineno, source.end_line(branch[-1])
+            if bisect.bisect_left(updates, first) == bisect.bisect_right(updates, last):
+                test = ast.unparse(around.test)
+                tests.append(f"`{test}`" if branch is around.body else f"not `{test}`")
+        inner = around
+    return f"; only if {' and '.join(reversed(tests))}" if tests else ""
 
 
 def _condition_of(source: Source, call: ast.Call) -> str | None:

@@ -8,6 +8,8 @@ from keras_tricks.tf1.lint.context import Context
 from keras_tricks.tf1.lint.finding import Finding
 from keras_tricks.tf1.lint.originals import libraries
 from keras_tricks.tf1.lint.originals import recipes
+from keras_tricks.tf1.lint.reading import modules
+from keras_tricks.tf1.lint.reading.source import Source
 from keras_tricks.tf1.lint.rewrites import rewrite_recipes
 
 _MODULES = ("optimization", "model_utils")
@@ -42,9 +44,26 @@ def check(context: Context, node: ast.AST) -> Iterator[Finding]:
         yield from _check_call(context, node)
 
 
+def _path_of(source: Source, function: ast.expr) -> str:
+    """Returns what a call calls, also where a star import gives it its name."""
+    path = source.path_of(function)
+    if path is None and isinstance(function, ast.Name):
+        if function.id == recipes.CREATE and not source.bindings(function):
+            for module in source.star_imports:
+                if _is_known(source, module):
+                    return f"{module}.{recipes.CREATE}"
+    return path or ""
+
+
+def _is_known(source: Source, module: str) -> bool:
+    """Returns whether a module is at hand, or has the name of BERT's."""
+    is_named = module.split(".")[-1] in _MODULES
+    return is_named or modules.imported(source, module) is not None
+
+
 def _check_call(context: Context, call: ast.Call) -> Iterator[Finding]:
     source = context.source
-    path = source.path_of(call.func) or ""
+    path = _path_of(source, call.func)
     what = ast.unparse(call.func)
     known = libraries.advice(context, call, path)
     if known is not None:
@@ -67,9 +86,15 @@ def _check_call(context: Context, call: ast.Call) -> Iterator[Finding]:
             for b in bindings
         ):
             return
-    elif module.split(".")[-1] not in _MODULES:
+    elif not _is_known(source, module):
+        if "tensorflow" in source.words:
+            instead = (
+                f"no advice: `{module}` is not at hand; if its {recipes.CREATE} is "
+                f"BERT's, keras_tricks.optimizers.{recipes.CREATE}"
+            )
+            yield finding.make(source, call, what, instead)
         return
-    recipe = recipes.called(context, call)
+    recipe = recipes.called(context, call, path)
     if recipe is None:
         reason = f"no advice: this {recipes.CREATE} is not BERT's recipe"
         yield finding.make(source, call, what, reason)

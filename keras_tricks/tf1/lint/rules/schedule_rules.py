@@ -88,11 +88,36 @@ def _check_warmup(context: Context, node: ast.AST) -> Iterator[Finding]:
                         condition = keyword.value
                 if condition is not None and _tells_of_warmup(source, condition):
                     what = f"warmup by {ast.unparse(node.func)}"
+            elif _is_least_of_roots(source, node):
+                what = "warmup before a decay by the root of the step"
     for factor in _factors(source, node):
         if _is_warmup_factor(source, factor):
             what, place = "warmup by a factor", factor
     if what and place is not None:
         yield made(context, place, what)
+
+
+def _is_least_of_roots(source: Source, node: ast.Call) -> bool:
+    """Returns whether a call is `minimum(step**-0.5, step * warmup_steps**-1.5)`."""
+    path = source.path_of(node.func) or ""
+    is_minimum = path.startswith("tensorflow.") and path.endswith(".minimum")
+    if not is_minimum or len(node.args) != 2 or ".keras" in path:
+        return False
+    around = source.enclosing(node, ast.ClassDef)
+    for base in getattr(around, "bases", []):
+        if last_name(base) == "LearningRateSchedule":
+            return False
+    return all(_has_root(source, side) for side in node.args) and any(
+        _tells_of_warmup(source, side) for side in node.args
+    )
+
+
+def _has_root(source: Source, node: ast.expr) -> bool:
+    value = source.definition(node) or node
+    return any(
+        isinstance(inner, ast.Pow) or last_name(inner) in ("rsqrt", "pow", "sqrt")
+        for inner in ast.walk(value)
+    )
 
 
 def _factors(source: Source, node: ast.AST) -> list[ast.expr]:
