@@ -4,10 +4,10 @@ from keras_tricks.hypermodels.cnn import HyperCNN
 from keras_tricks.hypermodels.fine_tune import HyperFineTune
 from keras_tricks.hypermodels.mlp import HyperMLP
 from keras_tricks.hypermodels.optimizer_space import hyper_optimizer
-from keras_tricks.hypermodels.raw_text import RawTextClassifier
-from keras_tricks.hypermodels.text_cnn import HyperTextCNN
-from keras_tricks.hypermodels.text_rcnn import HyperTextRCNN
-from keras_tricks.hypermodels.text_transformer import HyperTextTransformer
+from keras_tricks.hypermodels.text.cnn import HyperTextCNN
+from keras_tricks.hypermodels.text.raw_text import RawTextClassifier
+from keras_tricks.hypermodels.text.rcnn import HyperTextRCNN
+from keras_tricks.hypermodels.text.transformer import HyperTextTransformer
 
 __all__ = [
     "HyperCNN",

@@ -10,6 +10,8 @@ from keras_tricks import _validation
 from keras_tricks._fit_call import FitCall
 from keras_tricks._watched_values import watched
 from keras_tricks.hypermodels import sameness
+from keras_tricks.hypermodels.description import Description
+from keras_tricks.hypermodels.description import range_in_words
 from keras_tricks.hypermodels.examples import Examples
 from keras_tricks.hypermodels.examples import ReadBefore
 from keras_tricks.hypermodels.examples import examples_of
@@ -19,6 +21,9 @@ from keras_tricks.hypermodels.layers import ScalarDropout
 from keras_tricks.hypermodels.losses import hyper_loss
 from keras_tricks.hypermodels.optimizer_space import hyper_optimizer
 from keras_tricks.hypermodels.optimizer_space import optimizer_settings
+from keras_tricks.parameters import check_parameter_budget
+from keras_tricks.parameters import count_parameters
+from keras_tricks.parameters import parameter_table
 
 _PACKAGE = "keras_tricks.hypermodels."
 NORMS = ("batch", "layer", "none")
@@ -56,7 +61,10 @@ class HyperClassifier(keras_tuner.HyperModel):
 
     Attributes:
         total_steps: Optimizer updates of the last `fit`, or as given before one.
+        is_for_sequences: Whether examples are sequences, such as texts.
     """
+
+    is_for_sequences = False
 
     def __init__(
         self,
@@ -132,6 +140,74 @@ class HyperClassifier(keras_tuner.HyperModel):
         assert self.total_steps is not None
         self._compile(hp, model, self.total_steps)
         return model.fit(*args, **kwargs)
+
+    def describe(
+        self,
+        hp: keras_tuner.HyperParameters | None = None,
+        num_samples: Any = None,
+    ) -> Description:
+        """Returns what the network of some settings is and takes, before it is made.
+
+        Nothing is allocated. `print` shows it as tables: the settings with their
+        ranges, the layers with their parameters and bytes, what a training takes, and
+        the parameters against the data.
+
+        Args:
+            hp: The settings; None is the defaults, what a search begins with.
+            num_samples: Training examples, or the data: see `check_parameter_budget`.
+
+        Raises:
+            TypeError: If `hp` is no `HyperParameters`.
+            ValueError: If a setting is of no use to the network.
+
+        Example:
+
+        >>> from keras_tricks.hypermodels import HyperMLP
+        >>> found = HyperMLP((64,), num_classes=10).describe(num_samples=1437)
+        >>> found.parameters.trainable, found.budget.verdict, found.training_bytes
+        (9866, 'over budget', 158936)
+        """
+        if hp is None:
+            hp = keras_tuner.HyperParameters()
+        elif not isinstance(hp, keras_tuner.HyperParameters):
+            raise TypeError(
+                "`hp` must be KerasTuner's `HyperParameters`, or None. "
+                f"{_validation.received('hp', hp, True)}"
+            )
+        # What the network asks for is not to be in the caller's own.
+        known = keras_tuner.HyperParameters.from_config(hp.get_config())
+        known.values = dict(hp.values)
+        # First, so that the network's settings come before the optimizer's.
+        count_parameters(lambda: self.network(known))
+        table = parameter_table(
+            lambda: self.network(known),
+            optimizer=self.compile_arguments(known, total_steps=1)["optimizer"],
+        )
+        budget = None
+        if num_samples is not None:
+            budget = check_parameter_budget(lambda: self.network(known), num_samples)
+        return Description(
+            type(self).__name__,
+            tuple(
+                (each.name, known.values[each.name], range_in_words(each))
+                for each in known.space
+                if known.is_active(each)
+            ),
+            table,
+            budget,
+            self._advice(known),
+        )
+
+    def _advice(self, hp: keras_tuner.HyperParameters) -> tuple[str, ...]:
+        """Returns what to mind of some settings, in sentences."""
+        norm = hp.values.get("norm")
+        if self.plain or norm is None:
+            return ()
+        best = "layer" if self.is_for_sequences else "batch"
+        if norm == best:
+            return ()
+        kind = "sequences" if self.is_for_sequences else "all but sequences"
+        return (f"norm: {best!r} is advised for {kind}. Received: {norm!r}.",)
 
     # What `fit` consists of, for those who train many settings at a time.
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_tricks.hypermodels import HyperTextTransformer
-from keras_tricks.hypermodels.text_transformer import PositionEmbedding
+from keras_tricks.hypermodels.text.transformer import PositionEmbedding
 from keras_tricks.parameters import count_parameters
 from tests import sampling
 from tests.hypermodels import cases

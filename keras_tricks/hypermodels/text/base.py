@@ -28,6 +28,8 @@ class HyperTextClassifier(HyperClassifier):
         **kwargs: See `keras_tricks.hypermodels.base.HyperClassifier`.
     """
 
+    is_for_sequences = True
+
     def __init__(
         self,
         vocabulary_size: int,

@@ -8,7 +8,7 @@ import keras_tuner
 from keras_tricks import _validation
 from keras_tricks.hypermodels.layers import SequencePooling
 from keras_tricks.hypermodels.layers import ZeroPadding
-from keras_tricks.hypermodels.text import HyperTextClassifier
+from keras_tricks.hypermodels.text.base import HyperTextClassifier
 
 
 class HyperTextCNN(HyperTextClassifier):
@@ -32,7 +32,7 @@ class HyperTextCNN(HyperTextClassifier):
     little.
 
     Args:
-        vocabulary_size: See `keras_tricks.hypermodels.text.HyperTextClassifier`.
+        vocabulary_size: See `keras_tricks.hypermodels.text.base.HyperTextClassifier`.
         sequence_length: See there; at least the widest filter.
         num_classes: Number of classes, >= 2.
         filter_widths: The choices, each a tuple of widths.

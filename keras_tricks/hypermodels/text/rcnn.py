@@ -7,7 +7,7 @@ import keras_tuner
 
 from keras_tricks import _validation
 from keras_tricks.hypermodels.layers import SequencePooling
-from keras_tricks.hypermodels.text import HyperTextClassifier
+from keras_tricks.hypermodels.text.base import HyperTextClassifier
 
 CELLS = {
     "lstm": keras.layers.LSTMCell,
@@ -45,7 +45,7 @@ class HyperTextRCNN(HyperTextClassifier):
     contexts, which are 0 here.
 
     Args:
-        vocabulary_size: See `keras_tricks.hypermodels.text.HyperTextClassifier`.
+        vocabulary_size: See `keras_tricks.hypermodels.text.base.HyperTextClassifier`.
         sequence_length: See there.
         num_classes: Number of classes, >= 2.
         **kwargs: `batch_size`, `epochs`, `total_steps`, `patience`, `plain` and the

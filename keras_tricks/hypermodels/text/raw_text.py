@@ -33,7 +33,7 @@ class RawTextClassifier(keras.Model):
     Example:
 
     >>> import keras
-    >>> from keras_tricks.hypermodels.raw_text import RawTextClassifier
+    >>> from keras_tricks.hypermodels.text.raw_text import RawTextClassifier
     >>> vectorizer = keras.layers.TextVectorization(output_sequence_length=4)
     >>> vectorizer.adapt(["good film", "bad film"])
     >>> classifier = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])

@@ -8,7 +8,7 @@ import keras_tuner
 from keras_tricks import _validation
 from keras_tricks.hypermodels.layers import PACKAGE
 from keras_tricks.hypermodels.layers import SequencePooling
-from keras_tricks.hypermodels.text import HyperTextClassifier
+from keras_tricks.hypermodels.text.base import HyperTextClassifier
 
 
 class HyperTextTransformer(HyperTextClassifier):
@@ -41,7 +41,7 @@ class HyperTextTransformer(HyperTextClassifier):
     questions of TREC the validation loss then falls lower.
 
     Args:
-        vocabulary_size: See `keras_tricks.hypermodels.text.HyperTextClassifier`.
+        vocabulary_size: See `keras_tricks.hypermodels.text.base.HyperTextClassifier`.
         sequence_length: See there. The texts' words come first, padding behind them: a
             text that starts later has other positions.
         num_classes: Number of classes, >= 2.
@@ -116,7 +116,7 @@ class PositionEmbedding(keras.layers.Layer):
     Example:
 
     >>> import keras
-    >>> from keras_tricks.hypermodels.text_transformer import PositionEmbedding
+    >>> from keras_tricks.hypermodels.text.transformer import PositionEmbedding
     >>> positions = PositionEmbedding()
     >>> output = positions(keras.ops.zeros((2, 5, 8)))
     >>> tuple(positions.embeddings.shape)

@@ -1,0 +1,1 @@
+"""Hypermodels of texts: a base class, three networks, and one that takes strings."""
