@@ -116,6 +116,8 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         self.keep_checkpoints: int | None = None
         self.has_workers = False
         self.initial_settings: list[points.Settings] = []
+        # Of these, those whose trials have ended: they are looked for no more.
+        self._given_ended: list[points.Settings] = []
         self.deadline = Deadline()
         self._lost: set[str] = set()
         # Trial ID -> what it asked for, until now and in all; see `asked_for`.
@@ -154,13 +156,16 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
 
     def next_initial_values(self) -> dict[str, Any] | None:
         """Returns the first of the initial settings that no trial has, or None."""
-        if not self.initial_settings:
+        left = [one for one in self.initial_settings if one not in self._given_ended]
+        if not left:
             return None
-        space = self.hyperparameters.space
-        for number in initial.waiting(
-            self.trials.values(), space, self.initial_settings
-        ):
-            return initial.values_of(space, self.initial_settings[number])
+        space, trials = self.hyperparameters.space, self.trials.values()
+        for number in initial.waiting(trials, space, left):
+            return initial.values_of(space, left[number])
+        ended = [trial for trial in trials if trial.status in keras_tuner_hooks.ENDED]
+        self._given_ended += [
+            one for one in left if any(initial.is_of(t, space, one) for t in ended)
+        ]
         return None
 
     def replacement(self, trial_id: str) -> dict[str, Any] | None:
@@ -372,6 +377,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         fresh = copy.deepcopy(self.hyperparameters)
         self._asked_for.clear()
         self._asked_in_all.clear()
+        self._given_ended.clear()
         problems: list[str] = []
         state: dict[str, Any] | None = None
         try:
