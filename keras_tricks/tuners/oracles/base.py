@@ -118,6 +118,8 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         self.initial_settings: list[points.Settings] = []
         # Of these, those whose trials have ended: they are looked for no more.
         self._given_ended: list[points.Settings] = []
+        # Of the project's files, once it is known.
+        self._seal: seals.Seal | None = None
         self.deadline = Deadline()
         self._lost: set[str] = set()
         # Trial ID -> what it asked for, until now and in all; see `asked_for`.
@@ -301,7 +303,10 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         if trial.status not in keras_tuner_hooks.ENDED:
             return self._asked_for.get(trial.trial_id)
         if trial.trial_id not in self._asked_in_all:
-            record = self._record_of(trial.trial_id)
+            if self._seal is None or not self._seal.has_checksums:
+                # Read once, and not for every trial of a search that is resumed.
+                self._seal = seals.Seal.of(self.folder)
+            record = self._record_of(trial.trial_id, self._seal)
             is_whole = record is not None and record.status != records.FAILED
             names = record.asked_for if record is not None and is_whole else None
             self._asked_in_all[trial.trial_id] = names
@@ -378,6 +383,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         self._asked_for.clear()
         self._asked_in_all.clear()
         self._given_ended.clear()
+        self._seal = None
         problems: list[str] = []
         state: dict[str, Any] | None = None
         try:
