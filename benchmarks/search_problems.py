@@ -8,6 +8,14 @@ infinite) where the rate is too high, in a fifth of the space. Its least value i
 network is trained for each of 840 settings and 5 seeds beforehand, packed by
 `keras_tricks.training.train`, and a trial looks its result up. It is told the curve of
 one seed, as if it had trained; what it found is worth the mean over the seeds.
+
+`Table` is the same for the data sets that scikit-learn brings along, at the settings
+that `make_search_tables.py` has trained; between them the nearest ones count, each by
+its distance. The other problems are functions with one difficulty each: a conditional
+space, integers and choices alone, noise, twenty hyperparameters of which three matter,
+and half of a space that is infeasible with the best at its edge.
+
+What a setting is worth less the best there is its regret.
 """
 
 import math
@@ -22,6 +30,8 @@ import sklearn.datasets
 
 from keras_tricks.hypermodels.layers import ScalarDropout
 from keras_tricks.training import train
+from keras_tricks.tuners.search_space import points
+from keras_tricks.tuners.search_space.unit_cube import UnitCube
 
 Values = dict[str, Any]
 
@@ -63,6 +73,226 @@ class Function:
     def worth(self, values: Values) -> float:
         """Returns what the settings are worth to whoever adopts them."""
         return self.told(values, 0, 1)
+
+
+TABLES = ("iris", "wine", "breast_cancer", "digits", "diabetes")
+
+
+def table_space() -> keras_tuner.HyperParameters:
+    """Returns the space of the tables."""
+    hp = keras_tuner.HyperParameters()
+    hp.Float("rate", 1e-4, 3.0, sampling="log")
+    hp.Float("momentum", 0.01, 0.99)
+    hp.Float("dropout", 0.0, 0.7)
+    hp.Int("units", 4, 64, step=2, sampling="log")
+    hp.Choice("activation", ["relu", "tanh"])
+    return hp
+
+
+class Problem:
+    """What the problems below have in common. `loss` is what is to be made small.
+
+    Attributes:
+        lowest: The least loss of all settings.
+    """
+
+    name: str
+    label = "regret"
+    max_epochs = 1
+    lowest = 0.0
+
+    def space(self) -> keras_tuner.HyperParameters:
+        raise NotImplementedError
+
+    def loss(self, values: Values) -> float:
+        """Returns the loss without noise."""
+        raise NotImplementedError
+
+    @property
+    def limits(self) -> dict[str, tuple[float, float]]:
+        return {}
+
+    def told(self, values: Values, seed: int, epochs: int) -> float:
+        """Returns the score that a trial ends with."""
+        return self.loss(values)
+
+    def worth(self, values: Values) -> float:
+        """Returns the regret of whoever adopts the settings."""
+        return self.loss(values) - self.lowest
+
+    def suggest(self, trial: Any) -> Values:
+        """Returns the values as a user of Optuna would ask for them."""
+        return points.complete(self.space().space, lambda hp: _suggested(trial, hp))
+
+
+def _suggested(trial: Any, hp: Any) -> Any:
+    if hasattr(hp, "ordered") or not hasattr(hp, "min_value"):
+        return trial.suggest_categorical(hp.name, hp.values)
+    log = hp.sampling == "log"
+    if hp.step is not None and log:
+        return [*points.values_of(hp)][
+            trial.suggest_int(hp.name, 0, len([*hp.values]) - 1)
+        ]
+    whole = isinstance(hp.default, int)
+    ask = trial.suggest_int if whole else trial.suggest_float
+    return ask(hp.name, hp.min_value, hp.max_value, log=log)
+
+
+class Table(Problem):
+    """A multilayer perceptron on one of scikit-learn's data sets.
+
+    Args:
+        name: Of `TABLES`.
+    """
+
+    # Settings between those of the table are made of so many of these.
+    neighbours = 6
+
+    def __init__(self, name: str):
+        self.name = f"table: {name}"
+        content = np.load(Path(__file__).resolve().parent / "search_tables.npz")
+        self._rows, self._losses = content["rows"].astype(float), content[name]
+        self._means = self._losses.mean(axis=1)
+        self.lowest = float(self._means.min())
+        self._cube = UnitCube(self.space().space)
+
+    def space(self) -> keras_tuner.HyperParameters:
+        return table_space()
+
+    def loss(self, values: Values) -> float:
+        return self._looked_up(values, self._means)
+
+    def told(self, values: Values, seed: int, epochs: int) -> float:
+        return self._looked_up(values, self._losses[:, seed % self._losses.shape[1]])
+
+    def _looked_up(self, values: Values, losses: np.ndarray) -> float:
+        row = self._cube.encoded([values])[0]
+        squared = ((self._rows - row) ** 2).sum(axis=1)
+        nearest = np.argsort(squared, kind="stable")[: self.neighbours]
+        found = losses[nearest]
+        if not np.isfinite(found[0]):
+            return math.inf
+        weights = np.where(np.isfinite(found), 1 / (squared[nearest] + 1e-9), 0.0)
+        found = np.where(np.isfinite(found), found, 0.0)
+        return float(weights @ found / weights.sum())
+
+
+class Conditional(Problem):
+    """Two optimizers and up to three layers, each with hyperparameters of its own."""
+
+    name = "conditional"
+
+    def space(self) -> keras_tuner.HyperParameters:
+        hp = keras_tuner.HyperParameters()
+        hp.Choice("optimizer", ["sgd", "adam"])
+        with hp.conditional_scope("optimizer", ["sgd"]):
+            hp.Float("sgd_rate", 1e-4, 1.0, sampling="log")
+            hp.Float("momentum", 0.0, 1.0)
+        with hp.conditional_scope("optimizer", ["adam"]):
+            hp.Float("adam_rate", 1e-5, 0.1, sampling="log")
+        hp.Int("layers", 1, 3)
+        for number in range(1, 4):
+            with hp.conditional_scope("layers", [*range(number, 4)]):
+                hp.Float(f"width_{number}", 0.0, 1.0)
+        return hp
+
+    def loss(self, values: Values) -> float:
+        if values["optimizer"] == "sgd":
+            found = 0.2 * (math.log10(values["sgd_rate"]) + 1.2) ** 2
+            found += (values["momentum"] - 0.8) ** 2
+        else:
+            found = 0.1 + 0.2 * (math.log10(values["adam_rate"]) + 3) ** 2
+        widths = [values[f"width_{n + 1}"] for n in range(values["layers"])]
+        best = (0.7, 0.5, 0.3)
+        found += sum((w - b) ** 2 for w, b in zip(widths, best, strict=False))
+        return found + 0.15 * abs(values["layers"] - 2)
+
+
+class Discrete(Problem):
+    """Integers and choices alone."""
+
+    name = "integers, choices"
+    activations = ("relu", "tanh", "gelu", "selu", "swish")
+
+    def space(self) -> keras_tuner.HyperParameters:
+        hp = keras_tuner.HyperParameters()
+        hp.Int("layers", 1, 8)
+        hp.Int("units", 8, 512, sampling="log")
+        hp.Int("kernel", 1, 15)
+        hp.Choice("activation", list(self.activations))
+        hp.Choice("pool", ["max", "mean", "none"])
+        hp.Choice("batch", [16, 32, 64, 128], ordered=True)
+        return hp
+
+    def loss(self, values: Values) -> float:
+        worse = {"gelu": 0.0, "swish": 0.05, "relu": 0.1, "selu": 0.2, "tanh": 0.3}
+        return (
+            0.04 * (values["layers"] - 4) ** 2
+            + 0.1 * math.log2(values["units"] / 96) ** 2
+            + 0.01 * (values["kernel"] - 5) ** 2
+            + worse[values["activation"]]
+            + {"max": 0.0, "mean": 0.1, "none": 0.25}[values["pool"]]
+            + 0.05 * abs(math.log2(values["batch"] / 32))
+        )
+
+
+class Noisy(Problem):
+    """Four hyperparameters, and noise as large as what good settings differ by."""
+
+    name = "noise"
+    optimum = (0.3, 0.6, 0.45, 0.8)
+
+    def space(self) -> keras_tuner.HyperParameters:
+        hp = keras_tuner.HyperParameters()
+        for number in range(4):
+            hp.Float(f"x{number}", 0.0, 1.0)
+        return hp
+
+    def loss(self, values: Values) -> float:
+        return sum(
+            (number + 1) * (values[f"x{number}"] - best) ** 2
+            for number, best in enumerate(self.optimum)
+        )
+
+    def told(self, values: Values, seed: int, epochs: int) -> float:
+        generator = np.random.default_rng(seed)
+        return self.loss(values) + 0.1 * float(generator.standard_normal())
+
+
+class FewMatter(Problem):
+    """Twenty hyperparameters, of which three matter."""
+
+    name = "3 of 20 matter"
+
+    def space(self) -> keras_tuner.HyperParameters:
+        hp = keras_tuner.HyperParameters()
+        for number in range(20):
+            hp.Float(f"x{number:02d}", 0.0, 1.0)
+        return hp
+
+    def loss(self, values: Values) -> float:
+        a, b, c = values["x03"], values["x11"], values["x17"]
+        return (a - 0.25) ** 2 + (b - 0.7) ** 2 + 2 * (c - a) ** 2
+
+
+class HalfInfeasible(Problem):
+    """Half of the space is infeasible, and the best of the rest lies at its edge."""
+
+    name = "half infeasible"
+
+    def space(self) -> keras_tuner.HyperParameters:
+        hp = keras_tuner.HyperParameters()
+        hp.Float("rate", 1e-4, 1.0, sampling="log")
+        for number in range(3):
+            hp.Float(f"x{number}", 0.0, 1.0)
+        return hp
+
+    def loss(self, values: Values) -> float:
+        place = math.log10(values["rate"]) / 4 + 1
+        if place > 0.5:
+            return math.inf
+        rest = sum((values[f"x{n}"] - 0.3 * (n + 1)) ** 2 for n in range(3))
+        return 0.5 - place + rest
 
 
 class Digits:
@@ -185,3 +415,15 @@ def _compile_arguments(setting: tuple[str, int, float, float]) -> dict[str, Any]
         "metrics": [],
         "rate": dropout,
     }
+
+
+# Name -> the problem, given the folder for tables that are computed.
+PROBLEMS = {
+    "function": lambda folder: Function(),
+    "digits": lambda folder: Digits(folder / "digits.npz"),
+    **{f"table: {name}": lambda folder, name=name: Table(name) for name in TABLES},
+    **{
+        problem.name: lambda folder, problem=problem: problem()
+        for problem in (Conditional, Discrete, Noisy, FewMatter, HalfInfeasible)
+    },
+}

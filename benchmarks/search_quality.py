@@ -1,7 +1,8 @@
 """Best score so far against trials: our tuners, KerasTuner's, and Optuna's samplers.
 
-    python benchmarks/search_quality.py [--problems function digits] [--seeds N]
-        [--trials N] [--only NAME ...] [--results FOLDER] [--output FILE.png]
+    python benchmarks/search_quality.py [--problems NAME ...] [--seeds N]
+        [--slow-seeds N] [--trials N] [--only NAME ...] [--results FOLDER]
+        [--output FILE.png]
 
 Each way searches each problem of `search_problems` with the same seeds. The settings
 with the best score so far are what a user would adopt; the tables show the median over
@@ -11,13 +12,21 @@ fewer epochs count as their share (`Hyperband`), and what a search trains again 
 the spread counts as well (`CoarseToFine`). The last column tells how many trials of a
 hundred diverged.
 
+The last tables compare the searches that fix no number of epochs: each one's rank by
+its median, the mean over the problems, and its median regret on each problem. Those
+that take a second or more for a suggestion have `--slow-seeds` seeds, which the table
+says. What needs a package that is not installed is named and left out: `pip install
+torch` for Optuna's Gaussian process, `google-vizier[jax]`, `HEBO`.
+
 Searches that were run are kept in the folder of results, and are not run again.
 """
 
 import argparse
 import contextlib
 import dataclasses
+import importlib.util
 import io
+import itertools
 import json
 import math
 import os
@@ -39,13 +48,14 @@ import optuna
 import rich.console
 import rich.table
 import search_problems
+from scipy.stats import rankdata
 
 from keras_tricks import tuners
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-MARKS = (10, 20, 30, 40, 60)
+MARKS = (10, 30, 60, 100)
 
 
 @dataclasses.dataclass
@@ -171,6 +181,84 @@ def of_optuna(make_sampler: Callable[[int], Any]) -> Way:
     return search
 
 
+def vizier(log: Log, trials: int) -> None:
+    """Vizier's default: a Gaussian process with batches by pure exploration."""
+    from vizier import algorithms
+    from vizier import pyvizier as vz
+    from vizier.algorithms.designers import VizierGPUCBPEBandit
+
+    space = log.problem.space().space
+    if any(hp.conditions for hp in space):
+        raise Unsuited("its Gaussian process knows no conditions")
+    problem = vz.ProblemStatement()
+    goal = vz.ObjectiveMetricGoal.MINIMIZE
+    problem.metric_information.append(vz.MetricInformation("score", goal=goal))
+    root = problem.search_space.root
+    for hp in space:
+        if hasattr(hp, "min_value") and hp.step is None:
+            is_log = hp.sampling == "log"
+            scale = vz.ScaleType.LOG if is_log else vz.ScaleType.LINEAR
+            is_whole = isinstance(hp.default, int)
+            add = root.add_int_param if is_whole else root.add_float_param
+            add(hp.name, hp.min_value, hp.max_value, scale_type=scale)
+        else:
+            root.add_categorical_param(hp.name, [repr(v) for v in hp.values])
+    designer = VizierGPUCBPEBandit(problem, seed=log.seed)
+    texts = {(hp.name, repr(v)): v for hp in space for v in getattr(hp, "values", ())}
+    for number in range(trials):
+        trial = designer.suggest(1)[0].to_trial(number + 1)
+        values = {
+            name: texts.get((name, value), value)
+            for name, value in trial.parameters.as_dict().items()
+        }
+        score = log.train(values)
+        if math.isfinite(score):
+            trial.complete(vz.Measurement({"score": score}))
+        else:
+            trial.complete(vz.Measurement(), infeasibility_reason="It diverged.")
+        done = algorithms.CompletedTrials([trial])
+        designer.update(done, algorithms.ActiveTrials())
+
+
+def hebo(log: Log, trials: int) -> None:
+    """HEBO, which is told the worst score for a trial that diverged."""
+    import pandas
+    from hebo.design_space.design_space import DesignSpace
+    from hebo.optimizers.hebo import HEBO
+
+    space = log.problem.space().space
+    if any(hp.conditions for hp in space):
+        raise Unsuited("it knows no conditions")
+    parts = []
+    for hp in space:
+        if hasattr(hp, "min_value") and hp.step is None:
+            is_whole = isinstance(hp.default, int)
+            kind = "int" if is_whole else "num"
+            if hp.sampling == "log":
+                kind = "pow_int" if is_whole else "pow"
+            part = {"type": kind, "lb": hp.min_value, "ub": hp.max_value}
+            if "pow" in kind:
+                part["base"] = 10
+        else:
+            part = {"type": "cat", "categories": [repr(v) for v in hp.values]}
+        parts.append({"name": hp.name, **part})
+    np.random.seed(log.seed)  # HEBO draws from it.
+    optimizer = HEBO(DesignSpace().parse(parts), scramble_seed=log.seed)
+    texts = {(hp.name, repr(v)): v for hp in space for v in getattr(hp, "values", ())}
+    worst = 1.0
+    for _ in range(trials):
+        asked = optimizer.suggest(1)
+        values = {n: texts.get((n, v), v) for n, v in asked.iloc[0].to_dict().items()}
+        score = log.train(values)
+        worst = max(worst, score) if math.isfinite(score) else worst
+        told = score if math.isfinite(score) else worst
+        optimizer.observe(pandas.DataFrame(asked), np.array([[told]]))
+
+
+class Unsuited(Exception):
+    """A problem that a way cannot search."""
+
+
 SAMPLERS = optuna.samplers
 WAYS: dict[str, Way] = {
     "RandomSearch": of_tuner(tuners.RandomSearch),
@@ -194,27 +282,56 @@ WAYS: dict[str, Way] = {
     "optuna TPESampler": of_optuna(lambda seed: SAMPLERS.TPESampler(seed=seed)),
     "optuna GPSampler": of_optuna(lambda seed: SAMPLERS.GPSampler(seed=seed)),
     "optuna CmaEsSampler": of_optuna(lambda seed: SAMPLERS.CmaEsSampler(seed=seed)),
+    "vizier": vizier,
+    "hebo": hebo,
 }
-# The panels of the picture. Each shows random search, too.
-FAMILIES = {
-    "no model": ("RandomSearch", "QuasiRandomSearch", "RandomSampler", "QMCSampler"),
-    "Gaussian process": (
-        "BayesianOptimization",
-        "engine=keras_tuner",
-        "gp",
-        "GPSampler",
-    ),
-    "TPE, CMA-ES": ("tpe", "cmaes", "TPESampler", "CmaEsSampler"),
-    "rungs, rounds": ("Hyperband", "CoarseToFine"),
+# What is ranked, and drawn: each fixes no number of epochs.
+RANKED = (
+    "RandomSearch",
+    "QuasiRandomSearch",
+    "BayesianOptimization",
+    "BayesianOptimization engine=keras_tuner",
+    "optuna TPESampler",
+    "optuna GPSampler",
+    "optuna CmaEsSampler",
+    "vizier",
+    "hebo",
+)
+# They take a second or more for a suggestion.
+SLOW = (
+    "BayesianOptimization engine=keras_tuner",
+    "keras_tuner BayesianOptimization",
+    "optuna GPSampler",
+    "OptunaSearch gp",
+    "vizier",
+    "hebo",
+)
+NEEDS = {
+    "optuna GPSampler": "torch",
+    "OptunaSearch gp": "torch",
+    "vizier": "vizier",
+    "hebo": "hebo",
 }
+RANK_MARKS = (30, 100)
 REFERENCE = "RandomSearch"
 # Okabe and Ito's, told apart by the colour-blind.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+COLOURS = (
+    "0.6",
+    "#56B4E9",
+    "#0072B2",
+    "#CC79A7",
+    "#D55E00",
+    "#009E73",
+    "#E69F00",
+    "#000000",
+    "#F0E442",
+)
 
 
 def searched(name: str, problem: Any, seeds: int, trials: int, folder: Path) -> dict:
     """Returns the curve of each seed, and what the searches took."""
-    path = folder / f"{problem.name}, {name}, {seeds} x {trials}.json"
+    file = f"{problem.name}, {name}, {seeds} x {trials}.json"
+    path = folder / file.replace(":", "")
     if not path.exists():
         logs = [Log(problem, seed) for seed in range(seeds)]
         began = time.perf_counter()
@@ -234,8 +351,7 @@ def searched(name: str, problem: Any, seeds: int, trials: int, folder: Path) -> 
 
 
 def table(problem: Any, found: dict[str, dict], marks: list[int]) -> rich.table.Table:
-    seeds = len(next(iter(found.values()))["curves"])
-    title = f"{problem.name}: {problem.label}; median (quartiles) of {seeds} searches"
+    title = f"{problem.name}: {problem.label}; median (quartiles) of the searches"
     result = rich.table.Table(title=title)
     result.add_column("search")
     for mark in marks:
@@ -252,73 +368,116 @@ def table(problem: Any, found: dict[str, dict], marks: list[int]) -> rich.table.
     return result
 
 
-def family_of(name: str) -> str:
-    return next(f for f, ends in FAMILIES.items() if name.split()[-1] in ends)
-
-
-def draw(axes: Any, problem: Any, found: dict[str, dict], family: str) -> None:
-    names = [name for name in found if family_of(name) == family]
-    # Of all ways, so that a colour means the same in each row.
-    kinds = list(dict.fromkeys(_kind(n) for n in WAYS if family_of(n) == family))
-    if REFERENCE in found and REFERENCE not in names:
-        axes.plot(*_median(found[REFERENCE]), color="0.6", lw=3, label=REFERENCE)
+def rank_tables(
+    problems: list[Any], found: dict[str, dict], trials: int
+) -> list[rich.table.Table]:
+    """Returns the mean ranks, and the regret on each problem."""
+    names = [n for n in RANKED if any(n in found[p.name] for p in problems)]
+    marks = [mark for mark in RANK_MARKS if mark <= trials]
+    regrets = {
+        (problem.name, name, mark): float(
+            np.median(
+                [curve[mark - 1] for curve in found[problem.name][name]["curves"]]
+            )
+            - getattr(problem, "best", 0.0)
+        )
+        for problem in problems
+        for name in names
+        if name in found[problem.name]
+        for mark in marks
+    }
+    ranks: dict[tuple[str, int], list[float]] = {}
+    for problem, mark in itertools.product(problems, marks):
+        there = [name for name in names if name in found[problem.name]]
+        of_all = rankdata([regrets[problem.name, name, mark] for name in there])
+        for name, rank in zip(there, of_all, strict=True):
+            ranks.setdefault((name, mark), []).append(float(rank))
+    mean = rich.table.Table(title=f"Mean rank of {len(names)} over the problems")
+    mean.add_column("search")
+    for mark in marks:
+        mean.add_column(f"{mark} trainings", justify="right")
+        mean.add_column("worse than random", justify="right")
+    mean.add_column("seeds", justify="right")
+    mean.add_column("problems", justify="right")
     for name in names:
-        colour = COLOURS[kinds.index(_kind(name)) % len(COLOURS)]
-        style = {"keras_tuner": "--", "optuna": ":"}.get(name.split()[0], "-")
-        axes.plot(*_median(found[name]), style, color=colour, lw=2, label=name)
-    axes.set_title(f"{problem.name}: {family}")
-    axes.grid(alpha=0.3)
-
-
-def _kind(name: str) -> str:
-    """The same algorithm of another library has the same colour."""
-    same = {"RandomSampler": "RandomSearch", "QMCSampler": "QuasiRandomSearch"}
-    same |= {"TPESampler": "tpe", "CmaEsSampler": "cmaes", "GPSampler": "gp"}
-    return same.get(name.split()[-1], name.split()[-1])
-
-
-def _median(one: dict) -> tuple[range, np.ndarray]:
-    curve = np.median(one["curves"], axis=0)
-    return range(1, len(curve) + 1), curve
+        there = [p.name for p in problems if name in found[p.name]]
+        cells = []
+        for mark in marks:
+            cells.append(f"{np.mean(ranks[name, mark]):.2f}")
+            lost = sum(
+                regrets[p, name, mark] > regrets[p, REFERENCE, mark] for p in there
+            )
+            cells.append(str(lost))
+        seeds = sorted({len(found[p][name]["curves"]) for p in there})
+        cells += ["-".join(map(str, seeds)), str(len(there))]
+        mean.add_row(name, *cells)
+    result = [mean]
+    for mark in marks:
+        each = rich.table.Table(title=f"Median regret after {mark} trainings")
+        each.add_column("problem")
+        for name in names:
+            each.add_column(name, justify="right")
+        for problem in problems:
+            each.add_row(
+                problem.name,
+                *(
+                    f"{regrets[problem.name, name, mark]:.4f}"
+                    if name in found[problem.name]
+                    else "-"
+                    for name in names
+                ),
+            )
+        result.append(each)
+    return result
 
 
 def picture(problems: list[Any], found: dict[str, dict], output: Path) -> None:
+    """Draws the median regret on each problem, a panel each."""
+    columns = min(4, len(problems))
+    rows = -(-len(problems) // columns)
     figure, panels = plt.subplots(
-        len(problems),
-        len(FAMILIES),
-        figsize=(4.2 * len(FAMILIES), 4.2 * len(problems)),
-        sharex=True,
-        sharey="row",
+        rows,
+        columns,
+        figsize=(4 * columns, 3.3 * rows + 0.8),
         squeeze=False,
         layout="constrained",
     )
-    for row, problem in zip(panels, problems, strict=True):
-        for axes, family in zip(row, FAMILIES, strict=True):
-            draw(axes, problem, found[problem.name], family)
-        # What random search has after a few trainings is the top.
-        top = np.median(found[problem.name][REFERENCE]["curves"], axis=0)[3]
-        if hasattr(problem, "best"):
-            row[0].set_ylim(0.98 * problem.best, top)
-        else:
-            row[0].set_yscale("log")
-            row[0].set_ylim(top=top)
-        row[0].set_ylabel(problem.label)
+    for axes in panels.flat[len(problems) :]:
+        axes.set_axis_off()
+    for axes, problem in zip(panels.flat, problems, strict=False):
+        top = 0.0
+        for name, colour in zip(RANKED, COLOURS, strict=True):
+            if name not in found[problem.name]:
+                continue
+            curves = np.array(found[problem.name][name]["curves"])
+            curve = np.median(curves, axis=0) - getattr(problem, "best", 0.0)
+            curve = np.maximum(curve, 1e-5)
+            top = max(top, curve[min(3, len(curve) - 1)])
+            axes.plot(range(1, len(curve) + 1), curve, color=colour, lw=2, label=name)
+        axes.set_yscale("log")
+        # The first few trainings say nothing.
+        axes.set_ylim(top=top)
+        axes.set_title(problem.name)
+        axes.grid(alpha=0.3)
     for axes in panels[-1]:
         axes.set_xlabel("trainings")
-        # Below, where it hides no line; the last problem has every way.
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15))
-    figure.suptitle("Worth of the best settings so far, median over the seeds")
-    figure.savefig(output, dpi=110)
+    for row in panels:
+        row[0].set_ylabel("regret")
+    known = dict(zip(*panels.flat[0].get_legend_handles_labels()[::-1], strict=True))
+    figure.legend(known.values(), known.keys(), loc="outside lower center", ncols=4)
+    figure.suptitle("Regret of the best settings so far, median over the seeds")
+    figure.savefig(output, dpi=100)
     print(f"Wrote {output}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    problems = ("function", "digits")
-    parser.add_argument("--problems", nargs="+", choices=problems, default=problems)
+    every = search_problems.PROBLEMS
+    parser.add_argument("--problems", nargs="+", choices=every, default=list(every))
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--trials", type=int, default=30)
-    parser.add_argument("--only", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--slow-seeds", type=int, default=3)
+    parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--only", nargs="+", choices=WAYS, default=list(RANKED))
     parser.add_argument("--results", type=Path, default=Path("search_quality"))
     parser.add_argument("--output", type=Path, default=Path("search_quality.png"))
     options = parser.parse_args()
@@ -326,29 +485,38 @@ def main() -> None:
     warnings.simplefilter("ignore")
     options.results.mkdir(parents=True, exist_ok=True)
 
-    chosen = []
-    if "function" in options.problems:
-        chosen.append(search_problems.Function())
-    if "digits" in options.problems:
-        chosen.append(search_problems.Digits(options.results / "digits.npz"))
+    missing = {
+        name: package
+        for name, package in NEEDS.items()
+        if importlib.util.find_spec(package) is None
+    }
+    for name in options.only:
+        if name in missing:
+            print(f"{name}: left out, {missing[name]} is not installed")
+    chosen = [every[name](options.results) for name in options.problems]
     marks = [mark for mark in MARKS if mark <= options.trials]
     found: dict[str, dict] = {}
     for problem in chosen:
         found[problem.name] = {}
         for name in options.only:
-            if "Hyperband" in name and problem.max_epochs == 1:
+            if name in missing or ("Hyperband" in name and problem.max_epochs == 1):
                 continue
             print(f"{problem.name}: {name}", flush=True)
-            found[problem.name][name] = searched(
-                name, problem, options.seeds, options.trials, options.results
-            )
+            seeds = options.slow_seeds if name in SLOW else options.seeds
+            try:
+                found[problem.name][name] = searched(
+                    name, problem, seeds, options.trials, options.results
+                )
+            except Unsuited as error:
+                print(f"{problem.name}: {name} left out, {error}")
+    console = rich.console.Console(width=170)
     for problem in chosen:
-        rich.console.Console(width=130).print(
-            table(problem, found[problem.name], marks)
-        )
+        console.print(table(problem, found[problem.name], marks))
         if hasattr(problem, "best"):
             print(f"The best settings of all are worth {problem.best:.4f}.")
     if REFERENCE in options.only:
+        for each in rank_tables(chosen, found, options.trials):
+            console.print(each)
         picture(chosen, found, options.output)
 
 

@@ -42,9 +42,11 @@ class BayesianOptimization(TunerMixin, keras_tuner.BayesianOptimization):
     `log(expected improvement) + log(probability of being feasible)`
 
     come next. Failed and infeasible trials have no score: a second process learns where
-    they lie. Trials that run, as those of a pack or of workers, count as if they had
-    ended as expected. A suggestion takes some 40 ms after 100 trials, and is a function
-    of the seed and the trials.
+    they lie, and the nearer such a trial is than one with a score, the smaller is the
+    probability, so that a search leaves an edge at which its best trial lies. Trials
+    that run, as those of a pack or of workers, count as if they had ended as expected.
+    A suggestion takes some 40 ms after 100 trials, and is a function of the seed and
+    the trials.
 
     `engine="keras_tuner"` is KerasTuner's own process instead, which minimizes a lower
     confidence bound, takes a second or more, and counts failed trials as the worst.

@@ -1,5 +1,7 @@
 """What a search writes and keeps with each trial does not grow with those before."""
 
+import collections
+import functools
 import gc
 import shutil
 import time
@@ -7,13 +9,23 @@ import weakref
 
 import keras
 import keras_tuner
+import numpy as np
 import pytest
 
 from keras_tricks import tuners
+from keras_tricks.tuners.search_space import asked_for
+from keras_tricks.tuners.search_space import points
+from keras_tricks.tuners.search_space.unit_cube import UnitCube
 from keras_tricks.tuners.storage import files
 from keras_tricks.tuners.trials.old_objects import OldObjects
 
-TUNERS = [tuners.RandomSearch, tuners.QuasiRandomSearch]
+TUNERS = [
+    tuners.RandomSearch,
+    tuners.QuasiRandomSearch,
+    tuners.GridSearch,
+    functools.partial(tuners.Hyperband, max_epochs=1, hyperband_iterations=None),
+    tuners.BayesianOptimization,
+]
 TRIALS = 60
 
 
@@ -156,3 +168,60 @@ def test_what_trials_leave_is_kept_from_the_collector_and_garbage_is_not(monkeyp
         if frozen:
             gc.collect()
             gc.freeze()
+
+
+@pytest.mark.parametrize("tuner_class", TUNERS)
+def test_a_suggestion_looks_at_the_settings_of_a_trial_once(
+    tmp_path, monkeypatch, tuner_class
+):
+    """Not at those of all trials before, which would take longer with each."""
+    calls = collections.Counter()
+    signature, encoded = points.signature, UnitCube.encoded
+    add = asked_for.Covered.add
+
+    def counted(name, function):
+        def call(*arguments):
+            calls[name] += 1
+            return function(*arguments)
+
+        return call
+
+    monkeypatch.setattr(points, "signature", counted("signature", signature))
+    monkeypatch.setattr(UnitCube, "encoded", counted("encoded", encoded))
+    monkeypatch.setattr(asked_for.Covered, "add", counted("add", add))
+    search(tuner_class, tmp_path, LateNames())
+    # The space grows once, and each trial is looked at while it runs and afterwards.
+    # Of each suggestion a few are looked at that turn out to be its settings.
+    assert max(calls.values(), default=0) < 8 * TRIALS < TRIALS**2 / 2
+
+
+def test_a_grid_is_walked_as_if_it_were_walked_anew_for_each_trial(tmp_path):
+    """Against the first point that no trial has, by KerasTuner's order."""
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("a", [1, 2, 3])
+    hp.Boolean("b")
+    with hp.conditional_scope("b", [True]):
+        hp.Int("c", 0, 3)
+    hp.Choice("d", ["x", "y"])
+    generator = np.random.default_rng(0)
+    oracle = tuners.GridSearch(
+        lambda hp: None,
+        keras_tuner.Objective("score", "min"),
+        hyperparameters=hp,
+        directory=tmp_path,
+    ).oracle
+    every = list(points.walk(hp.space, points.grid_choices))
+    running, given = [], []
+    while True:
+        trial = oracle.create_trial(f"worker {len(given)}")
+        if trial.status != "RUNNING":
+            break
+        given.append(trial.hyperparameters.values)
+        running.append(trial)
+        while running and generator.random() < 0.6:
+            ended = running.pop(generator.integers(len(running)))
+            ended.status = "FAILED" if generator.random() < 0.3 else "COMPLETED"
+            if ended.status == "COMPLETED":
+                oracle.update_trial(ended.trial_id, {"score": 1.0})
+            oracle.end_trial(ended)
+    assert given == every

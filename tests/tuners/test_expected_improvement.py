@@ -247,6 +247,38 @@ def oracle_of(count, pending=0):
     return oracle
 
 
+def infeasible_near_an_edge(seed):
+    """Which of 50 trials fail where half of the space does, the best at its edge."""
+    hp = keras_tuner.HyperParameters()
+    for name in "abc":
+        hp.Float(name, 0.0, 1.0)
+    oracle = bayesian.ExpectedImprovementOracle(
+        objective=keras_tuner.Objective("score", "min"),
+        num_initial_points=None,
+        seed=seed,
+        hyperparameters=hp,
+    )
+    fails = []
+    for number in range(50):
+        own = hp.copy()
+        own.values = oracle.populate_space(str(number))["values"]
+        a, b, c = (own.values[name] for name in "abc")
+        trial = keras_tuner.engine.trial.Trial(own, trial_id=str(number))
+        fails.append(a > 0.5)
+        trial.status = "FAILED" if a > 0.5 else "COMPLETED"
+        trial.score = None if a > 0.5 else 0.5 - a + (b - 0.3) ** 2 + (c - 0.6) ** 2
+        oracle.trials[trial.trial_id] = trial
+    best = min(t.score for t in oracle.trials.values() if t.score is not None)
+    return fails, best
+
+
+def test_a_half_that_is_known_to_be_infeasible_is_left_though_the_best_is_at_its_edge():
+    """Without a look at the nearest trials four fifths of the suggestions fail."""
+    found = [infeasible_near_an_edge(seed) for seed in range(3)]
+    assert np.mean([fails[20:] for fails, _ in found]) < 0.55
+    assert np.median([best for _, best in found]) < 0.01
+
+
 def test_suggestions_beside_each_other_differ():
     """Those of a pack, of which none has ended."""
     oracle = oracle_of(20)

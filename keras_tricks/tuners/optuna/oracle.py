@@ -27,6 +27,7 @@ from keras_tricks.tuners.oracles.base import OracleMixin
 from keras_tricks.tuners.results import records
 from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.search_space import initial
+from keras_tricks.tuners.search_space import once_each
 from keras_tricks.tuners.search_space import points
 from keras_tricks.tuners.search_space import quasi_random
 
@@ -58,6 +59,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
     """
 
     remote_methods = (*OracleMixin.remote_methods, "report", "pruned_after")
+    is_told_by_trials = True
     told_by = "the study"
     what_of_lost_trials = "is as the study tells it"
 
@@ -94,6 +96,9 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
         # Trial ID -> the entry of the attempt that runs here.
         self._entries: dict[str, Any] = {}
         self._pruning = pruning.Pruning()
+        self._signatures = once_each.signatures()
+        # Trial ID -> a trial that has ended here as the attempt has in the study.
+        self._agreeing: dict[str, tuple[Any, Attempt]] = {}
 
     @_names_failures
     def connect(self, folder: Path) -> None:
@@ -323,7 +328,8 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
     def _suggested(self, trial_id: str, attempts: list[Any]) -> Any:
         """Returns settings that no trial has, and how Optuna writes them, or None."""
         space = self.get_space().space
-        seen = {points.signature(space, attempt.settings) for attempt in attempts}
+        settings_of_trials = ((one.trial_id, one.settings) for one in attempts)
+        seen = {*self._signatures.of_settings(space, settings_of_trials)}
         given = self.next_initial_values() or self._enqueued_values(space, seen)
         if given is not None:
             return given, *optuna_space.encode(space, given), None
@@ -373,13 +379,20 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
         trials = {}
         for trial_id, attempt in attempts.items():
             local = self.trials.get(trial_id)
-            if local is None or (
-                trial_id not in running and not _agrees(local, attempt)
-            ):
-                local = self._trial_of(attempt)
+            known, told = self._agreeing.get(trial_id, (None, None))
+            if local is None or local is not known or attempt is not told:
+                local = self._agreed_on(local, attempt, trial_id in running)
             trials[trial_id] = local
         self.trials = trials
         return attempts
+
+    def _agreed_on(self, local: Any, attempt: Attempt, is_running: bool) -> Any:
+        """Returns the trial that there is here, if it is as the study tells it."""
+        if local is None or (not is_running and not _agrees(local, attempt)):
+            local = self._trial_of(attempt)
+        if attempt.finished and not is_running:
+            self._agreeing[attempt.trial_id] = local, attempt
+        return local
 
     def _trial_of(self, attempt: Attempt) -> Any:
         """Returns another process's trial as the study tells it."""

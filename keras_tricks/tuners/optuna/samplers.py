@@ -146,7 +146,7 @@ def suggestion(
         scratch.add_trials(cmaes.restored(history))
         trial = scratch.ask()
         settings = suggest(space, trial)
-        entry = scratch.trials[-1]
+        entry = copy.copy(scratch.get_trials(deepcopy=False)[-1])
         entry.system_attrs = cmaes.without_pickles(entry.system_attrs)
         return settings, entry
 

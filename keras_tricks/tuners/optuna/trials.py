@@ -15,11 +15,11 @@ once the study holds its result, too: a score, or an error.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import time
 import uuid
 import weakref
-from collections.abc import Container
 from typing import Any
 
 from keras_tricks.tuners import _processes
@@ -53,7 +53,7 @@ class Attempt:
     attempt: int
     entry: Any
 
-    @property
+    @functools.cached_property
     def finished(self) -> bool:
         return _has_ended(self.entry)
 
@@ -100,6 +100,22 @@ def _is_attempt(entry: Any) -> bool:
     )
 
 
+def _latest(trial_id: str, entries: dict[int, Any]) -> Attempt | None:
+    """Returns the attempt that counts among the entries of a trial."""
+    won: dict[int, Any] = {}
+    for _, entry in sorted(entries.items()):
+        if WITHDRAWN not in entry.user_attrs:
+            won.setdefault(entry.user_attrs["attempt"], entry)
+    latest = None
+    for attempt, entry in sorted(won.items()):
+        # An owner that was taken for dead may have come back and finished.
+        if latest is None or not (
+            latest.finished and latest.entry.state.name in ("COMPLETE", "PRUNED")
+        ):
+            latest = Attempt(trial_id, attempt, entry)
+    return latest
+
+
 class StudyTrials:
     """One process's view of the study, and its attempts.
 
@@ -120,43 +136,64 @@ class StudyTrials:
         # Entry number -> (signs of life, when they were first seen): no clocks are
         # compared.
         self._signs: dict[int, tuple[Any, float]] = {}
+        self._begin_anew()
 
     def attempts(self) -> dict[str, Attempt]:
         """Returns the attempt that counts for each trial, in the trials' order."""
-        won: dict[tuple[int, int], Any] = {}
-        for entry in self._entries():
-            attributes = entry.user_attrs
-            if WITHDRAWN not in attributes:
-                key = int(attributes["trial_id"]), attributes["attempt"]
-                won.setdefault(key, entry)  # Entries come by number.
-        latest: dict[str, Attempt] = {}
-        for (number, attempt), entry in sorted(won.items(), key=lambda item: item[0]):
-            before = latest.get(str(number))
-            # An owner that was taken for dead may have come back and finished.
-            if before is None or not (
-                before.finished and before.entry.state.name in ("COMPLETE", "PRUNED")
-            ):
-                latest[str(number)] = Attempt(str(number), attempt, entry)
-        return latest
+        self._refresh()
+        return dict(self._latest)
 
-    def _next_trial(self, known: Container[str]) -> tuple[str, int]:
+    def _begin_anew(self) -> None:
+        # The study's entries, of which those that are over stay as they are; None for
+        # the others.
+        self._final: list[Any] = []
+        # Number of a trial -> its entries by number, and the attempt that counts.
+        self._entries: dict[int, dict[int, Any]] = {}
+        self._latest: dict[str, Attempt] = {}
+
+    def _refresh(self) -> None:
+        """Takes over what the study has got since the last time."""
+        entries = self.study.get_trials(deepcopy=False)
+        if len(entries) < len(self._final):
+            self._begin_anew()
+        self._final += [None] * (len(entries) - len(self._final))
+        changed: dict[int, None] = {}
+        for place, (entry, final) in enumerate(zip(entries, self._final, strict=True)):
+            if entry is final:
+                continue
+            self._final[place] = entry if entry.state.is_finished() else None
+            if _is_attempt(entry):
+                trial = int(entry.user_attrs["trial_id"])
+                self._entries.setdefault(trial, {})[entry.number] = entry
+                changed[trial] = None
+        last = int(next(reversed(self._latest), "-1"))
+        for trial in sorted(changed):
+            latest = _latest(str(trial), self._entries[trial])
+            if latest is None:
+                self._latest.pop(str(trial), None)
+            else:
+                self._latest[str(trial)] = latest
+        if changed and min(changed) < last:
+            self._latest = dict(sorted(self._latest.items(), key=lambda i: int(i[0])))
+
+    def _entries_of(self, trial_id: str) -> list[Any]:
+        """Returns all entries of a trial, those that were withdrawn, too."""
+        self._refresh()
+        return [*self._entries.get(int(trial_id), {}).values()]
+
+    def _next_trial(self, known: dict[str, Attempt]) -> tuple[str, int]:
         """Returns the ID of a trial to begin, and how many attempts at it there were.
 
         There were some if a storage has lost the one that counted.
 
         Args:
-            known: The IDs of the trials that there are.
+            known: The attempts of the trials that there are, in their order.
         """
-        trial_id = next(i for i in map(str, itertools.count()) if i not in known)
-        before = [
-            entry.user_attrs["attempt"]
-            for entry in self._entries()
-            if entry.user_attrs["trial_id"] == trial_id
-        ]
+        trial_id = str(len(known))
+        if next(reversed(known), "-1") != str(len(known) - 1):
+            trial_id = next(i for i in map(str, itertools.count()) if i not in known)
+        before = [entry.user_attrs["attempt"] for entry in self._entries_of(trial_id)]
         return trial_id, max(before, default=-1) + 1
-
-    def _entries(self) -> list[Any]:
-        return [e for e in self.study.get_trials(deepcopy=False) if _is_attempt(e)]
 
     def enqueued(self) -> list[Any]:
         """Returns the entries of `study.enqueue_trial` that nobody has taken."""
@@ -198,9 +235,8 @@ class StudyTrials:
         )
         claims = [
             entry
-            for entry in self._entries()
-            if entry.user_attrs["trial_id"] == trial_id
-            and entry.user_attrs["attempt"] == attempt
+            for entry in self._entries_of(trial_id)
+            if entry.user_attrs["attempt"] == attempt
         ]
         (own,) = (entry for entry in claims if entry.user_attrs.get("token") == token)
         # Withdrawn ones count: whoever claimed first may be done already.
@@ -226,9 +262,7 @@ class StudyTrials:
         )
         if own is None:
             return None
-        for other in self._entries():
-            if other.user_attrs["trial_id"] != stale.trial_id:
-                continue
+        for other in self._entries_of(stale.trial_id):
             if other.number != own.number and not other.state.is_finished():
                 self._fail(other)
         if self.attempts()[stale.trial_id].entry.number != own.number:

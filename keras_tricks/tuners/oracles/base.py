@@ -119,6 +119,10 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         self.keep_checkpoints: int | None = None
         self.has_workers = False
         self.initial_settings: list[points.Settings] = []
+        # Of these, those whose trials have ended: they are looked for no more.
+        self._given_ended: list[points.Settings] = []
+        # Of the project's files, once it is known.
+        self._seal: seals.Seal | None = None
         self.deadline = Deadline()
         self._lost: set[str] = set()
         # Trial ID -> what it asked for, until now and in all; see `asked_for`.
@@ -157,13 +161,16 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
 
     def next_initial_values(self) -> dict[str, Any] | None:
         """Returns the first of the initial settings that no trial has, or None."""
-        if not self.initial_settings:
+        left = [one for one in self.initial_settings if one not in self._given_ended]
+        if not left:
             return None
-        space = self.hyperparameters.space
-        for number in initial.waiting(
-            self.trials.values(), space, self.initial_settings
-        ):
-            return initial.values_of(space, self.initial_settings[number])
+        space, trials = self.hyperparameters.space, self.trials.values()
+        for number in initial.waiting(trials, space, left):
+            return initial.values_of(space, left[number])
+        ended = [trial for trial in trials if trial.status in keras_tuner_hooks.ENDED]
+        self._given_ended += [
+            one for one in left if any(initial.is_of(t, space, one) for t in ended)
+        ]
         return None
 
     def replacement(self, trial_id: str) -> dict[str, Any] | None:
@@ -299,7 +306,10 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         if trial.status not in keras_tuner_hooks.ENDED:
             return self._asked_for.get(trial.trial_id)
         if trial.trial_id not in self._asked_in_all:
-            record = self._record_of(trial.trial_id)
+            if self._seal is None or not self._seal.has_checksums:
+                # Read once, and not for every trial of a search that is resumed.
+                self._seal = seals.Seal.of(self.folder)
+            record = self._record_of(trial.trial_id, self._seal)
             is_whole = record is not None and record.status != records.FAILED
             names = record.asked_for if record is not None and is_whole else None
             self._asked_in_all[trial.trial_id] = names
@@ -375,6 +385,8 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         fresh = copy.deepcopy(self.hyperparameters)
         self._asked_for.clear()
         self._asked_in_all.clear()
+        self._given_ended.clear()
+        self._seal = None
         problems: list[str] = []
         state: dict[str, Any] | None = None
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from collections.abc import Iterable
 from typing import Any
 
 import keras_tuner
@@ -15,6 +14,7 @@ from keras_tricks.tuners.compat import keras_tuner_hooks
 from keras_tricks.tuners.oracles import expected_improvement
 from keras_tricks.tuners.oracles.base import OracleMixin
 from keras_tricks.tuners.results import scores
+from keras_tricks.tuners.search_space import once_each
 from keras_tricks.tuners.search_space import points
 from keras_tricks.tuners.search_space import quasi_random
 from keras_tricks.tuners.search_space.unit_cube import UnitCube
@@ -37,12 +37,16 @@ class _ExpectedImprovement(keras_tuner.Oracle):
         self.engine = "log_ei"
         self.num_initial_points = num_initial_points
         self._dimensions: list[str] = []
+        self._rows = once_each.OnceEach(
+            UnitCube, lambda cube, settings: cube.encoded([settings])[0]
+        )
+        self._signatures = once_each.signatures()
         # What was fitted -> to how many trials and axes, and the parameters.
         self._fitted: dict[str, tuple[tuple[int, int], np.ndarray]] = {}
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         space = self.get_space().space
-        cube = UnitCube(space)
+        cube = self._rows.prepared(space)
         number = int(trial_id)
         settings = None
         if number < self._num_initial_points(cube):
@@ -55,10 +59,7 @@ class _ExpectedImprovement(keras_tuner.Oracle):
                 settings = self._suggested(cube, space, trial_id)
         if settings is None:
             settings = points.random_unseen(
-                space,
-                points.signatures(space, self.trials.values()),
-                self.seed,
-                trial_id,
+                space, self._seen(space), self.seed, trial_id
             )
         if settings is not None:
             return {"status": "RUNNING", "values": settings}
@@ -88,19 +89,20 @@ class _ExpectedImprovement(keras_tuner.Oracle):
         if len(scored) < LEAST_SCORES:
             return None
         sign = scores.sign(self.objective.direction)
-        ended, pending = _rows(cube, [*scored, *failed]), _rows(cube, groups["pending"])
+        ended = self._rows_of(space, [*scored, *failed])
+        pending = self._rows_of(space, groups["pending"])
         surrogate = expected_improvement.Surrogate(
             cube,
             ended,
             np.array([sign * trial.score for trial in scored]),
             pending,
-            self._parameters_of_scores(cube, scored, sign),
-            self._parameters_of_feasible(cube, scored, failed),
+            self._parameters_of_scores(space, scored, sign),
+            self._parameters_of_feasible(space, scored, failed),
         )
         generator = np.random.default_rng(
             seeds.derived_seed(self.seed, trial_id, "candidates")
         )
-        seen = points.signatures(space, self.trials.values())
+        seen = self._seen(space)
         # Few of the candidates of a small space are new; `seen` has the last word.
         tried = np.concatenate([ended, pending])
         for settings in expected_improvement.suggestions(
@@ -110,32 +112,41 @@ class _ExpectedImprovement(keras_tuner.Oracle):
                 return settings
         return None
 
+    def _seen(self, space: list[Any]) -> set[str]:
+        return set(self._signatures.of(space, self.trials.values()))
+
+    def _rows_of(self, space: list[Any], trials: list[Any]) -> np.ndarray:
+        rows = self._rows.of(space, trials)
+        return np.array(rows).reshape(len(rows), self._rows.prepared(space).dimensions)
+
     # The parameters are functions of the trials alone, so that a search that is resumed
     # suggests what it would have suggested.
 
     def _parameters_of_scores(
-        self, cube: UnitCube, scored: list[Any], sign: float
+        self, space: list[Any], scored: list[Any], sign: float
     ) -> np.ndarray:
         """Returns the parameters of the process of the scores."""
+        cube = self._rows.prepared(space)
 
         def fitted(count: int) -> np.ndarray:
             found = np.array([sign * trial.score for trial in scored[:count]])
-            rows = _rows(cube, scored[:count])
+            rows = self._rows_of(space, scored[:count])
             return expected_improvement.fitted_parameters(cube, rows, found)
 
         return self._fitted_once("scores", len(scored), cube, fitted)
 
     def _parameters_of_feasible(
-        self, cube: UnitCube, scored: list[Any], failed: list[Any]
+        self, space: list[Any], scored: list[Any], failed: list[Any]
     ) -> np.ndarray | None:
         """Returns the parameters of the process of what is feasible, if not all is."""
         if not failed:
             return None
         with_score = {trial.trial_id for trial in scored}
         every = sorted([*scored, *failed], key=lambda t: scores.order(t.trial_id))
+        cube = self._rows.prepared(space)
 
         def fitted(count: int) -> np.ndarray:
-            rows = _rows(cube, every[:count])
+            rows = self._rows_of(space, every[:count])
             is_feasible = np.array([t.trial_id in with_score for t in every[:count]])
             return expected_improvement.fitted_feasibility(cube, rows, is_feasible)
 
@@ -174,12 +185,10 @@ def _milestone(count: int) -> int:
     return last
 
 
-def _rows(cube: UnitCube, trials: Iterable[Any]) -> np.ndarray:
-    return cube.encoded(trial.hyperparameters.values for trial in trials)
-
-
 class ExpectedImprovementOracle(OracleMixin, _ExpectedImprovement):
     """A Gaussian process and the expected improvement."""
+
+    is_told_by_trials = True
 
 
 class BayesianOptimizationOracle(

@@ -21,8 +21,10 @@ STEPS = (0.15, 0.05, 0.015)
 # A share of the axes moves in a step, so that high dimensions are searched, too.
 MOVED = 0.35
 # Of being feasible: the least log of a probability, and what blurs a border.
-LEAST_FEASIBLE = math.log(1e-4)
+LEAST_FEASIBLE = math.log(1e-40)
 BLUR = 0.15
+# How steeply the chance falls from the nearest feasible trial to an infeasible one.
+STEEPNESS = 4
 # Trials that run keep others at about this distance: they would learn the same.
 APART = 0.1
 
@@ -58,6 +60,7 @@ class Surrogate:
         self._pending = cube.features(pending)[0]
         if len(pending):
             self._process = process.with_points(self._pending)
+        self._rows = rows
         self._feasible: GaussianProcess | None = None
         if len(rows) > len(scores):
             is_feasible = np.arange(len(rows)) < len(scores)
@@ -75,11 +78,26 @@ class Surrogate:
 
             label, doubt = self._feasible.predict(features)
             chance = log_ndtr(label / np.hypot(doubt, BLUR))
+            chance += STEEPNESS * self._log_nearness(features)
             found += np.maximum(chance, LEAST_FEASIBLE)
         if len(self._pending):
             squared = squared_distances(features, self._pending).min(axis=1)
             found += np.log(-np.expm1(-squared / APART**2) + 1e-12)
         return found
+
+    def _log_nearness(self, features: np.ndarray) -> np.ndarray:
+        """Returns the log of a number from 0 (at a trial without a score) to 1 (with).
+
+        The process alone is smooth: across an edge at which the best lies it would call
+        half of the trials feasible again and again, however many have failed there.
+        """
+        assert self._feasible is not None
+        known, _ = self._cube.features(self._rows)
+        distances = np.sqrt(self._feasible.squared_distances(features, known)) + 1e-6
+        scored = len(self._scored)
+        to_feasible = distances[:, :scored].min(axis=1)
+        to_infeasible = distances[:, scored:].min(axis=1)
+        return np.log(to_infeasible / (to_feasible + to_infeasible))
 
     def best_rows(self, count: int) -> np.ndarray:
         """Returns the rows of the trials that are expected to be the best."""

@@ -74,6 +74,10 @@ class GaussianProcess:
             self.parameters,
         )
 
+    def squared_distances(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Returns squared distances between the rows of two arrays, by the lengths."""
+        return squared_distances(self._scaled(left), self._scaled(right))
+
     def _scaled(self, features: np.ndarray | None = None) -> np.ndarray:
         features = self._features if features is None else features
         return features / np.exp(self.parameters[2:])[self._axes]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,7 @@ import keras_tuner
 from keras_tricks.tuners.compat import keras_tuner_hooks
 from keras_tricks.tuners.oracles.base import OracleMixin
 from keras_tricks.tuners.results import scores
+from keras_tricks.tuners.search_space import once_each
 from keras_tricks.tuners.search_space import points
 
 
@@ -84,20 +86,32 @@ class _Brackets(keras_tuner.oracles.HyperbandOracle):
     has_workers: bool
     next_initial_values: Any
 
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self._signatures = once_each.signatures()
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._known_trials = self.trials
+        self._num_known = 0
+        # The trials of each rung by their numbers in it.
+        self._members: dict[tuple[int, ...], dict[int, Any]] = collections.defaultdict(
+            dict
+        )
+        # Brackets of which each trial has ended.
+        self._num_full = 0
+
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        members = self._members()
+        self._find_members()
         is_waiting = False
         for iteration, rungs in self._rungs():
             below: list[Any] | None = None
             for rung in rungs:
-                there = members[iteration, rung.bracket, rung.number]
+                there = self._members[iteration, rung.bracket, rung.number]
                 response = self._next_of(rung, iteration, there, below)
                 if response is not None:
                     return response
-                if any(
-                    trial.status not in keras_tuner_hooks.ENDED
-                    for trial in there.values()
-                ):
+                if not all(map(_has_ended, there.values())):
                     is_waiting = True
                     break
                 if not there and below is None:
@@ -107,28 +121,33 @@ class _Brackets(keras_tuner.oracles.HyperbandOracle):
             if is_waiting and not self.has_workers:
                 # In one process nothing is gained by trials of the next bracket.
                 return {"status": "IDLE", "values": None}
+            if not is_waiting:
+                self._num_full += 1
         return self._nothing_now()
 
+    def _find_members(self) -> None:
+        """Finds the places of the trials that are new."""
+        is_known = self._known_trials is self.trials
+        if not is_known or len(self.trials) < self._num_known:
+            self._begin_anew()
+        for trial in itertools.islice(self.trials.values(), self._num_known, None):
+            place = place_of(trial)
+            if place is not None:
+                self._members[place[:-1]][place[-1]] = trial
+        self._num_known = len(self.trials)
+
     def _rungs(self) -> Iterator[tuple[int, list[Rung]]]:
+        """Yields the brackets with their iterations, those that are full left out."""
         brackets = schedule(self.max_epochs, self.factor)
-        iteration = 0
-        while iteration < self.hyperband_iterations:
-            for rungs in brackets:
-                yield iteration, rungs
-            iteration += 1
+        number = self._num_full
+        while number < self.hyperband_iterations * len(brackets):
+            iteration, which = divmod(number, len(brackets))
+            yield iteration, brackets[which]
+            number += 1
 
     def _nothing_now(self) -> dict[str, Any]:
         # A running trial may still add a hyperparameter, and with it new settings.
         return {"status": "IDLE" if self.ongoing_trials else "STOPPED", "values": None}
-
-    def _members(self) -> dict[tuple[int, ...], dict[int, Any]]:
-        """Returns the trials of each rung by their numbers in it."""
-        found: dict[tuple[int, ...], dict[int, Any]] = collections.defaultdict(dict)
-        for trial in self.trials.values():
-            place = place_of(trial)
-            if place is not None:
-                found[place[:-1]][place[-1]] = trial
-        return found
 
     def _next_of(
         self,
@@ -159,7 +178,7 @@ class _Brackets(keras_tuner.oracles.HyperbandOracle):
         # One that was promoted has the settings of one below. Should that be lost, it
         # is drawn as before.
         drawn = [t for t in self.trials.values() if "tuner/trial_id" not in _values(t)]
-        seen = points.signatures(space, drawn)
+        seen = set(self._signatures.of(space, drawn))
         own = _tuner_values(rung, 0, iteration, number)
         name = place_name([own[name] for name in PLACE])
         values = self.next_initial_values()
@@ -200,6 +219,12 @@ def _tuner_values(
     }
 
 
+def _has_ended(trial: Any) -> bool:
+    """Whether a trial has ended, and been scored if it was completed."""
+    is_scored = trial.status != "COMPLETED" or trial.score is not None
+    return trial.status in keras_tuner_hooks.ENDED and is_scored
+
+
 def _values(trial: Any) -> dict[str, Any]:
     return trial.hyperparameters.values
 
@@ -226,6 +251,7 @@ class HyperbandOracle(OracleMixin, _Brackets):
     # A rung waits for the one below.
     is_adaptive = False
     continues_trials = True
+    is_told_by_trials = True
     places_initial_settings = False
     hyperband_iterations: float
 
