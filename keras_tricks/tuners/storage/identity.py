@@ -41,6 +41,8 @@ TAKEN = frozenset(
         *("max_retries_per_trial", "max_consecutive_failed_trials"),
         *("max_model_size", "parameter_budget", "sampler", "pruner", "lease_seconds"),
         *("keep_checkpoints", "packed_trials", "reuse_programs", "logger", "tuner_id"),
+        # But for what they fix, which is in the space.
+        "roles",
         *("distribution_strategy", "overwrite"),
     }
 )
