@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import Literal
@@ -128,13 +127,6 @@ def searches_of(given: Any) -> list[Search]:
             f"`search` {REQUIRED}, or a list of them that is not empty. Received: none"
         )
     return [search_of(each) for each in several]
-
-
-def name_of(given: Any) -> str:
-    """Returns what a search may be called in a message."""
-    if isinstance(given, str | os.PathLike):
-        return str(Path(given))
-    return getattr(given, "project_name", None) or type(given).__name__
 
 
 _STATUS: dict[str, Literal["COMPLETED", "FAILED", "INFEASIBLE"]] = {
