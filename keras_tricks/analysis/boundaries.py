@@ -40,7 +40,8 @@ class Boundaries:
             there, else None), `of_best` and `of_all` (the shares of the best tenth and
             of all trials in the outer part at the edge where they are densest),
             `p_value` (that so many of the best are there by chance), and the range
-            `low` to `high` to search next: a half wider beyond a crowded edge.
+            `low` to `high` to search next: a half wider beyond a crowded edge, where it
+            `can_grow`.
         best_at_edge: The hyperparameters of which the best trial's value lies within
             the outer twentieth of the range: a hint, where the trials are too few to
             crowd.
@@ -67,11 +68,13 @@ class Boundaries:
     def __str__(self) -> str:
         lines = []
         for row in self.table.itertuples(index=False):
-            if row.edge is not None:
-                lines.append(
-                    f"The best crowd at the {row.edge} edge of {row.hyperparameter}: "
-                    f"search {row.low:.4g} to {row.high:.4g}."
-                )
+            if row.edge is None:
+                continue
+            said = f"The best crowd at the {row.edge} edge of {row.hyperparameter}"
+            if row.can_grow:
+                lines.append(f"{said}: search {row.low:.4g} to {row.high:.4g}.")
+            else:
+                lines.append(f"{said}, beyond which it cannot go.")
         crowded = self.table.loc[self.table["edge"].notna(), "hyperparameter"].tolist()
         hints = [name for name in self.best_at_edge if name not in crowded]
         if hints:
@@ -195,9 +198,12 @@ def boundaries(
             scales.extended(hp, edge) if is_crowded else (hp.min_value, hp.max_value)
         )
         shown = edge if is_crowded else None
-        table.append([hp.name, value, shown, of_best, of_all, p_value, low, high])
+        can_grow = (low, high) != (hp.min_value, hp.max_value)
+        table.append(
+            [hp.name, value, shown, of_best, of_all, p_value, low, high, can_grow]
+        )
     columns = ["hyperparameter", "best", "edge", "of_best", "of_all", "p_value"]
-    made = pd.DataFrame(table, columns=[*columns, "low", "high"])
+    made = pd.DataFrame(table, columns=[*columns, "low", "high", "can_grow"])
     made["edge"] = pd.Series([row[2] for row in table], dtype=object)
     number = len(trials.infeasible)
     return Boundaries(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Hashable
 from collections.abc import Sequence
@@ -281,10 +282,15 @@ def _groups(trials: FinishedTrials, name: str) -> dict[Any, np.ndarray]:
 
 def _best_of(losses: np.ndarray, number: int) -> float:
     """Returns what the least of so many of the losses is on average."""
-    ordered, count = np.sort(losses), len(losses)
-    all_ways = math.comb(count, number)
-    weights = [math.comb(count - 1 - n, number - 1) / all_ways for n in range(count)]
-    return float(ordered @ np.array(weights))
+    return float(np.sort(losses) @ _weights(len(losses), number))
+
+
+@functools.lru_cache
+def _weights(count: int, number: int) -> np.ndarray:
+    """Returns how probably each of the sorted scores is the least of so many."""
+    left = np.arange(1, count)
+    factors = np.maximum(count - number - left + 1, 0) / (count - left)
+    return number / count * np.cumprod(np.concatenate([[1.0], factors]))
 
 
 def _chance(

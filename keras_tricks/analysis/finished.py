@@ -126,7 +126,8 @@ def finished_trials(
         return _of_frame(search, objective, checked)
     is_search = (
         isinstance(search, str | os.PathLike)
-        or (hasattr(search, "leaderboard") and hasattr(search, "oracle"))
+        or hasattr(search, "oracle")
+        or hasattr(search, "rounds_run")
         or (hasattr(search, "get_trials") and hasattr(search, "directions"))
     )
     if is_search:
@@ -222,7 +223,11 @@ def trials_of(search: Search) -> FinishedTrials:
         search.objective.name,
         search.objective.direction,
         search.space,
-        [r.settings for r in search.records if r.status == "INFEASIBLE"],
+        [
+            record.settings
+            for record in search.records
+            if record.status == "INFEASIBLE" and record.stopped_by != searches.PRUNED
+        ],
         float(np.sqrt(np.mean(np.square(deviations)))) if deviations else None,
     )
 

@@ -11,7 +11,8 @@ from keras_tricks.analysis.importances import Importances
 from keras_tricks.analysis.searches import Search
 from keras_tricks.analysis.space import Hyperparameter
 
-_SIGNIFICANT = 0.05
+# A value is dropped for good, and there are several to be compared.
+_SIGNIFICANT = 0.01
 # What explains less than this, with some certainty, is fixed.
 _NEGLIGIBLE = 0.05
 
@@ -128,9 +129,11 @@ def _decided(
     is_idle: bool,
     comparison: Comparison | None,
 ) -> tuple[Hyperparameter, str | None]:
-    if edge is not None:
+    if edge is not None and edge.can_grow:
+        # A frame has all numbers of a column as floats.
+        kind = type(hp.min_value)
         extended = dataclasses.replace(
-            hp, values=(), min_value=edge.low, max_value=edge.high
+            hp, values=(), min_value=kind(edge.low), max_value=kind(edge.high)
         )
         return extended, f"The best trials crowd at the {edge.edge} edge: extended."
     if is_idle and hp.name in best and len(hp.values) != 1:

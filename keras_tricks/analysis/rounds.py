@@ -120,8 +120,9 @@ def _chance(before: list[float], losses: list[float]) -> float:
             "loss": [*before, *losses],
         }
     )
-    table = compare(frame, "search", objective="loss").table
-    return float(table["p_value"].iloc[1])
+    found = compare(frame, "search", objective="loss")
+    # With as many trials as now, those before may have been better.
+    return float(found.table["p_value"].iloc[1]) if found.best == "now" else 1.0
 
 
 def _note(search: Search) -> str:
@@ -158,4 +159,5 @@ def described(hp: Hyperparameter) -> str:
             return f"always {shown(hp.values[0])}"
         return " or ".join(map(shown, hp.values))
     scale = "" if hp.sampling == "linear" else f" ({hp.sampling})"
-    return f"{hp.min_value:.4g} .. {hp.max_value:.4g}{scale}"
+    step = "" if hp.step in (None, 1) else f" in steps of {hp.step:.4g}"
+    return f"{hp.min_value:.4g} .. {hp.max_value:.4g}{scale}{step}"

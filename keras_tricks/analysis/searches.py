@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -24,6 +25,10 @@ from keras_tricks.tuners.results.saved_search import SavedSearch
 if TYPE_CHECKING:
     import pandas as pd
 
+# The kind of a search that is a study.
+OPTUNA = "Optuna study"
+# What ended a trial that has no score, and might have had one.
+PRUNED = "pruner"
 REQUIRED = "must be a tuner, the folder of a search, or an Optuna study"
 
 
@@ -68,6 +73,18 @@ def search_of(given: Any) -> Search:
         ValueError: If a folder holds no search, or a study has several objectives.
         FileNotFoundError: If there is no such folder.
     """
+    has_rounds = hasattr(given, "rounds_run")
+    if isinstance(given, str | os.PathLike) and str(given):
+        has_rounds = bool(saved_search.rounds_in(given))
+    if has_rounds:
+        raise TypeError(
+            f"`search` {REQUIRED}. Received: a CoarseToFine, which has several: take a "
+            "round's tuner, `rounds_run[-1].tuner`, or its folder; `search_report` "
+            "takes all"
+        )
+    is_keras_tuners = hasattr(given, "oracle") and not hasattr(given, "leaderboard")
+    if is_keras_tuners and hasattr(given, "project_dir"):
+        given = given.project_dir  # KerasTuner's own has nothing but its files.
     if isinstance(given, str | os.PathLike):
         saved = SavedSearch.read(given, "search")
         return Search(
@@ -131,8 +148,7 @@ def searches_of(given: Any) -> list[Search]:
 
 _STATUS: dict[str, Literal["COMPLETED", "FAILED", "INFEASIBLE"]] = {
     "COMPLETE": "COMPLETED",
-    # Ended early, and not for having no score.
-    "PRUNED": "FAILED",
+    "PRUNED": "INFEASIBLE",
     "FAIL": "INFEASIBLE",
 }
 
@@ -145,19 +161,25 @@ def _of_study(study: Any) -> Search:
         )
     direction: Direction = "max" if study.directions[0].name == "MAXIMIZE" else "min"
     trials = [t for t in study.get_trials() if t.state.name in _STATUS]
-    distributions = {n: d for trial in trials for n, d in trial.distributions.items()}
+    distributions: dict[str, list[Any]] = {}
+    for trial in trials:
+        for name, distribution in trial.distributions.items():
+            distributions.setdefault(name, []).append(distribution)
     return Search(
         study.study_name,
-        "Optuna study",
+        OPTUNA,
         Objective("value", direction),
         [
             TrialRecord(
                 trial_id=str(trial.number),
-                status=_STATUS[trial.state.name],
+                status=_STATUS[trial.state.name]
+                if trial.value is None or math.isfinite(trial.value)
+                else "INFEASIBLE",
                 objective="value",
                 direction=direction,
                 score=trial.value if trial.state.name == "COMPLETE" else None,
                 settings=trial.params,
+                stopped_by=PRUNED if trial.state.name == "PRUNED" else None,
                 seconds=trial.duration.total_seconds() if trial.duration else None,
                 executions=[
                     ExecutionRecord(
@@ -169,5 +191,5 @@ def _of_study(study: Any) -> Search:
             )
             for trial in trials
         ],
-        [spaces.of_distribution(name, each) for name, each in distributions.items()],
+        [spaces.of_distributions(name, each) for name, each in distributions.items()],
     )

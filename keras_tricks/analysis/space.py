@@ -133,6 +133,20 @@ def of_distribution(name: str, distribution: Any) -> Hyperparameter:
     )
 
 
+def of_distributions(name: str, distributions: list[Any]) -> Hyperparameter:
+    """Returns the hyperparameter of distributions that differ from trial to trial."""
+    last = of_distribution(name, distributions[-1])
+    ranges = [of_distribution(name, each) for each in distributions]
+    if last.min_value is None or any(each.min_value is None for each in ranges):
+        return last
+    return _range(
+        {"name": name},
+        min(each.min_value for each in ranges),
+        max(each.max_value for each in ranges),
+        *(last.sampling, last.step),
+    )
+
+
 def of_values(name: str, values: list[Any]) -> Hyperparameter:
     """Returns the hyperparameter that some values may be of."""
     distinct = list({repr(value): value for value in values}.values())

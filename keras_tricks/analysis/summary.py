@@ -290,9 +290,12 @@ def _confirmed(search: Search, ranked: list[TrialRecord]) -> list[str]:
     elif best.score_deviation is not None and gap < 2 * best.score_deviation:
         said.append(f"The second is {shown(gap)} behind, which is within the spread.")
     else:
+        confirm = "training both again under other seeds"
+        if search.kind != searches.OPTUNA:
+            confirm = "`tuner.confirm()`"
         said.append(
-            f"The second is {shown(gap)} behind; `tuner.confirm()` tells whether that "
-            "is more than luck."
+            f"The second is {shown(gap)} behind; {confirm} tells whether that is more "
+            "than luck."
         )
     return said
 
@@ -338,11 +341,20 @@ def _compared(comparisons: dict[str, Comparison]) -> str:
 
 def _infeasible(search: Search, edges: Boundaries | None) -> str:
     ended = len(search.records)
-    without = [r for r in search.records if r.status == "INFEASIBLE"]
+    pruned = [r for r in search.records if r.stopped_by == searches.PRUNED]
+    without = [
+        r for r in search.records if r.status == "INFEASIBLE" and r not in pruned
+    ]
     failed = [r for r in search.records if r.status == "FAILED"]
-    if not without and not failed:
-        return f"All {ended} trials have a score."
+    if not without and not failed and not pruned:
+        return (
+            "The only trial has a score."
+            if ended == 1
+            else (f"All {ended} trials have a score.")
+        )
     parts = []
+    if pruned:
+        parts.append(f"{len(pruned)} of {ended} trials were pruned.")
     if without:
         parts.append(f"{len(without)} of {ended} trials have no finite score.")
     if failed:

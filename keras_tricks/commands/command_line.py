@@ -80,12 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _status(options: Any) -> int:
     """Runs a command; what is wrong with its input is told in one line."""
-    warnings.showwarning = _warn
     try:
-        options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            options.run(options)
     except BrokenPipeError:
         raise
-    except (OSError, ImportError, TypeError, ValueError) as error:
+    except (OSError, ImportError, MemoryError, TypeError, ValueError) as error:
         _tell(f"keras-tricks {options.name}: error: {error}")
         return 2
     return 0
@@ -101,6 +102,10 @@ def _tell(text: str) -> None:
 
 def run() -> NoReturn:
     """Runs the command of this process's arguments, and ends the process."""
+    if sys.stdout is None:  # It was closed by whoever started this.
+        sys.stdout = open(os.devnull, "w")
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = main()
         sys.stdout.flush()

@@ -22,14 +22,16 @@ def run(options: argparse.Namespace) -> None:
     """Prints the table; of a `CoarseToFine` search the rounds are a column of it."""
     import pandas as pd
 
+    from keras_tricks import _validation
     from keras_tricks.tuners.results import saved_search
 
-    rounds = saved_search.rounds_in(options.folder)
+    folder = _validation.check_text("folder", options.folder)
+    rounds = saved_search.rounds_in(folder)
     tables = []
-    for folder in rounds or [Path(options.folder)]:
-        found = saved_search.SavedSearch.read(folder).leaderboard()
+    for each in rounds or [Path(folder)]:
+        found = saved_search.SavedSearch.read(each).leaderboard()
         if rounds:
-            found.insert(0, "round", folder.name)
+            found.insert(0, "round", each.name)
         tables.append(found)
     table = pd.concat(tables, ignore_index=True)
     if options.csv:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from keras_tricks import _plotting
+from keras_tricks import _validation
+
 SUMMARY = "draw learning rate schedules"
+_POINTS = 10_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,15 +39,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Draws the schedules into a file, and prints its path."""
     parsed = [_parsed(text) for text in options.schedules]
+    path = Path(_validation.check_text("output", options.output))
+    if path.is_dir():
+        raise ValueError(f"`output` must be the path of a picture. Received: {path}")
+    if not path.suffix:
+        path = path.with_suffix(".png")
+    if options.steps is not None:
+        _validation.check_int("steps", options.steps, minimum=1)
 
-    # Before TensorFlow is imported: its notices would bury what this command says.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from keras_tricks import _plotting
-
+    # Draws to files, so that no screen is needed; TensorFlow's notices are of no use.
+    os.environ["MPLBACKEND"] = "Agg"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     _plotting.require_matplotlib("plot-schedule")
-    import matplotlib
-
-    matplotlib.use("Agg")  # Draws to files, so that no screen is needed.
+    with _silent_start():
+        import keras  # noqa: F401  # TensorFlow tells much when it is loaded.
     import matplotlib.pyplot as plt
 
     from keras_tricks import schedules
@@ -51,9 +66,28 @@ def run(options: argparse.Namespace) -> None:
     if steps is None:
         steps = max(thumbnail.span(schedule) for schedule in made.values()) + 1
     figure, axes = plt.subplots(layout="constrained")
-    schedules.plot(made, steps, ax=axes)
-    figure.savefig(options.output, dpi=120)
-    print(options.output)
+    # More points than a picture has columns.
+    points = np.unique(np.linspace(0, steps - 1, min(steps, _POINTS)).astype("int64"))
+    schedules.plot(made, points, ax=axes)
+    figure.savefig(path, dpi=120)
+    print(path)
+
+
+@contextlib.contextmanager
+def _silent_start() -> Iterator[None]:
+    """Keeps what libraries write to stderr while they load from being shown."""
+    if sys.stderr is None:  # It was closed by whoever started this.
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _parsed(text: str) -> ast.Call:

@@ -242,7 +242,9 @@ def _training(
 
 
 def _found(seen: verdicts.Training) -> tuple[Verdict, ...]:
-    faults = [found for rule in verdicts.FAULTS if (found := rule(seen))]
+    # What is left of a curve that broke off is not comparable with the other side.
+    rules = verdicts.FAULTS if seen.first_not_finite is None else [verdicts.diverging]
+    faults = [found for rule in rules if (found := rule(seen))]
     names = [fault.name for fault in faults]
     if names[:1] == ["diverging"]:
         return tuple(faults[:1])

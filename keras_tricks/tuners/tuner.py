@@ -317,7 +317,9 @@ class TunerMixin(Results):
             if not self._in_worker:
                 oracle.drop_checkpoints()
                 oracle.save_now()
-                unknown = oracle.roles.unknown_names(oracle.get_space().space)
+                unknown = oracle.roles.unknown_names(
+                    oracle.get_space().space, oracle.trials.values()
+                )
                 if unknown:
                     warnings.warn(
                         "`roles` names what no trial has asked for: "

@@ -130,3 +130,103 @@ def test_a_folder_is_read_without_keras(tuner, run_python):
         print({{"keras", "keras_tuner", "tensorflow"}} & set(sys.modules))
     """
     assert run_python(code).splitlines() == ["64", "set()"]
+
+
+def stock_search(folder, fit, direction="max", trials=6):
+    class Own(Known):
+        def fit(self, hp, model, *args, **kwargs):
+            return fit(hp)
+
+    name = "val_accuracy" if direction == "max" else "val_loss"
+    stock = keras_tuner.RandomSearch(
+        Own(),
+        keras_tuner.Objective(name, direction),
+        max_trials=trials,
+        seed=0,
+        directory=folder,
+        project_name="stock",
+        max_consecutive_failed_trials=trials,
+    )
+    stock._configure_tensorboard_dir = lambda *args: None
+    stock.search(verbose=0)
+    return stock
+
+
+def test_a_first_trial_that_failed_tells_no_direction(tmp_path):
+    ended = []
+
+    def fit(hp):
+        ended.append(hp)
+        if len(ended) == 1:
+            raise ValueError("The first fails.")
+        return {"val_accuracy": hp.get("rate")}
+
+    stock = stock_search(tmp_path, fit)
+    table = SavedSearch.read(tmp_path / "stock").leaderboard()
+    best = stock.oracle.get_best_trials(1)[0].score
+    assert table["val_accuracy"][0] == pytest.approx(best)
+
+
+def test_of_several_metrics_with_the_scores_that_of_the_validation_is_taken(tmp_path):
+    stock_search(
+        tmp_path,
+        lambda hp: {"accuracy": hp.get("rate"), "val_loss": hp.get("rate")},
+        "min",
+    )
+    objective = SavedSearch.read(tmp_path / "stock").objective
+    assert (objective.name, objective.direction) == ("val_loss", "min")
+
+
+def test_a_metric_that_is_not_known_for_sure_is_told(tmp_path):
+    stock_search(
+        tmp_path,
+        lambda hp: {"val_acc": hp.get("rate"), "val_loss": hp.get("rate")},
+        "min",
+    )
+    with pytest.warns(UserWarning, match=r"those of val_acc .*val_loss \(min\)"):
+        SavedSearch.read(tmp_path / "stock")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("trial_1/trial.json", '{"status": "COMPLETED", "trial_id": "1"}'),
+        (
+            "trial_1/trial.json",
+            '{"status": "COMPLETED", "trial_id": "1", "score": "a"}',
+        ),
+        ("oracle.json", '{"hyperparameters": {"space": [{}]}}'),
+        ("oracle.json", '{"hyperparameters": 3}'),
+    ],
+)
+def test_foreign_files_are_named_and_left_out(tmp_path, name, content):
+    stock_search(tmp_path, lambda hp: {"val_accuracy": hp.get("rate")})
+    (tmp_path / "stock" / name).write_text(content)
+    with pytest.warns(UserWarning, match="Skipped a damaged"):
+        saved = SavedSearch.read(tmp_path / "stock")
+    assert len(saved.records) >= 5
+
+
+@pytest.mark.parametrize("content", ['{"objective": 5}', '{"roles": 5}'])
+def test_a_foreign_search_file_is_no_matter(tmp_path, content):
+    stock_search(tmp_path, lambda hp: {"val_accuracy": hp.get("rate")})
+    (tmp_path / "stock" / "search.json").write_text(content)
+    assert len(SavedSearch.read(tmp_path / "stock").records) == 6
+
+
+def test_kerastuners_own_tuner_is_read_from_its_files(tmp_path):
+    stock = stock_search(tmp_path, lambda hp: {"val_accuracy": hp.get("rate")})
+    assert len(searches.search_of(stock).records) == 6
+
+
+def test_names_that_columns_have_stay_apart(tmp_path):
+    class Named(Known):
+        def build(self, hp):
+            hp.Int("rank", 1, 3)
+            hp.Int("hp_rank", 4, 6)
+            return super().build(hp)
+
+    table = searched(tmp_path, hypermodel=Named(), trials=3).leaderboard()
+    assert table.columns.is_unique
+    assert table["hp_hp_rank"].between(1, 3).all()
+    assert table["hp_rank"].between(4, 6).all()

@@ -204,3 +204,55 @@ def test_a_missing_plotly_is_told(tuner, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "plotly.offline", None)
     with pytest.raises(ImportError, match="python -m pip install plotly"):
         search_report(tuner, tmp_path / "report.html")
+
+
+def test_texts_that_begin_alike_stay_apart(tmp_path):
+    before = "/home/someone/projects/models/checkpoints/"
+
+    class Long(Known):
+        def build(self, hp):
+            hp.Choice("ckpt", [before + name for name in ("bert", "gpt", "t5")])
+            return super().build(hp)
+
+    tuner = searched(tmp_path, "long", Long(), trials=40)
+    summary = summarize(tuner)
+    slices = figures.slices(summary.search)["ckpt"]
+    assert set(slices["data"][0]["x"]) == {0, 1, 2}
+    isolated = figures.isolation(summary.comparisons["ckpt"])
+    assert isolated["data"][0]["x"] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a device"])
+def test_what_is_no_file_is_not_replaced(tuner, tmp_path, kind):
+    path = tmp_path if kind == "a folder" else "/dev/null"
+    with pytest.raises(ValueError, match="which is none"):
+        search_report(tuner, path)
+
+
+def test_a_link_is_followed(tuner, tmp_path):
+    link, page = tmp_path / "link.html", tmp_path / "page.html"
+    page.write_text("before")
+    link.symlink_to(page)
+    search_report(tuner, link)
+    assert link.is_symlink()
+    assert "<h1>known</h1>" in page.read_text(encoding="utf-8")
+
+
+def test_infinity_is_sorted_as_a_number():
+    from keras_tricks.analysis.report import page
+
+    assert 'data-value="-Infinity"' in page.cell(float("-inf"))
+
+
+def test_thousands_of_scores_are_compared_in_seconds():
+    import time
+
+    import pandas as pd
+
+    from keras_tricks.analysis import compare
+
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.random(5000), "loss": rng.random(5000)})
+    before = time.monotonic()
+    compare(frame, "x", objective="loss")
+    assert time.monotonic() - before < 20

@@ -176,3 +176,100 @@ def test_different_objectives_are_refused(tuner):
     several = [searches.search_of(tuner), searches.search_of(study)]
     with pytest.raises(ValueError, match="one objective"):
         rounds(several)
+
+
+def made_of(losses, name="made"):
+    """A search of these scores."""
+    return searches.Search(
+        name,
+        None,
+        searches.Objective("loss", "min"),
+        [
+            searches.TrialRecord(str(n), "COMPLETED", "loss", "min", score=loss)
+            for n, loss in enumerate(losses)
+        ],
+        [],
+    )
+
+
+def test_one_lucky_trial_of_many_bad_ones_is_no_evidence():
+    lucky = [0.99, *(5.0 + 0.01 * n for n in range(59))]
+    found = rounds([made_of([1.0, 1.01, 1.02, 1.03, 1.04]), made_of(lucky)]).table
+    assert found["gain"][1] > 0
+    assert not found["is_clear"][1]
+
+
+def test_an_extended_int_stays_whole(tmp_path):
+    class Deeper(Known):
+        def build(self, hp):
+            hp.Int("layers", 2, 4)
+            hp.Float("rate", 0.0, 1.0)
+            return keras.Sequential()
+
+        def fit(self, hp, model, *args, **kwargs):
+            return {"val_loss": -hp.get("layers") + 0.1 * hp.get("rate")}
+
+    made = {}
+    exec(summarize(searched(tmp_path, hypermodel=Deeper())).next_space.code, made)
+    [layers] = [hp for hp in made["hp"].space if hp.name == "layers"]
+    assert type(layers).__name__ == "Int"
+    assert layers.max_value > 4
+
+
+def test_an_edge_that_is_the_end_is_no_edge_to_extend(tmp_path):
+    class Share(Known):
+        def build(self, hp):
+            hp.Float("dropout", 0.0, 0.9)
+            return keras.Sequential()
+
+        def fit(self, hp, model, *args, **kwargs):
+            return {"val_loss": hp.get("dropout")}
+
+    summary = summarize(searched(tmp_path, hypermodel=Share()))
+    said = summary.conclusions[questions.BOUNDARIES]
+    assert "lower edge of dropout, beyond which it cannot go" in said
+    assert "extended" not in summary.next_space.code
+
+
+def test_pruned_trials_are_no_failures():
+    def objective(trial):
+        x = trial.suggest_float("x", 0, 1)
+        if x > 0.5:
+            raise optuna.TrialPruned
+        return x
+
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
+    study.optimize(objective, n_trials=30)
+    said = summarize(study).conclusions[questions.INFEASIBLE]
+    assert "trials were pruned." in said
+    assert "no finite score" not in said
+    assert "confirm" not in summarize(study).conclusions[questions.BEST]
+
+
+def test_ranges_that_change_from_trial_to_trial_are_one():
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
+    for high, trials in ((1.0, 80), (0.3, 20)):
+        study.optimize(
+            lambda trial, high=high: abs(trial.suggest_float("x", 0, high) - 0.6),
+            n_trials=trials,
+        )
+    assert "edge of x" not in summarize(study).conclusions[questions.BOUNDARIES]
+
+
+def test_a_loss_that_breaks_off_is_diverging():
+    from keras_tricks.diagnosis import diagnose
+
+    nan = float("nan")
+    found = diagnose({"loss": [1, 0.5, nan, nan], "val_loss": [1, 0.6, 0.5, 0.4]})
+    assert [verdict.name for verdict in found.verdicts] == ["diverging"]
+
+
+def test_several_rounds_are_no_single_search(tmp_path):
+    class Rounds:
+        rounds_run = ()
+
+    with pytest.raises(TypeError, match="take a round's tuner"):
+        summarize(Rounds())
+    (tmp_path / "round_1").mkdir()
+    with pytest.raises(TypeError, match="take a round's tuner"):
+        summarize(tmp_path)

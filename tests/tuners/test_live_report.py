@@ -95,9 +95,16 @@ def test_an_interrupted_search_has_its_page(tmp_path):
 
 def test_a_page_that_cannot_be_written_is_a_warning(tmp_path):
     page = tmp_path / "page"
-    page.mkdir()
-    tuner = RandomSearch(Known(), OBJECTIVE, max_trials=3, seed=0, directory=tmp_path)
-    with pytest.warns(UserWarning, match="could not be written: .*page"):
+
+    class InTheWay(Known):
+        def fit(self, hp, model, *args, **kwargs):
+            page.mkdir(exist_ok=True)
+            return super().fit(hp, model)
+
+    tuner = RandomSearch(
+        InTheWay(), OBJECTIVE, max_trials=3, seed=0, directory=tmp_path
+    )
+    with pytest.warns(UserWarning, match="could not be written: .*which is none"):
         tuner.search(verbose=0, report=page)
     assert len(tuner.leaderboard()) == 3
 
@@ -106,6 +113,8 @@ def test_a_page_that_cannot_be_written_is_a_warning(tmp_path):
     ("report", "error", "words"),
     [
         (True, TypeError, "must be the path of a page"),
+        ("", ValueError, "must be the path of a file"),
+        (".", ValueError, "must be the path of a file"),
         ("none/report.html", FileNotFoundError, "a folder that is there"),
     ],
 )

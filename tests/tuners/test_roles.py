@@ -22,7 +22,7 @@ OBJECTIVE = keras_tuner.Objective("val_loss", "min")
 ROLES = {
     "scientific": ["optimizer"],
     "nuisance": ["rate"],
-    "fixed": {"dropout": 0.25, "momentum": 0.9},
+    "fixed": {"dropout": 0.25, "momentum": 0.7},
 }
 
 
@@ -71,10 +71,10 @@ def test_what_is_fixed_is_so_in_every_trial(tuner_class, arguments, tmp_path):
     """Oracle: what the hypermodel itself was given."""
     space, tuner = searched(tuner_class, tmp_path, **arguments)
     assert set(space.dropouts) == {0.25}
-    assert set(space.momenta) == {0.9}
+    assert set(space.momenta) == {0.7}
     table = tuner.leaderboard()
     assert set(table["dropout"]) == {0.25}
-    assert set(table.loc[table["optimizer"] == "sgd", "momentum"]) == {0.9}
+    assert set(table.loc[table["optimizer"] == "sgd", "momentum"]) == {0.7}
     assert table["momentum"].isna().sum() == (table["optimizer"] != "sgd").sum()
 
 
@@ -218,3 +218,105 @@ def test_a_misspelled_name_is_refused_before_the_first_trial(tmp_path):
 def test_a_name_that_nobody_asked_for_is_told(tmp_path):
     with pytest.warns(UserWarning, match="no trial has asked for: 'batch'"):
         searched(RandomSearch, tmp_path, roles={"nuisance": ["batch"]}, max_trials=2)
+
+
+LATE = {"fixed": {"momentum": 0.5}}
+
+
+class Late(keras_tuner.HyperModel):
+    """Asks for the momentum in some trials only, and in no scope."""
+
+    def __init__(self):
+        super().__init__()
+        self.momenta = []
+
+    def build(self, hp):
+        if hp.Choice("optimizer", ["adam", "sgd"]) == "sgd":
+            self.momenta.append(hp.Float("momentum", 0.0, 0.9))
+        return keras.Sequential()
+
+    def fit(self, hp, model, *args, **kwargs):
+        return {"val_loss": 1.0}
+
+
+@pytest.mark.parametrize(
+    "tuner_class", [RandomSearch, QuasiRandomSearch, BayesianOptimization, OptunaSearch]
+)
+@pytest.mark.parametrize("tunes", [True, False])
+def test_what_only_trials_ask_for_is_fixed(tuner_class, tunes, tmp_path):
+    space = Late()
+    known = None if tunes else keras_tuner.HyperParameters()
+    if known is not None:
+        known.Choice("optimizer", ["adam", "sgd"])
+    tuner = tuner_class(
+        space,
+        objective=OBJECTIVE,
+        max_trials=6,
+        seed=0,
+        directory=tmp_path,
+        roles=LATE,
+        hyperparameters=known,
+        tune_new_entries=tunes,
+        max_retries_per_trial=0,
+    )
+    tuner.search(verbose=0)
+    assert set(space.momenta) == {0.5}
+
+
+def test_workers_have_what_only_trials_ask_for(tmp_path):
+    tuner = RandomSearch(
+        Late(), OBJECTIVE, max_trials=6, seed=0, directory=tmp_path, roles=LATE
+    )
+    tuner.search(verbose=0, workers=2)
+    table = tuner.leaderboard()
+    assert set(table.loc[table["optimizer"] == "sgd", "momentum"]) == {0.5}
+
+
+@pytest.mark.parametrize(
+    "fixed",
+    [
+        {"optimizer": "rmsprop2"},
+        {"optimizer": 1},
+        {"rate": 2.0},
+        {"rate": "0.01"},
+        {"rate": float("nan")},
+        {"dropout": True},
+    ],
+)
+def test_a_value_out_of_its_range_is_refused(tmp_path, fixed):
+    with pytest.raises(ValueError, match="`roles` must fix"):
+        searched(RandomSearch, tmp_path, roles={"fixed": fixed})
+
+
+def test_a_whole_number_is_a_float_where_one_is_asked_for(tmp_path):
+    space, tuner = searched(
+        RandomSearch,
+        tmp_path,
+        roles={"fixed": {"dropout": 0, "rate": np.float32(0.01)}},
+        max_trials=2,
+    )
+    assert {type(value) for value in space.dropouts} == {float}
+    assert tuner.leaderboard()["rate"][0] == pytest.approx(0.01)
+
+
+def test_further_layers_may_have_roles(tmp_path):
+    class Deep(keras_tuner.HyperModel):
+        def build(self, hp):
+            for number in range(hp.Int("layers", 1, 3)):
+                hp.Int(f"units_{number}", 8, 64)
+            return keras.Sequential()
+
+        def fit(self, hp, model, *args, **kwargs):
+            return {"val_loss": hp.get("layers")}
+
+    tuner = RandomSearch(
+        Deep(),
+        OBJECTIVE,
+        max_trials=6,
+        seed=0,
+        directory=tmp_path,
+        roles={"fixed": {"units_2": 32}},
+    )
+    tuner.search(verbose=0)
+    table = tuner.leaderboard()
+    assert set(table.loc[table["layers"] == 3, "units_2"]) == {32}

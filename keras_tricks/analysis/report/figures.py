@@ -63,7 +63,7 @@ def edges(summary: Summary) -> Figure:
     """The shares of the best and of all trials in the outer part of each range."""
     assert summary.boundaries is not None
     table = summary.boundaries.table.iloc[::-1]
-    names = [text(name) for name in table["hyperparameter"]]
+    names = table["hyperparameter"].tolist()
     data = [
         _bars(table["of_all"], names, "of all trials", _MUTED),
         _bars(table["of_best"], names, "of the best", COLORS[0]),
@@ -71,35 +71,33 @@ def edges(summary: Summary) -> Figure:
     share = {**_axis("share in the outer part of the range"), "range": [0, 1]}
     return {
         "data": data,
-        "layout": {"xaxis": share, "yaxis": _names(), "barmode": "group"},
+        "layout": {"xaxis": share, "yaxis": _labelled(names), "barmode": "group"},
     }
 
 
 def importance(found: Importances) -> Figure:
     """The share of the variance that each hyperparameter explains."""
     table = found.table[found.table["importance"].notna()].iloc[::-1]
-    names = [text(name) for name in table["hyperparameter"]]
+    names = table["hyperparameter"].tolist()
     return _shares(table, names, f"share of the variance of {found.objective}")
 
 
 def interactions(found: Importances, most: int = 8) -> Figure:
     """The share that pairs explain together, beyond each alone."""
     table = found.interactions.iloc[:most].iloc[::-1]
-    names = [
-        text(f"{row.one} and {row.other}") for row in table.itertuples(index=False)
-    ]
+    names = [f"{row.one} and {row.other}" for row in table.itertuples(index=False)]
     return _shares(table, names, "share that both explain together")
 
 
 def isolation(found: Comparison) -> Figure:
     """The best of equally many trials of each value, with nine tenths of resamples."""
     table = found.table
-    values = [text(value) for value in table["value"]]
+    values = table["value"].tolist()
     middle, low, high = table[["fair_best", "low", "high"]].to_numpy().T
     points = {
         "type": "scatter",
         "mode": "markers",
-        "x": values,
+        "x": list(range(len(values))),
         "y": _numbers(middle),
         "marker": {"color": COLORS[0], "size": 11},
         "error_y": {
@@ -109,11 +107,14 @@ def isolation(found: Comparison) -> Figure:
             "arrayminus": _numbers(np.maximum(middle - low, 0.0)),
             "color": COLORS[0],
         },
-        "text": [f"{number} trials" for number in table["trials"]],
-        "hovertemplate": "%{x}: %{y:.4g}, of %{text}<extra></extra>",
+        "text": [
+            f"{text(value, _LONGEST)}: of {number} trials"
+            for value, number in zip(values, table["trials"], strict=True)
+        ],
+        "hovertemplate": "%{text}, %{y:.4g}<extra></extra>",
     }
     name = f"best {found.objective} of {found.fair_trials}"
-    axis = {**_axis(found.hyperparameter), "type": "category"}
+    axis = {**_axis(found.hyperparameter), **_labelled(values)}
     return {"data": [points], "layout": {"xaxis": axis, "yaxis": _axis(name)}}
 
 
@@ -228,10 +229,11 @@ def seconds(search: Search) -> Figure:
 def of_rounds(found: Rounds) -> Figure:
     """The best score of each search."""
     table = found.table
-    line = _line([text(n) for n in table["search"]], table["best"], "best", COLORS[0])
+    names = table["search"].tolist()
+    line = _line(range(len(names)), table["best"], "best", COLORS[0])
     line["mode"] = "lines+markers"
     line["marker"] = {"color": COLORS[0], "size": 11}
-    axis = {**_axis("search"), "type": "category"}
+    axis = {**_axis("search"), **_labelled(names)}
     name = _axis(f"best {found.objective}")
     return {"data": [line], "layout": {"xaxis": axis, "yaxis": name}}
 
@@ -292,7 +294,10 @@ def _bars(x: Any, names: list[str], name: str, color: str) -> Figure:
         "type": "bar",
         "orientation": "h",
         "x": _numbers(x),
-        "y": names,
+        "y": list(range(len(names))),
+        "text": [text(each, _LONGEST) for each in names],
+        "textposition": "none",
+        "hovertemplate": "%{text}: %{x:.3g}<extra></extra>",
         "name": text(name),
         "marker": {"color": color},
     }
@@ -312,7 +317,7 @@ def _shares(table: Any, names: list[str], title: str) -> Figure:
     axis = {**_axis(title), "rangemode": "tozero"}
     return {
         "data": [bars],
-        "layout": {"xaxis": axis, "yaxis": _names(), "showlegend": False},
+        "layout": {"xaxis": axis, "yaxis": _labelled(names), "showlegend": False},
     }
 
 
@@ -325,22 +330,28 @@ def _axis(title: str, values: Any = ()) -> Figure:
     return axis
 
 
-def _names() -> Figure:
-    return {"automargin": True, "type": "category"}
+def _labelled(values: list[Any]) -> Figure:
+    """Returns an axis with a place for each value, however alike their texts are."""
+    return {
+        "tickmode": "array",
+        "tickvals": list(range(len(values))),
+        "ticktext": [text(value) for value in values],
+        "automargin": True,
+        "zeroline": False,
+    }
 
 
 def _shown(hp: Hyperparameter, values: list[Any]) -> list[Any]:
     if hp.min_value is not None:
         return _numbers(values)
-    return [text(value) for value in values]
+    known = [hp.value_of(value) for value in values]
+    return [hp.values.index(v) if v in hp.values else -1 for v in known]
 
 
 def _range_axis(hp: Hyperparameter) -> Figure:
     axis = _axis(hp.name)
     if hp.min_value is None:
-        axis["type"] = "category"
-        axis["categoryorder"] = "array"
-        axis["categoryarray"] = [text(value) for value in hp.values]
+        axis.update(_labelled(list(hp.values)))
     elif hp.sampling == "log":
         axis["type"] = "log"
     elif 0 < len(hp.values) <= _TICKS:

@@ -160,7 +160,9 @@ def cell(value: Any) -> str:
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         return f'<td data-value="{escaped(text)}">{escaped(text)}</td>'
     shown = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return f'<td class="number" data-value="{value!r}">{shown}</td>'
+    # As JavaScript reads it.
+    sortable = repr(value).replace("inf", "Infinity")
+    return f'<td class="number" data-value="{sortable}">{shown}</td>'
 
 
 def is_missing(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,11 @@ def search_report(
 
     Raises:
         TypeError: If `search` is none of them.
-        ValueError: If no trial has ended, or several searches have different
-            objectives.
-        FileNotFoundError: If there is no such folder.
+        ValueError: If no trial has ended, several searches have different objectives,
+            or something else than a file is at the path.
+        FileNotFoundError: If there is no such folder, or none for the page.
         ImportError: If plotly is missing.
-        StorageError: If the page cannot be written, an `OSError`.
+        OSError: If the page cannot be written.
 
     Example:
 
@@ -70,6 +71,7 @@ def search_report(
     """
     if not isinstance(path, os.PathLike):
         path = _validation.check_text("path", path)
+    target = _checked_target(path)
     if reload_seconds is not None:
         reload_seconds = _validation.check_float(
             "reload_seconds", reload_seconds, exclusive=True
@@ -89,5 +91,35 @@ def search_report(
         f" of {len(several)} searches" if len(several) > 1 else ""
     )
     title = ", ".join(dict.fromkeys(each.name for each in several))
-    files.write_text(path, page.html(title, subtitle, reload_seconds))
+    text = page.html(title, subtitle, reload_seconds)
+    try:
+        files.write_text(target, text)
+    except OSError as error:
+        cause = error.__cause__ or error
+        raise OSError(
+            getattr(cause, "errno", None) or errno.EIO,
+            f"The page {target} could not be written: {cause}",
+        ) from error
     return Path(path)
+
+
+def _checked_target(path: str | os.PathLike[str]) -> Path:
+    """Returns the file that a path leads to, which need not be there.
+
+    Raises:
+        ValueError: If something else than a file is there.
+        FileNotFoundError: If its folder is not.
+    """
+    # A link is followed: it is not to be replaced by a page.
+    target = Path(os.path.realpath(os.path.expanduser(path)))
+    if target.exists() and not target.is_file():
+        raise ValueError(
+            "`path` must be that of a file. "
+            f"{_validation.received('path', str(path))}, which is none"
+        )
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            "`path` must be in a folder that is there. "
+            f"{_validation.received('path', str(path))}"
+        )
+    return target

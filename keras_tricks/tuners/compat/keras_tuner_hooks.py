@@ -153,7 +153,9 @@ def atomic(callback: Any) -> checkpoints.AtomicCheckpoint:
 
 @contextlib.contextmanager
 def ranges_watched(
-    hp: keras_tuner.HyperParameters, on_asked: Callable[[Any, Any, Any], None]
+    hp: keras_tuner.HyperParameters,
+    on_asked: Callable[[Any, Any, Any], None],
+    replaced: Callable[[Any], Any] = lambda asked: asked,
 ) -> Iterator[None]:
     """Tells of each hyperparameter of `hp` that is asked for inside of the block.
 
@@ -161,6 +163,7 @@ def ranges_watched(
         hp: The hyperparameters.
         on_asked: Called with `hp`, the one that there is under that name and
             conditions, or None, and the one that was asked for.
+        replaced: Returns what is registered in the place of what was asked for.
     """
     if "_retrieve" in vars(hp):  # It is watched already.
         yield
@@ -168,6 +171,7 @@ def ranges_watched(
     retrieve = hp._retrieve
 
     def watched(asked: Any) -> Any:
+        asked = replaced(asked)
         on_asked(hp, known_as(asked, hp.space), asked)
         return retrieve(asked)
 
@@ -358,7 +362,7 @@ class TunerHooks(BeforeKerasTuner):
         self, hp: keras_tuner.HyperParameters
     ) -> contextlib.AbstractContextManager[None]:
         """Has `_on_asked` called for all that is asked for inside of the block."""
-        return ranges_watched(hp, self._on_asked)
+        return ranges_watched(hp, self._on_asked, self._local_oracle.roles.replaced)
 
     def _has_given_range(self, name: str) -> bool:
         """Whether the range of a name is not the hypermodel's to say."""

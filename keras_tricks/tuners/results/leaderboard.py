@@ -56,7 +56,12 @@ def table_of(
     for record in records:
         names.update(dict.fromkeys(record.settings))
     # A hyperparameter may be called as a column is.
-    columns = {name: f"hp_{name}" if name in fixed else name for name in names}
+    columns: dict[str, str] = {}
+    for name in names:
+        column = name
+        while column in fixed or (column != name and column in names):
+            column = f"hp_{column}"
+        columns[name] = column
     rows = []
     for rank, record in enumerate(sorted(records, key=place), start=1):
         row: dict[str, Any] = {

@@ -32,6 +32,7 @@ class LiveReport:
 
     Raises:
         TypeError: If `path` is no path.
+        ValueError: If it is empty, or a folder.
         ImportError: If plotly is missing.
         FileNotFoundError: If the folder in which the page shall be is not there.
     """
@@ -44,6 +45,11 @@ class LiveReport:
             )
         if importlib.util.find_spec("plotly") is None:
             raise ImportError("`report` needs plotly: python -m pip install plotly")
+        if not os.fspath(path) or Path(path).is_dir():
+            raise ValueError(
+                "`report` must be the path of a file. "
+                f"{_validation.received('report', str(path))}"
+            )
         # Wherever the process goes meanwhile.
         self._folder, self._path = folder.absolute(), Path(path).absolute()
         if not self._path.parent.is_dir():

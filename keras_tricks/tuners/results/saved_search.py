@@ -115,9 +115,10 @@ class SavedSearch:
         found = list(records.read_all(folder).values())
         known = {record.trial_id for record in found}
         trials = _trials_in(folder)
-        for trial in trials:
-            if trial.get("trial_id") not in known:
-                found += _record_of(trial)
+        left = [trial for trial in trials if trial.get("trial_id") not in known]
+        objective = _objective_of(folder, left) if left else ("score", "min")
+        for trial in left:
+            found += _record_of(folder, trial, *objective)
         if not found:
             inside = sorted(path.name for path in folder.iterdir())[:8]
             raise ValueError(
@@ -128,7 +129,10 @@ class SavedSearch:
             )
         found.sort(key=lambda record: scores.order(record.trial_id))
         search = _read(folder, "search.json")
-        names = dict(search.get("objective") or ())
+        try:
+            names = dict(search.get("objective") or ())
+        except (TypeError, ValueError):
+            names = {}
         return cls(
             folder,
             search.get("kind"),
@@ -140,7 +144,7 @@ class SavedSearch:
             ),
             found,
             _space_in(_read(folder, "oracle.json"), trials),
-            search.get("roles") or {},
+            search["roles"] if isinstance(search.get("roles"), dict) else {},
         )
 
     def leaderboard(self) -> pd.DataFrame:
@@ -211,42 +215,83 @@ def _space_in(
     """Returns the hyperparameters that the oracle, or a trial, knows."""
     found: dict[str, tuple[str, dict[str, Any]]] = {}
     for place in (oracle, *trials):
-        for entry in (place.get("hyperparameters") or {}).get("space", ()):
-            key = repr((entry["config"]["name"], entry["config"].get("conditions")))
-            found.setdefault(key, (entry["class_name"], entry["config"]))
+        try:
+            for entry in (place.get("hyperparameters") or {}).get("space", ()):
+                config = entry["config"]
+                key = repr((config["name"], config.get("conditions")))
+                found.setdefault(key, (entry["class_name"], config))
+        except (AttributeError, KeyError, TypeError):
+            warnings.warn("Skipped a damaged space of hyperparameters", stacklevel=4)
     return list(found.values())
 
 
 # Trials that KerasTuner's own tuners saved, which have no record.
 
 
-def _record_of(trial: dict[str, Any]) -> list[TrialRecord]:
+def _record_of(
+    folder: Path, trial: dict[str, Any], objective: str, direction: Direction
+) -> list[TrialRecord]:
     """Returns a record of a trial, if it has ended."""
     status, score = trial.get("status"), trial.get("score")
     if status not in ("COMPLETED", "FAILED", "INVALID"):
         return []
     ended: Literal["COMPLETED", "FAILED", "INFEASIBLE"] = "FAILED"
-    if status == "COMPLETED":
-        ended = "COMPLETED" if scores.is_feasible(score) else "INFEASIBLE"
-    objective, direction = _objective_of(trial)
-    return [
-        TrialRecord(
-            trial_id=str(trial["trial_id"]),
-            status=ended,
-            objective=objective,
-            direction=direction,
-            score=score,
-            settings=dict(trial["hyperparameters"]["values"]),
-            error=records.error_in(trial.get("message")),
+    try:
+        if status == "COMPLETED":
+            ended = "COMPLETED" if scores.is_feasible(score) else "INFEASIBLE"
+        return [
+            TrialRecord(
+                trial_id=str(trial["trial_id"]),
+                status=ended,
+                objective=objective,
+                direction=direction,
+                score=score,
+                settings=dict(trial["hyperparameters"]["values"]),
+                error=records.error_in(trial.get("message")),
+            )
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        warnings.warn(
+            f"Skipped a damaged trial of {folder}: {trial.get('trial_id')!r} "
+            f"({type(error).__name__}: {error})",
+            stacklevel=4,
         )
-    ]
+        return []
 
 
-def _objective_of(trial: dict[str, Any]) -> tuple[str, Direction]:
-    """Returns the metric whose value is the score."""
-    metrics = (trial.get("metrics") or {}).get("metrics", {})
-    for name, metric in metrics.items():
-        values = [sum(o["value"]) / len(o["value"]) for o in metric["observations"]]
-        if trial.get("score") in values:
-            return name, "max" if metric["direction"] == "max" else "min"
-    return "score", "min"
+def _objective_of(folder: Path, trials: list[dict[str, Any]]) -> tuple[str, Direction]:
+    """Returns the metric whose values are the scores, which KerasTuner does not save.
+
+    Of several that are, one of the validation.
+    """
+    agreeing: dict[tuple[str, Direction], None] | None = None
+    for trial in trials:
+        if trial.get("status") != "COMPLETED":
+            continue
+        here = _metrics_at_the_score(trial)
+        if agreeing is None:
+            agreeing = here
+        agreeing = {name: None for name in agreeing if name in here}
+    names = list(agreeing or ())
+    validated = [name for name in names if name[0].startswith("val_")] or names
+    if len(validated) != 1:
+        told = ", ".join(f"{name} ({way})" for name, way in validated)
+        warnings.warn(
+            f"Which metric {folder} was searched by is not known for sure: "
+            + (f"its scores are those of {told}" if told else "none has its scores")
+            + f". Taken: {validated[0] if validated else ('score', 'min')}",
+            stacklevel=4,
+        )
+    return validated[0] if validated else ("score", "min")
+
+
+def _metrics_at_the_score(trial: dict[str, Any]) -> dict[tuple[str, Direction], None]:
+    found: dict[tuple[str, Direction], None] = {}
+    try:
+        for name, metric in (trial.get("metrics") or {}).get("metrics", {}).items():
+            values = [sum(o["value"]) / len(o["value"]) for o in metric["observations"]]
+            if trial.get("score") in values:
+                found[name, "max" if metric["direction"] == "max" else "min"] = None
+    except (AttributeError, KeyError, TypeError, ZeroDivisionError):
+        pass  # The trial is named as damaged.
+    return found

@@ -82,7 +82,8 @@ class Exploring(keras_tuner.HyperModel):
             # The build may keep what it draws, for a later one.
             with seeds.global_generators_restored():
                 seeds.set_random_seed(seeds.derived_seed(self._seed, "exploration"))
-                self._hypermodel.build(hp)
+                with self._roles.in_force(hp):
+                    self._hypermodel.build(hp)
         except keras_tuner.errors.FailedTrialError:
             return False
         finally:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
+import re
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
 import keras_tuner
 
 from keras_tricks import _validation
+from keras_tricks.tuners.search_space import points
 
 _REQUIRED = (
     '`roles` must be a dictionary with lists of names under "scientific" and '
@@ -75,6 +79,7 @@ class Roles:
                 "`roles` must give each hyperparameter one role. Received: "
                 f"{', '.join(map(repr, twice))} more than once"
             )
+        fixed = {name: _validation.plain(value) for name, value in fixed.items()}
         for name, value in fixed.items():
             if not isinstance(value, bool | int | float | str):
                 raise ValueError(
@@ -97,6 +102,37 @@ class Roles:
         }
         return {key: value for key, value in found.items() if value}
 
+    def replaced(self, asked: Any) -> Any:
+        """Returns what is asked for, or the fixed value in its place.
+
+        Raises:
+            keras_tuner.errors.FatalValueError: If the value is none of its range; it is
+                a `ValueError` that ends the search.
+        """
+        if asked.name not in self.fixed:
+            return asked
+        value, types = self.fixed[asked.name], keras_tuner.engine.hyperparameters
+        was_float = isinstance(getattr(asked, "value", None), float)
+        if (isinstance(asked, types.Float) or was_float) and type(value) is int:
+            value = float(value)
+        is_fixed = isinstance(asked, types.Fixed)
+        if not is_fixed and not points.is_in_range(value, asked):
+            raise keras_tuner.errors.FatalValueError(
+                f"`roles` must fix {asked.name!r} at a value of its range: {asked}. "
+                f"Received: {_validation.shown(value)}"
+            )
+        return types.Fixed(asked.name, value, conditions=asked.conditions)
+
+    @contextlib.contextmanager
+    def in_force(self, hp: keras_tuner.HyperParameters) -> Iterator[None]:
+        """Has what is asked for inside of a `with` block fixed."""
+        retrieve = hp._retrieve
+        hp._retrieve = lambda asked: retrieve(self.replaced(asked))
+        try:
+            yield
+        finally:
+            del hp._retrieve
+
     def fix(self, hyperparameters: keras_tuner.HyperParameters) -> bool:
         """Puts fixed values in the place of ranges, under the same conditions.
 
@@ -106,13 +142,10 @@ class Roles:
         before = dict(hyperparameters.values)
         for place, hp in enumerate(hyperparameters.space):
             if hp.name in self.fixed:
-                fixed = keras_tuner.engine.hyperparameters.Fixed(
-                    hp.name, self.fixed[hp.name], conditions=hp.conditions
-                )
-                hyperparameters.space[place] = fixed
+                hyperparameters.space[place] = self.replaced(hp)
         for hp in hyperparameters.space:
             if hp.name in self.fixed and hyperparameters.is_active(hp):
-                hyperparameters.values[hp.name] = self.fixed[hp.name]
+                hyperparameters.values[hp.name] = hp.default
         return hyperparameters.values != before
 
     def check_names(self, space: Iterable[Any]) -> None:
@@ -127,14 +160,20 @@ class Roles:
         for name in self.names:
             if name in known:
                 continue
-            [*near] = difflib.get_close_matches(name, known - set(self.names), n=1)
-            if near:
+            near = difflib.get_close_matches(name, known - set(self.names), n=1)
+            # The units of a further layer are asked for by the trials that have it.
+            if near and _without_digits(near[0]) != _without_digits(name):
                 raise ValueError(
                     f"`roles` must name hyperparameters of the search; did you mean "
                     f"{near[0]!r}? Received: {name!r}"
                 )
 
-    def unknown_names(self, space: Iterable[Any]) -> list[str]:
+    def unknown_names(self, space: Iterable[Any], trials: Iterable[Any]) -> list[str]:
         """Returns the names that no trial has asked for."""
         known = {hp.name for hp in space}
+        known.update(*(trial.hyperparameters.values for trial in trials))
         return [name for name in self.names if name not in known]
+
+
+def _without_digits(name: str) -> str:
+    return re.sub(r"[0-9]+", "", name)

@@ -34,6 +34,7 @@ _ORACLE_ATTRIBUTES = (
     "is_adaptive",
     "continues_trials",
     "keep_checkpoints",
+    "roles",
 )
 
 
