@@ -10,6 +10,7 @@ import numpy as np
 from keras_tricks import _validation
 from keras_tricks.optimizers import keras_hooks
 from keras_tricks.tf1 import name_maps
+from keras_tricks.tf1 import numbering
 from keras_tricks.tf1 import report
 from keras_tricks.tf1 import slots
 from keras_tricks.tf1 import torn
@@ -72,6 +73,13 @@ def restore_optimizer(
     of Keras and KerasHub stand for BERT's, and how layouts are converted. Slots follow
     their weights. Anything else is for `variable_map`.
 
+    *Numbers.* Keras numbers layers without a name from the start of the process on, so
+    that TF1's `dense`, `dense_1` may be `dense_1`, `dense_2` here. Layers whose name is
+    that of their class and a number are matched by it if both sides begin with the same
+    numbers; if not, by their order if they are as many and all shapes fit, which is
+    noted. Else they are left unmatched: an error shows both lists and a map to begin
+    with.
+
     A warning is issued where the schedule is at its end, so that the rate stays 0.
 
     Args:
@@ -101,7 +109,8 @@ def restore_optimizer(
         ValueError: If model or optimizer is not built, if shapes or kinds of number
             differ, if `variable_map` names what does not exist, if a name stands for
             several variables or several names for one, if Adam's powers disagree, or,
-            with `strict=True`, if anything stays unmatched.
+            with `strict=True`, if numbered layers cannot be told apart or anything
+            stays unmatched.
 
     Example:
 
@@ -141,7 +150,10 @@ def restore_optimizer(
     step_name = matching.name_of(state.counter)
     if step_name is not None:
         update = _whole_step(step_name, reader, state)
-    notes = _notes(matching, state, reader, update, strict=strict)
+    notes = [
+        *_numbering_notes(matching, strict=strict),
+        *_notes(matching, state, reader, update, strict=strict),
+    ]
     made = report.of(matching, reader, None if step_name is None else update, notes)
     if strict and made.unmatched_lines():
         raise ValueError(
@@ -213,7 +225,8 @@ def restore_weights(
         ValueError: If the model is not built, shapes or kinds of number differ, a rule
             fits nothing, `variable_map` names what does not exist, a name stands for
             several variables or several names for one, or, with `strict=True`, if
-            layers are restored in part, nothing is, or it looks like another model's.
+            layers are restored in part, nothing is, it looks like another model's, or
+            numbered layers cannot be told apart.
 
     Example:
 
@@ -245,6 +258,7 @@ def restore_weights(
     reader = CheckpointReader(checkpoint)
     matching = Matching(model, None, reader.shapes, variable_map)
     _check_shapes(matching, reader)
+    notes = _numbering_notes(matching, strict=strict)
     faults = torn.faults(matching, reader.shapes)
     faults += torn.other_models(model, matching, reader.shapes)
     if strict and faults:
@@ -253,7 +267,9 @@ def restore_weights(
             "least one. Match these by `variable_map`, or give strict=False to leave "
             "them as they are.\n" + "\n".join(faults)
         )
-    notes = [*faults, *torn.look_alikes(matching, reader.shapes)]
+    notes += faults
+    if not matching.doubts:
+        notes += torn.look_alikes(matching, reader.shapes)
     made = report.of(matching, reader, None, notes)
     _assign(_values(matching, reader))
     return made
@@ -270,6 +286,15 @@ def _check_model(model: Any) -> None:
             f"`model` must be built to have weights. {model.name} is not: call "
             "model.build(input_shape), or start it with keras.Input."
         )
+
+
+def _numbering_notes(matching: Matching, *, strict: bool) -> list[str]:
+    if strict and matching.doubts:
+        raise ValueError(
+            "\n".join(matching.doubts)
+            + "\nGive strict=False to leave them as they are."
+        )
+    return matching.doubts + numbering.order_notes(matching.by_order)
 
 
 def _check_shapes(matching: Matching, reader: CheckpointReader) -> None:

@@ -6,6 +6,7 @@ import keras
 
 from keras_tricks.tf1 import known_names
 from keras_tricks.tf1 import name_maps
+from keras_tricks.tf1 import numbering
 from keras_tricks.tf1.conversions import Conversion
 from keras_tricks.tf1.conversions import known_conversion
 from keras_tricks.tf1.slots import SLOT_NAMES
@@ -38,6 +39,9 @@ class Matching:
         powers: Names of the powers of Adam's betas, if the optimizer is an Adam.
         of_optimizer: Names of slots, powers and the step where there is no optimizer.
         unmatched: The other names.
+        by_order: Name -> path of what was matched by the order of numbered layers.
+        doubts: A text for each family of numbered layers that is left unmatched, since
+            its numbers are others in the model.
 
     Raises:
         TypeError: If `variable_map`, or what it gives, is of the wrong type.
@@ -72,12 +76,17 @@ class Matching:
         self.powers: list[str] = []
         self.of_optimizer: list[str] = []
         self.unmatched: list[str] = []
+        self.by_order: dict[str, str] = {}
+        self.doubts: list[str] = []
+        # Names that are looked for by themselves -> the user's spelling of them.
+        self._looked_up: dict[str, str] = {}
         heads = {name: self._head(name) for name in shapes}
         self._user_map.check_layouts([n for n, head in heads.items() if head is None])
         for name, head in heads.items():
             if head is None:
                 self._match(name)
         self._match_by_known_names()
+        self._match_numbered_layers(model)
         for part, source in self.sources.items():
             self._parts.setdefault(source, []).append(part)
         for name, head in heads.items():
@@ -119,8 +128,12 @@ class Matching:
         elif user_map.function is not None:
             self._use(name, user_map.function(name))
         else:
+            renamed = user_map.renamed(name)
+            # Whoever gives a layer another number says which one it is.
+            if numbering.layer_number(renamed) == numbering.layer_number(name):
+                self._looked_up[name] = renamed
             try:
-                self._take(name, self._index.find(user_map.renamed(name)))
+                self._take(name, self._index.find(renamed))
             except name_maps.UnknownNameError:
                 self.unmatched.append(name)
             except name_maps.AmbiguousNameError as error:
@@ -133,6 +146,39 @@ class Matching:
             self.powers.append(name)
         else:
             self._take(name, self._state.counter, conversion=Conversion())
+
+    def _match_numbered_layers(self, model: keras.Model) -> None:
+        """Matches layers by their order where Keras has numbered them otherwise."""
+        names = {n: r for n, r in self._looked_up.items() if n not in self.respelled}
+        given = {id(v) for name, v in self.matched.items() if name not in names}
+        weights = [v for v in model.weights if id(v) not in given]
+        for family in numbering.families(model, weights, names):
+            pairs = family.in_order()
+            if family.has_same_numbers() or not any(
+                self._fits(name, variable) for name, variable in family.candidates()
+            ):
+                continue
+            for name in family.names():
+                for known in (self.matched, self.sources, self.conversions):
+                    known.pop(name, None)
+                if name in self.unmatched:
+                    self.unmatched.remove(name)
+            if pairs is not None and all(self._fits(*pair) for pair in pairs):
+                for name, variable in pairs:
+                    self._take(name, variable)
+                    self.by_order[name] = variable.path
+            else:
+                self.unmatched += family.names()
+                self.doubts.append(family.doubt(self._shapes))
+
+    def _fits(self, name: str, variable: keras.Variable) -> bool:
+        """Whether a value has the variable's shape after its conversion."""
+        needed = tuple(variable.shape)
+        try:
+            conversion = self._conversion(name, variable)
+            return conversion.shape(self._shapes[name], needed) == needed
+        except ValueError:
+            return False
 
     def _match_by_known_names(self) -> None:
         """Looks for what has no match yet under the spellings of known models."""
@@ -178,15 +224,14 @@ class Matching:
         conversion: Conversion | None = None,
     ) -> None:
         source = name if source is None else source
-        if conversion is None:
-            conversion = self._user_map.conversion(source)
-        if conversion is None:
-            conversion = known_conversion(
-                source, self._shapes[source], variable.path, tuple(variable.shape)
-            )
         self.matched[name] = variable
         self.sources[name] = source
-        self.conversions[name] = conversion
+        self.conversions[name] = conversion or self._conversion(source, variable)
+
+    def _conversion(self, name: str, variable: keras.Variable) -> Conversion:
+        return self._user_map.conversion(name) or known_conversion(
+            name, self._shapes[name], variable.path, tuple(variable.shape)
+        )
 
     def _match_slot(self, name: str, head: str) -> None:
         if name in self._user_map.named:
