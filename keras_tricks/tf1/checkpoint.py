@@ -61,6 +61,11 @@ def restore_optimizer(
     are the same as long as the rate stays; when it changes, TF1 rescales the past
     gradients and Keras does not.
 
+    *Names of slots.* Slots that were made under a scope (`train/a/kernel/Adam`), or by
+    an optimizer with a name of its own (`a/kernel/MyAdam`), are led to those above by a
+    rule, `Rename("^train/", "")` or `Rename("MyAdam", "Adam")`, which does so for Adam's
+    powers as well.
+
     *Averages.* With `use_ema=True` the optimizer's averages are restored from
     `tf.train.ExponentialMovingAverage` (`<name>/ExponentialMovingAverage`).
 
@@ -91,7 +96,7 @@ def restore_optimizer(
             that are not matched by themselves or wrongly; or a function from a TF1 name
             to a path or variable, which is then asked for every name but those of
             slots, `global_step` and Adam's powers. A path may also be another TF1 name
-            that would be matched. `None` leaves a variable out, with its slots. Or a
+            that would be matched, a slot's too (`a/kernel/Adam`). `None` leaves a variable out, with its slots. Or a
             rule, `Rename`, `Transpose`, `Reshape` or `Split`; or a list of all these.
         strict: Whether anything unmatched on either side is an error. If not, it stays
             as it is and is listed in the report. What is left out on purpose counts as
@@ -159,7 +164,7 @@ def restore_optimizer(
         raise ValueError(
             "With strict=True every variable must have its match. Match these by "
             "`variable_map`, or give strict=False to leave them as they are.\n"
-            + "\n".join(made.unmatched_lines())
+            + "\n".join(made.unmatched_lines() + _slot_hints(matching, reader))
         )
     values = _values(matching, reader)
     for number, (variable, value) in enumerate(values):
@@ -297,6 +302,22 @@ def _numbering_notes(matching: Matching, *, strict: bool) -> list[str]:
     return matching.doubts + numbering.order_notes(matching.by_order)
 
 
+def _slot_hints(matching: Matching, reader: CheckpointReader) -> list[str]:
+    """Returns a sentence if something unmatched looks like slots of other names."""
+    for name in matching.unmatched:
+        *scopes, last = name.split("/")
+        ends = ["/".join(scopes[start:]) for start in range(len(scopes))]
+        # TF1 puts a slot's name behind that of its weight.
+        is_slot = any(end in reader.shapes for end in ends)
+        if is_slot and not (ends[0] in reader.shapes and last in slots.SLOT_NAMES):
+            return [
+                f"{name!r} looks like a slot under the name of a scope or of an "
+                "optimizer. A rule leads slots to those of the optimizer here, such as "
+                "Rename('^train/', '') or Rename('MyAdam', 'Adam')."
+            ]
+    return []
+
+
 def _check_shapes(matching: Matching, reader: CheckpointReader) -> None:
     faults = []
     for name, variable in matching.matched.items():
@@ -361,13 +382,14 @@ def _notes(
     strict: bool,
 ) -> list[str]:
     notes = []
-    for name in matching.powers:
-        beta = getattr(state.optimizer, _BETAS[name])
+    for name, power_name in matching.powers.items():
+        beta_name = _BETAS[power_name]
+        beta = getattr(state.optimizer, beta_name)
         power = float(reader.read(name))
         if slots.power_mismatch(beta, update, power):
             note = (
                 f"{name!r} is {power:g}, but {update} updates with "
-                f"{_BETAS[name]}={beta:g} make {float(beta) ** (update + 1):g}: TF1's "
+                f"{beta_name}={beta:g} make {float(beta) ** (update + 1):g}: TF1's "
                 "Adam had another beta or another number of updates, and its bias "
                 "correction is not that of the Keras optimizer."
             )

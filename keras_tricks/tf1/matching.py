@@ -36,7 +36,7 @@ class Matching:
         sources: Name -> the name in the checkpoint, without the number of a part.
         conversions: Name -> what is done with the value.
         left_out: Names that the user's map leaves out.
-        powers: Names of the powers of Adam's betas, if the optimizer is an Adam.
+        powers: Name -> `beta1_power` or `beta2_power`, if the optimizer is an Adam.
         of_optimizer: Names of slots, powers and the step where there is no optimizer.
         unmatched: The other names.
         by_order: Name -> path of what was matched by the order of numbered layers.
@@ -73,13 +73,14 @@ class Matching:
         self._parts: dict[str, list[str]] = {}
         self.conversions: dict[str, Conversion] = {}
         self.left_out: list[str] = []
-        self.powers: list[str] = []
+        self.powers: dict[str, str] = {}
         self.of_optimizer: list[str] = []
         self.unmatched: list[str] = []
         self.by_order: dict[str, str] = {}
         self.doubts: list[str] = []
         # Names that are looked for by themselves -> the user's spelling of them.
         self._looked_up: dict[str, str] = {}
+        self._by_renamed = {self._user_map.renamed(name): name for name in shapes}
         heads = {name: self._head(name) for name in shapes}
         self._user_map.check_layouts([n for n, head in heads.items() if head is None])
         for name, head in heads.items():
@@ -114,12 +115,11 @@ class Matching:
     def _match(self, name: str) -> None:
         user_map = self._user_map
         parts = user_map.parts(name)
+        renamed = user_map.renamed(name)
         if name in user_map.named:
             self._use(name, user_map.named[name])
-        elif name == _GLOBAL_STEP:
-            self._match_state(name, "counter")
-        elif name in _POWERS and (self._state is None or self._state.is_adam):
-            self._match_state(name, "power")
+        elif self._is_of_optimizer(renamed):
+            self._match_state(name, renamed)
         elif parts is not None:
             for number, target in enumerate(parts):
                 part = f"{name}[{number}]"
@@ -128,7 +128,6 @@ class Matching:
         elif user_map.function is not None:
             self._use(name, user_map.function(name))
         else:
-            renamed = user_map.renamed(name)
             # Whoever gives a layer another number says which one it is.
             if numbering.layer_number(renamed) == numbering.layer_number(name):
                 self._looked_up[name] = renamed
@@ -139,11 +138,17 @@ class Matching:
             except name_maps.AmbiguousNameError as error:
                 self._faults.append(f"{error}. Name one in `variable_map`.")
 
-    def _match_state(self, name: str, kind: str) -> None:
+    def _is_of_optimizer(self, name: str) -> bool:
+        """Whether it is the step or, where they can be an Adam's, a power of a beta."""
+        if name in _POWERS:
+            return self._state is None or self._state.is_adam
+        return name == _GLOBAL_STEP
+
+    def _match_state(self, name: str, renamed: str) -> None:
         if self._state is None:
             self.of_optimizer.append(name)
-        elif kind == "power":
-            self.powers.append(name)
+        elif renamed in _POWERS:
+            self.powers[name] = renamed
         else:
             self._take(name, self._state.counter, conversion=Conversion())
 
@@ -208,13 +213,18 @@ class Matching:
     def _head(self, name: str) -> str | None:
         """Returns the name of the variable whose slot `name` is, if it is a slot.
 
-        One that the user renames to a name that is no slot's, such as an average, is a
-        variable as others are.
+        A slot may be renamed to one, such as `train/a/kernel/MyAdam` to
+        `a/kernel/Adam`. One that the user renames to a name that is no slot's, such as
+        an average, is a variable as others are.
         """
-        head, _, last = name.rpartition("/")
-        renamed = self._user_map.renamed(name).rpartition("/")[2]
-        is_slot = last in SLOT_NAMES and head in self._shapes
-        return head if is_slot and (renamed in SLOT_NAMES) else None
+        renamed = self._user_map.renamed(name)
+        head, _, last = renamed.rpartition("/")
+        if last not in SLOT_NAMES:
+            return None
+        if head in self._by_renamed:
+            return self._by_renamed[head]
+        head = head if head in self._shapes else name.rpartition("/")[0]
+        return head if head in self._shapes else None
 
     def _take(
         self,
@@ -240,7 +250,7 @@ class Matching:
         if self._state is None:
             self.of_optimizer.append(name)
             return
-        slot_name = name.rpartition("/")[2]
+        slot_name = self._user_map.renamed(name).rpartition("/")[2]
         matched = False
         for part in self._parts.get(head, []):
             slot = self._state.slot(self.matched[part], slot_name)
@@ -262,6 +272,12 @@ class Matching:
         if target is None:
             self.left_out.append(name)
         elif isinstance(target, str):
+            if self._is_of_optimizer(target):
+                self._match_state(name, target)
+                return
+            if self._state is None and target.rpartition("/")[2] in SLOT_NAMES:
+                self.of_optimizer.append(name)
+                return
             try:
                 self._take(name, self._find(target), source, conversion)
             except LookupError as error:
@@ -289,6 +305,11 @@ class Matching:
             for variable in (self._state.counter, *self._state.slots):
                 if variable.path == path:
                     return variable
+            head, _, last = path.rpartition("/")
+            if last in self._state.slot_names:
+                slot = self._state.slot(self._index.find(head), last)
+                if slot is not None:
+                    return slot
         return self._index.find(path)
 
     def _check_one_to_one(self) -> None:

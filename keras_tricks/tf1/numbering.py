@@ -121,18 +121,23 @@ def families(
         normalized(layer.name) for layer in all_layers(model) if _is_made_up(layer)
     }
     weights = list(weights)
+    prefix = ""
+    if model.name in made_up and any(
+        w.path.startswith(f"{model.name}/") for w in weights
+    ):
+        prefix = model.name
     count = Counter(weight.path for weight in weights)
     found: dict[Scope, Family] = {}
     for weight in weights:
         if count[weight.path] > 1:  # No name stands for it.
             continue
-        scope, last = _scope(weight.path, model.name)
+        scope, last = _scope(weight.path, model.name, prefix)
         kind = tuple(f"{_base(p)}_*" if p in made_up else p for p in scope)
         if kind != scope and "lora_" not in last:
             family = found.setdefault(kind, Family({}, {}))
             family.model.setdefault(_numbers(scope, kind), {})[last] = weight
     for name, renamed in names.items():
-        scope, last = _scope(renamed, model.name)
+        scope, last = _scope(renamed, model.name, prefix)
         for kind, family in found.items():
             if _is_of_kind(scope, kind):
                 layer = family.checkpoint.setdefault(_numbers(scope, kind), {})
@@ -188,12 +193,20 @@ def _is_made_up(layer: keras.Layer) -> bool:
     return base.replace("_", "") == class_name.replace("_", "").lower()
 
 
-def _scope(path: str, model_name: str) -> tuple[Scope, str]:
-    """Returns the names of the layers around a variable, and its last part."""
+def _scope(path: str, model_name: str, prefix: str) -> tuple[Scope, str]:
+    """Returns the names of the layers around a variable, and its last part.
+
+    Without the model's name; but with it, on both sides, if it is a `prefix` that is
+    numbered itself.
+    """
     scope, _, last = path.rpartition("/")
     # The "/" at the end keeps a layer `embeddings`, which is no variable.
-    scope = normalized(f"{scope}/").removeprefix(f"{model_name}/")
-    return tuple(scope.removesuffix("/").split("/")), last
+    scope = normalized(f"{scope}/").removesuffix("/")
+    if not prefix:
+        scope = f"{scope}/".removeprefix(f"{model_name}/").removesuffix("/")
+    elif _base(scope.partition("/")[0]) != _base(prefix):
+        scope = f"{prefix}/{scope}"
+    return tuple(scope.split("/")), last
 
 
 def _is_of_kind(scope: Scope, kind: Scope) -> bool:

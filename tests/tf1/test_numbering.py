@@ -219,6 +219,21 @@ def test_layers_inside_of_numbered_ones_are_matched_by_order(save):
     assert_holds([d for block in blocks for d in block.inner], content, scopes)
 
 
+def test_a_model_may_be_numbered_itself(save):
+    """One of two models of the checkpoint is in doubt, the only one is not."""
+    model = dense_model("dense_1", "dense_2", name="sequential_1")
+    scopes = [f"sequential/{name}" for name in THREE[:2]]
+    content = content_of(*scopes)
+    restore_weights(model, save(content))
+    assert_holds(model.layers, content, scopes)
+    other = content_of("sequential_1/dense_1", "sequential_1/dense_2")
+    path = save(content | other)
+    refused(model, lambda: restore_weights(model, path))
+    left_out = dict.fromkeys(content)
+    restore_weights(model, path, left_out)
+    assert_holds(model.layers, other, ["sequential_1/dense_1", "sequential_1/dense_2"])
+
+
 def test_blocks_of_another_size_are_in_doubt(save):
     """Three and one layer are not two and two."""
     blocks = [
