@@ -382,22 +382,26 @@ def _notes(
     strict: bool,
 ) -> list[str]:
     notes = []
+    mismatches = []
     for name, power_name in matching.powers.items():
         beta_name = _BETAS[power_name]
         beta = getattr(state.optimizer, beta_name)
         power = float(reader.read(name))
         if slots.power_mismatch(beta, update, power):
-            note = (
+            mismatches.append(
                 f"{name!r} is {power:g}, but {update} updates with "
-                f"{beta_name}={beta:g} make {float(beta) ** (update + 1):g}: TF1's "
-                "Adam had another beta or another number of updates, and its bias "
-                "correction is not that of the Keras optimizer."
+                f"{beta_name}={beta:g} make {float(beta) ** (update + 1):g}"
             )
-            if matching.name_of(state.counter) is None:
-                note = f"The checkpoint has no `global_step`. {note}"
-            if strict:
-                raise ValueError(f"{note} Give strict=False to go on all the same.")
-            notes.append(note)
+    if mismatches:
+        note = (
+            f"{'; '.join(mismatches)}: TF1's Adam had another beta or another number "
+            "of updates, and its bias correction is not that of the Keras optimizer."
+        )
+        if matching.name_of(state.counter) is None:
+            note = f"The checkpoint has no `global_step`. {note}"
+        if strict:
+            raise ValueError(f"{note} Give strict=False to go on all the same.")
+        notes.append(note)
     if state.converts_momentum and any(
         state.is_momentum(variable) for variable in matching.matched.values()
     ):

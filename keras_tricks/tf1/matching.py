@@ -136,7 +136,8 @@ class Matching:
             except name_maps.UnknownNameError:
                 self.unmatched.append(name)
             except name_maps.AmbiguousNameError as error:
-                self._faults.append(f"{error}. Name one in `variable_map`.")
+                original = "" if renamed == name else f"{name!r}: "
+                self._faults.append(f"{original}{error}.")
 
     def _is_of_optimizer(self, name: str) -> bool:
         """Whether it is the step or, where they can be an Adam's, a power of a beta."""
@@ -206,9 +207,7 @@ class Matching:
             else:
                 self.unmatched.append(name)
                 if ambiguous is not None:
-                    self._faults.append(
-                        f"{name!r}: {ambiguous}. Name one in `variable_map`."
-                    )
+                    self._faults.append(f"{name!r}: {ambiguous}.")
 
     def _head(self, name: str) -> str | None:
         """Returns the name of the variable whose slot `name` is, if it is a slot.
