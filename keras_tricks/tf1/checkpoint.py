@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_tricks import _validation
 from keras_tricks.optimizers import keras_hooks
+from keras_tricks.tf1 import joining
 from keras_tricks.tf1 import name_maps
 from keras_tricks.tf1 import numbering
 from keras_tricks.tf1 import report
@@ -97,7 +98,7 @@ def restore_optimizer(
             to a path or variable, which is then asked for every name but those of
             slots, `global_step` and Adam's powers. A path may also be another TF1 name
             that would be matched, a slot's too (`a/kernel/Adam`). `None` leaves a variable out, with its slots. Or a
-            rule, `Rename`, `Transpose`, `Reshape` or `Split`; or a list of all these.
+            rule, `Rename`, `Transpose`, `Reshape`, `Split` or `Join`; or a list of all these.
         strict: Whether anything unmatched on either side is an error. If not, it stays
             as it is and is listed in the report. What is left out on purpose counts as
             matched in the checkpoint, but not in Keras.
@@ -147,7 +148,8 @@ def restore_optimizer(
     _check_model(model)
     strict = _validation.check_flag("strict", strict)
     state = slots.OptimizerState(model, optimizer)
-    reader = CheckpointReader(checkpoint)
+    variable_map, joins = joining.taken_out(variable_map)
+    reader = joining.JoinedReader(CheckpointReader(checkpoint), joins)
     matching = Matching(model, state, reader.shapes, variable_map)
     _check_shapes(matching, reader)
 
@@ -156,6 +158,7 @@ def restore_optimizer(
     if step_name is not None:
         update = _whole_step(step_name, reader, state)
     notes = [
+        *reader.notes,
         *_numbering_notes(matching, strict=strict),
         *_notes(matching, state, reader, update, strict=strict),
     ]
@@ -204,7 +207,7 @@ def restore_weights(
     The kernels of attention, (H, H), become (H, heads, d) or, for its output,
     (heads, d, H); `output_weights`, (classes, H), becomes a `Dense` kernel,
     (H, classes). For other names and layouts give rules: `Rename`, `Transpose`,
-    `Reshape` and `Split`, also in a list.
+    `Reshape`, `Split` and `Join`, also in a list.
 
     Args:
         model: A built model.
@@ -260,10 +263,11 @@ def restore_weights(
     """  # noqa: E501
     _check_model(model)
     strict = _validation.check_flag("strict", strict)
-    reader = CheckpointReader(checkpoint)
+    variable_map, joins = joining.taken_out(variable_map)
+    reader = joining.JoinedReader(CheckpointReader(checkpoint), joins)
     matching = Matching(model, None, reader.shapes, variable_map)
     _check_shapes(matching, reader)
-    notes = _numbering_notes(matching, strict=strict)
+    notes = [*reader.notes, *_numbering_notes(matching, strict=strict)]
     faults = torn.faults(matching, reader.shapes)
     faults += torn.other_models(model, matching, reader.shapes)
     if strict and faults:
@@ -302,7 +306,7 @@ def _numbering_notes(matching: Matching, *, strict: bool) -> list[str]:
     return matching.doubts + numbering.order_notes(matching.by_order)
 
 
-def _slot_hints(matching: Matching, reader: CheckpointReader) -> list[str]:
+def _slot_hints(matching: Matching, reader: joining.JoinedReader) -> list[str]:
     """Returns a sentence if something unmatched looks like slots of other names."""
     for name in matching.unmatched:
         *scopes, last = name.split("/")
@@ -318,7 +322,7 @@ def _slot_hints(matching: Matching, reader: CheckpointReader) -> list[str]:
     return []
 
 
-def _check_shapes(matching: Matching, reader: CheckpointReader) -> None:
+def _check_shapes(matching: Matching, reader: joining.JoinedReader) -> None:
     faults = []
     for name, variable in matching.matched.items():
         source = matching.sources[name]
@@ -362,7 +366,7 @@ def _numpy_dtype(variable: keras.Variable) -> np.dtype:
 
 
 def _whole_step(
-    name: str, reader: CheckpointReader, state: slots.OptimizerState
+    name: str, reader: joining.JoinedReader, state: slots.OptimizerState
 ) -> int:
     step = int(reader.read(name))
     largest = np.iinfo(_numpy_dtype(state.counter)).max // state.steps_per_update
@@ -376,7 +380,7 @@ def _whole_step(
 def _notes(
     matching: Matching,
     state: slots.OptimizerState,
-    reader: CheckpointReader,
+    reader: joining.JoinedReader,
     update: int,
     *,
     strict: bool,
@@ -427,7 +431,7 @@ def _warn_of_an_ended_schedule(state: slots.OptimizerState, update: int) -> None
 
 
 def _values(
-    matching: Matching, reader: CheckpointReader
+    matching: Matching, reader: joining.JoinedReader
 ) -> list[tuple[keras.Variable, np.ndarray]]:
     """Returns the variables with their values, all of which are read."""
     return [

@@ -9,8 +9,9 @@ from typing import Any
 
 from keras_tricks import _validation
 from keras_tricks.tf1 import conversions
+from keras_tricks.tf1 import joining
 
-NameMap = Mapping[str, Any] | Callable[[str], Any] | conversions.Rule
+NameMap = Mapping[str, Any] | Callable[[str], Any] | conversions.Rule | joining.Join
 VariableMap = NameMap | Sequence[NameMap] | None
 
 # Whole words, between "/" and "_".

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from keras_tricks.tf1.joining import JoinedReader
 from keras_tricks.tf1.matching import Matching
-from keras_tricks.tf1.reader import CheckpointReader
 
 # So many names are listed one by one; more are counted by scope.
 _LISTED = 4
@@ -87,7 +87,7 @@ class RestoreReport:
 
 def of(
     matching: Matching,
-    reader: CheckpointReader,
+    reader: JoinedReader,
     global_step: int | None,
     notes: Iterable[str],
 ) -> RestoreReport:

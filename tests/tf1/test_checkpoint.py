@@ -380,7 +380,7 @@ def test_weights_of_one_path_are_told_apart_by_variables_only(save):
     before = mlp.state(model, optimizer)
     meant = (
         r"  'a/kernel' stands for 2 variables of the path 'namesakes/a/kernel'\. Give "
-        r"the one that is meant as a variable, such as layer\.kernel, in `variable_map`\."
+        r"the one that is meant as a variable, such as layer\.kernel, in `variable_map`"
     )
     with pytest.raises(ValueError, match=meant):
         restore_optimizer(model, optimizer, save(content), strict=False)
