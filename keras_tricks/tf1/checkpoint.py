@@ -317,7 +317,8 @@ def _slot_hints(matching: Matching, reader: joining.JoinedReader) -> list[str]:
             return [
                 f"{name!r} looks like a slot under the name of a scope or of an "
                 "optimizer. A rule leads slots to those of the optimizer here, such as "
-                "Rename('^train/', '') or Rename('MyAdam', 'Adam')."
+                "Rename('^train/', '') or Rename('MyAdam', 'Adam'). What a second "
+                "optimizer has left is passed over with strict=False."
             ]
     return []
 
