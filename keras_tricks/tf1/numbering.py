@@ -152,8 +152,9 @@ def order_notes(by_order: Mapping[str, str]) -> list[str]:
     pairs = [f"{name!r} is {path!r}" for name, path in by_order.items()]
     more = f"; and {len(pairs) - 4} more" if len(pairs) > 4 else ""
     return [
-        "Keras has numbered layers otherwise than the checkpoint; as many as there are "
-        f"fit in their order, by which they are matched: {'; '.join(pairs[:4])}{more}."
+        "Keras has numbered layers otherwise than the checkpoint. They are as many and "
+        f"their shapes fit, so that they are matched by their order: "
+        f"{'; '.join(pairs[:4])}{more}."
     ]
 
 
