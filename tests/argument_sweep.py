@@ -1030,6 +1030,19 @@ CASES: dict[str, Case] = {
         {"pattern": instance(str), "shape": optional(whole_numbers)},
         {"pattern": "a", "shape": [2, 3]},
     ),
+    "tf1.Join": Case(
+        tf1.Join,
+        {
+            "parts": lambda value: (
+                isinstance(value, list)
+                and len(value) > 1
+                and all(isinstance(v, str) for v in value)
+            ),
+            "into": instance(str),
+            "axis": count(-(2**31)),
+        },
+        {"parts": ["q", "k"], "into": "qk", "axis": 1},
+    ),
     "tf1.Split": Case(
         tf1.Split,
         {

@@ -10,8 +10,10 @@ if typing.TYPE_CHECKING:
     from keras_tricks.tf1.conversions import Reshape
     from keras_tricks.tf1.conversions import Split
     from keras_tricks.tf1.conversions import Transpose
+    from keras_tricks.tf1.joining import Join
 
 __all__ = [
+    "Join",
     "Rename",
     "Reshape",
     "Split",
@@ -25,6 +27,7 @@ def __getattr__(name: str) -> typing.Any:
     # The check of code is read without TensorFlow, which checkpoints need.
     if name in __all__:
         module = "checkpoint" if name.startswith("restore_") else "conversions"
+        module = "joining" if name == "Join" else module
         return getattr(importlib.import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

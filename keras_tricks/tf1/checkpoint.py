@@ -9,7 +9,9 @@ import numpy as np
 
 from keras_tricks import _validation
 from keras_tricks.optimizers import keras_hooks
+from keras_tricks.tf1 import joining
 from keras_tricks.tf1 import name_maps
+from keras_tricks.tf1 import numbering
 from keras_tricks.tf1 import report
 from keras_tricks.tf1 import slots
 from keras_tricks.tf1 import torn
@@ -60,6 +62,11 @@ def restore_optimizer(
     are the same as long as the rate stays; when it changes, TF1 rescales the past
     gradients and Keras does not.
 
+    *Names of slots.* Slots that were made under a scope (`train/a/kernel/Adam`), or by
+    an optimizer with a name of its own (`a/kernel/MyAdam`), are led to those above by a
+    rule, `Rename("^train/", "")` or `Rename("MyAdam", "Adam")`, which does so for Adam's
+    powers as well.
+
     *Averages.* With `use_ema=True` the optimizer's averages are restored from
     `tf.train.ExponentialMovingAverage` (`<name>/ExponentialMovingAverage`).
 
@@ -72,6 +79,13 @@ def restore_optimizer(
     of Keras and KerasHub stand for BERT's, and how layouts are converted. Slots follow
     their weights. Anything else is for `variable_map`.
 
+    *Numbers.* Keras numbers layers without a name from the start of the process on, so
+    that TF1's `dense`, `dense_1` may be `dense_1`, `dense_2` here. Layers whose name is
+    that of their class and a number are matched by it if both sides begin with the same
+    numbers; if not, by their order if they are as many and all shapes fit, which is
+    noted. Else they are left unmatched: an error shows both lists and a map to begin
+    with.
+
     A warning is issued where the schedule is at its end, so that the rate stays 0.
 
     Args:
@@ -83,8 +97,8 @@ def restore_optimizer(
             that are not matched by themselves or wrongly; or a function from a TF1 name
             to a path or variable, which is then asked for every name but those of
             slots, `global_step` and Adam's powers. A path may also be another TF1 name
-            that would be matched. `None` leaves a variable out, with its slots. Or a
-            rule, `Rename`, `Transpose`, `Reshape` or `Split`; or a list of all these.
+            that would be matched, a slot's too (`a/kernel/Adam`). `None` leaves a variable out, with its slots. Or a
+            rule, `Rename`, `Transpose`, `Reshape`, `Split` or `Join`; or a list of all these.
         strict: Whether anything unmatched on either side is an error. If not, it stays
             as it is and is listed in the report. What is left out on purpose counts as
             matched in the checkpoint, but not in Keras.
@@ -101,7 +115,8 @@ def restore_optimizer(
         ValueError: If model or optimizer is not built, if shapes or kinds of number
             differ, if `variable_map` names what does not exist, if a name stands for
             several variables or several names for one, if Adam's powers disagree, or,
-            with `strict=True`, if anything stays unmatched.
+            with `strict=True`, if numbered layers cannot be told apart or anything
+            stays unmatched.
 
     Example:
 
@@ -133,7 +148,8 @@ def restore_optimizer(
     _check_model(model)
     strict = _validation.check_flag("strict", strict)
     state = slots.OptimizerState(model, optimizer)
-    reader = CheckpointReader(checkpoint)
+    variable_map, joins = joining.taken_out(variable_map)
+    reader = joining.JoinedReader(CheckpointReader(checkpoint), joins)
     matching = Matching(model, state, reader.shapes, variable_map)
     _check_shapes(matching, reader)
 
@@ -141,13 +157,17 @@ def restore_optimizer(
     step_name = matching.name_of(state.counter)
     if step_name is not None:
         update = _whole_step(step_name, reader, state)
-    notes = _notes(matching, state, reader, update, strict=strict)
+    notes = [
+        *reader.notes,
+        *_numbering_notes(matching, strict=strict),
+        *_notes(matching, state, reader, update, strict=strict),
+    ]
     made = report.of(matching, reader, None if step_name is None else update, notes)
     if strict and made.unmatched_lines():
         raise ValueError(
             "With strict=True every variable must have its match. Match these by "
             "`variable_map`, or give strict=False to leave them as they are.\n"
-            + "\n".join(made.unmatched_lines())
+            + "\n".join(made.unmatched_lines() + _slot_hints(matching, reader))
         )
     values = _values(matching, reader)
     for number, (variable, value) in enumerate(values):
@@ -187,7 +207,7 @@ def restore_weights(
     The kernels of attention, (H, H), become (H, heads, d) or, for its output,
     (heads, d, H); `output_weights`, (classes, H), becomes a `Dense` kernel,
     (H, classes). For other names and layouts give rules: `Rename`, `Transpose`,
-    `Reshape` and `Split`, also in a list.
+    `Reshape`, `Split` and `Join`, also in a list.
 
     Args:
         model: A built model.
@@ -213,7 +233,8 @@ def restore_weights(
         ValueError: If the model is not built, shapes or kinds of number differ, a rule
             fits nothing, `variable_map` names what does not exist, a name stands for
             several variables or several names for one, or, with `strict=True`, if
-            layers are restored in part, nothing is, or it looks like another model's.
+            layers are restored in part, nothing is, it looks like another model's, or
+            numbered layers cannot be told apart.
 
     Example:
 
@@ -242,9 +263,11 @@ def restore_weights(
     """  # noqa: E501
     _check_model(model)
     strict = _validation.check_flag("strict", strict)
-    reader = CheckpointReader(checkpoint)
+    variable_map, joins = joining.taken_out(variable_map)
+    reader = joining.JoinedReader(CheckpointReader(checkpoint), joins)
     matching = Matching(model, None, reader.shapes, variable_map)
     _check_shapes(matching, reader)
+    notes = [*reader.notes, *_numbering_notes(matching, strict=strict)]
     faults = torn.faults(matching, reader.shapes)
     faults += torn.other_models(model, matching, reader.shapes)
     if strict and faults:
@@ -253,7 +276,9 @@ def restore_weights(
             "least one. Match these by `variable_map`, or give strict=False to leave "
             "them as they are.\n" + "\n".join(faults)
         )
-    notes = [*faults, *torn.look_alikes(matching, reader.shapes)]
+    notes += faults
+    if not matching.doubts:
+        notes += torn.look_alikes(matching, reader.shapes)
     made = report.of(matching, reader, None, notes)
     _assign(_values(matching, reader))
     return made
@@ -272,7 +297,33 @@ def _check_model(model: Any) -> None:
         )
 
 
-def _check_shapes(matching: Matching, reader: CheckpointReader) -> None:
+def _numbering_notes(matching: Matching, *, strict: bool) -> list[str]:
+    if strict and matching.doubts:
+        raise ValueError(
+            "\n".join(matching.doubts)
+            + "\nGive strict=False to leave them as they are."
+        )
+    return matching.doubts + numbering.order_notes(matching.by_order)
+
+
+def _slot_hints(matching: Matching, reader: joining.JoinedReader) -> list[str]:
+    """Returns a sentence if something unmatched looks like slots of other names."""
+    for name in matching.unmatched:
+        *scopes, last = name.split("/")
+        ends = ["/".join(scopes[start:]) for start in range(len(scopes))]
+        # TF1 puts a slot's name behind that of its weight.
+        is_slot = any(end in reader.shapes for end in ends)
+        if is_slot and not (ends[0] in reader.shapes and last in slots.SLOT_NAMES):
+            return [
+                f"{name!r} looks like a slot under the name of a scope or of an "
+                "optimizer. A rule leads slots to those of the optimizer here, such as "
+                "Rename('^train/', '') or Rename('MyAdam', 'Adam'). What a second "
+                "optimizer has left is passed over with strict=False."
+            ]
+    return []
+
+
+def _check_shapes(matching: Matching, reader: joining.JoinedReader) -> None:
     faults = []
     for name, variable in matching.matched.items():
         source = matching.sources[name]
@@ -316,7 +367,7 @@ def _numpy_dtype(variable: keras.Variable) -> np.dtype:
 
 
 def _whole_step(
-    name: str, reader: CheckpointReader, state: slots.OptimizerState
+    name: str, reader: joining.JoinedReader, state: slots.OptimizerState
 ) -> int:
     step = int(reader.read(name))
     largest = np.iinfo(_numpy_dtype(state.counter)).max // state.steps_per_update
@@ -330,27 +381,32 @@ def _whole_step(
 def _notes(
     matching: Matching,
     state: slots.OptimizerState,
-    reader: CheckpointReader,
+    reader: joining.JoinedReader,
     update: int,
     *,
     strict: bool,
 ) -> list[str]:
     notes = []
-    for name in matching.powers:
-        beta = getattr(state.optimizer, _BETAS[name])
+    mismatches = []
+    for name, power_name in matching.powers.items():
+        beta_name = _BETAS[power_name]
+        beta = getattr(state.optimizer, beta_name)
         power = float(reader.read(name))
         if slots.power_mismatch(beta, update, power):
-            note = (
+            mismatches.append(
                 f"{name!r} is {power:g}, but {update} updates with "
-                f"{_BETAS[name]}={beta:g} make {float(beta) ** (update + 1):g}: TF1's "
-                "Adam had another beta or another number of updates, and its bias "
-                "correction is not that of the Keras optimizer."
+                f"{beta_name}={beta:g} make {float(beta) ** (update + 1):g}"
             )
-            if matching.name_of(state.counter) is None:
-                note = f"The checkpoint has no `global_step`. {note}"
-            if strict:
-                raise ValueError(f"{note} Give strict=False to go on all the same.")
-            notes.append(note)
+    if mismatches:
+        note = (
+            f"{'; '.join(mismatches)}: TF1's Adam had another beta or another number "
+            "of updates, and its bias correction is not that of the Keras optimizer."
+        )
+        if matching.name_of(state.counter) is None:
+            note = f"The checkpoint has no `global_step`. {note}"
+        if strict:
+            raise ValueError(f"{note} Give strict=False to go on all the same.")
+        notes.append(note)
     if state.converts_momentum and any(
         state.is_momentum(variable) for variable in matching.matched.values()
     ):
@@ -376,7 +432,7 @@ def _warn_of_an_ended_schedule(state: slots.OptimizerState, update: int) -> None
 
 
 def _values(
-    matching: Matching, reader: CheckpointReader
+    matching: Matching, reader: joining.JoinedReader
 ) -> list[tuple[keras.Variable, np.ndarray]]:
     """Returns the variables with their values, all of which are read."""
     return [

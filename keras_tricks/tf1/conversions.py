@@ -76,7 +76,7 @@ class Rename(Rule):
                 "`replacement` must be a string. "
                 f"{_validation.received('replacement', self.replacement)}"
             )
-        _check_template(self.pattern, "replacement", self.replacement)
+        check_template(self.pattern, "replacement", self.replacement)
 
     def renamed(self, name: str) -> str:
         """Returns the name after the replacement."""
@@ -204,7 +204,7 @@ class Split(Rule):
             raise ValueError("`into` must name at least one part. Received: into=[]")
         for number, template in enumerate(self.into):
             _validation.check_text(f"into[{number}]", template)
-            _check_template(self.pattern, f"into[{number}]", template)
+            check_template(self.pattern, f"into[{number}]", template)
         object.__setattr__(self, "into", tuple(self.into))
         axis = _validation.check_int("axis", self.axis, minimum=-(2**31))
         object.__setattr__(self, "axis", axis)
@@ -297,7 +297,7 @@ def known_conversion(
     return Conversion()
 
 
-def _check_template(pattern: str, name: str, template: str) -> None:
+def check_template(pattern: str, name: str, template: str) -> None:
     """Raises if the template refers to a group that the pattern does not have."""
     try:
         re.sub(pattern, template, "")

@@ -9,8 +9,9 @@ from typing import Any
 
 from keras_tricks import _validation
 from keras_tricks.tf1 import conversions
+from keras_tricks.tf1 import joining
 
-NameMap = Mapping[str, Any] | Callable[[str], Any] | conversions.Rule
+NameMap = Mapping[str, Any] | Callable[[str], Any] | conversions.Rule | joining.Join
 VariableMap = NameMap | Sequence[NameMap] | None
 
 # Whole words, between "/" and "_".
@@ -22,7 +23,23 @@ class UnknownNameError(LookupError):
 
 
 class AmbiguousNameError(LookupError):
-    """Several variables have the name."""
+    """Several variables have the name.
+
+    Args:
+        name: The name.
+        paths: Their paths, which may be the same.
+    """
+
+    def __init__(self, name: str, paths: list[str]):
+        different = list(dict.fromkeys(paths))
+        # Where all have one path, it names none of them.
+        of = " of the path" if len(different) == 1 else ":"
+        listed = ", ".join(map(repr, different))
+        super().__init__(
+            f"{name!r} stands for {len(paths)} variables{of} {listed}. "
+            "Give the one that is meant as a variable, such as "
+            f"layer.{paths[0].rpartition('/')[2]}, in `variable_map`"
+        )
 
 
 def normalized(name: str) -> str:
@@ -91,10 +108,7 @@ class NameIndex:
         for key, table in zip(self._keys, self._tables, strict=True):
             found = table.get(key(name), [])
             if len(found) > 1:
-                paths = ", ".join(repr(variable.path) for variable in found)
-                raise AmbiguousNameError(
-                    f"{name!r} stands for {len(found)} variables: {paths}"
-                )
+                raise AmbiguousNameError(name, [variable.path for variable in found])
             if found:
                 return found[0]
         raise UnknownNameError(f"no variable has the name {name!r}")

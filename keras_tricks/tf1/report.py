@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from keras_tricks.tf1.joining import JoinedReader
 from keras_tricks.tf1.matching import Matching
-from keras_tricks.tf1.reader import CheckpointReader
 
 # So many names are listed one by one; more are counted by scope.
 _LISTED = 4
@@ -87,7 +87,7 @@ class RestoreReport:
 
 def of(
     matching: Matching,
-    reader: CheckpointReader,
+    reader: JoinedReader,
     global_step: int | None,
     notes: Iterable[str],
 ) -> RestoreReport:
@@ -117,11 +117,18 @@ def _section(title: str, names: Any) -> list[str]:
     shapes = names if isinstance(names, dict) else {}
     lines = [f"{name} {shapes.get(name, '')}".rstrip() for name in names]
     if len(names) > _LISTED:
-        counts: dict[str, int] = {}
+        scopes: dict[str, list[str]] = {}
         for name in names:
-            counts[_scope(name)] = counts.get(_scope(name), 0) + 1
-        lines = [f"{scope}: {count}" for scope, count in counts.items()]
+            scopes.setdefault(_scope(name), []).append(name)
+        lines = [f"{s}{_ends(s, of)}: {len(of)}" for s, of in scopes.items()]
     return [f"{title} ({len(names)}):", *(f"  {line}" for line in lines)]
+
+
+def _ends(scope: str, names: list[str]) -> str:
+    """Returns the last parts of names whose scope says nothing of them."""
+    ends = list(dict.fromkeys(name.rpartition("/")[2] for name in names))
+    more = ", ..." if len(ends) > _LISTED else ""
+    return f" ({', '.join(ends[:_LISTED])}{more})" if scope.endswith("...") else ""
 
 
 def _scope(name: str) -> str:

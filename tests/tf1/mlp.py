@@ -1,5 +1,7 @@
 """One small network twice: a TF1 graph with TF1's optimizers, and a Keras model."""
 
+import contextlib
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -9,11 +11,20 @@ v1 = tf.compat.v1
 BATCHES = np.random.default_rng(0).normal(size=(80, 16, 5)).astype(np.float32)
 
 
-def tf1_run(make_optimizer, steps, *, save_at=None, prefix=None, clipnorm=None, ema=0):
+def tf1_run(
+    make_optimizer,
+    steps,
+    *,
+    save_at=None,
+    prefix=None,
+    clipnorm=None,
+    ema=0,
+    slot_scope=None,
+):
     """Weights, in the order of Keras's, after each of `steps` updates.
 
     `make_optimizer` gets the global step, for rates that change. With `ema` the
-    averages follow the weights.
+    averages follow the weights. The optimizer's variables are made in `slot_scope`.
     """
     with tf.Graph().as_default():
         v1.set_random_seed(1)
@@ -34,9 +45,10 @@ def tf1_run(make_optimizer, steps, *, save_at=None, prefix=None, clipnorm=None, 
         gradients = tf.gradients(loss, weights)
         if clipnorm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, clipnorm)
-        update = make_optimizer(global_step).apply_gradients(
-            list(zip(gradients, weights, strict=True)), global_step
-        )
+        with v1.variable_scope(slot_scope) if slot_scope else contextlib.nullcontext():
+            update = make_optimizer(global_step).apply_gradients(
+                list(zip(gradients, weights, strict=True)), global_step
+            )
         fetched = list(weights)
         if ema:
             averages = tf.train.ExponentialMovingAverage(ema)

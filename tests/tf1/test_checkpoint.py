@@ -378,7 +378,11 @@ def test_weights_of_one_path_are_told_apart_by_variables_only(save):
     optimizer = mlp.built(AdamWeightDecay(), model)
     content = values({"a/kernel": (2, 2), "b/kernel": (2, 2)})
     before = mlp.state(model, optimizer)
-    with pytest.raises(ValueError, match="'a/kernel' stands for 2 variables"):
+    meant = (
+        r"  'a/kernel' stands for 2 variables of the path 'namesakes/a/kernel'\. Give "
+        r"the one that is meant as a variable, such as layer\.kernel, in `variable_map`"
+    )
+    with pytest.raises(ValueError, match=meant):
         restore_optimizer(model, optimizer, save(content), strict=False)
     assert mlp.state(model, optimizer) == before
     named = {"b/kernel": model.first.kernel, "a/kernel": model.second.kernel}
@@ -387,6 +391,13 @@ def test_weights_of_one_path_are_told_apart_by_variables_only(save):
         np.testing.assert_equal(model.weights[index].numpy(), content[name])
         slot = optimizer.velocities[index]
         np.testing.assert_equal(slot.numpy(), content[f"{name}/adam_v"])
+
+
+def test_names_of_slots_are_in_a_long_list(model, optimizer, save):
+    """A list by scopes shows the last parts, which tell slots of another optimizer."""
+    path = save(values(slots=("Adagrad", "Other")))
+    with pytest.raises(ValueError, match=r"hidden/bias/\.\.\. \(Adagrad, Other\): 2"):
+        restore_optimizer(model, optimizer, path)
 
 
 def files(folder):
@@ -519,6 +530,18 @@ def test_powers_that_disagree_are_an_error_or_a_note(change, name, model, save):
     assert mlp.state(model, optimizer) == before
     report = restore_optimizer(model, optimizer, prefix, strict=False)
     assert name in report.notes[0]
+
+
+def test_what_powers_disagree_about_is_said_once(model, save):
+    """Both powers, and the step that is missing, are one sentence each."""
+    optimizer = mlp.built(keras.optimizers.Adam(), model)
+    content = adam_content(10)
+    del content["global_step"]
+    report = restore_optimizer(model, optimizer, save(content), strict=False)
+    [note] = report.notes
+    assert note.count("has no `global_step`") == note.count("another beta") == 1
+    assert "'beta1_power' is" in note
+    assert "'beta2_power' is" in note
 
 
 def test_a_power_that_is_no_number_disagrees():

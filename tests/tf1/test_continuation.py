@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from keras_tricks.optimizers import ClippedOptimizer
+from keras_tricks.tf1 import Rename
 from keras_tricks.tf1 import restore_optimizer
+from keras_tricks.tf1 import restore_weights
 from tests.tf1 import mlp
 
 v1 = mlp.v1
@@ -161,3 +163,63 @@ def test_averages_of_the_weights_go_on(tmp_path):
     averages = [v for v in optimizer.variables if v.name.endswith("_average")]
     moved = mlp.distance(history[-1][4:], history[STOP - 1][4:])
     assert mlp.distance(averages, history[-1][4:]) <= BOUND * moved
+
+
+# How TF1's Adam was made, and what leads its slots to Keras's.
+RENAMED = {
+    "a scope": ("train", "Adam", Rename("^train/", "")),
+    "a name": (None, "MyAdam", Rename("MyAdam", "Adam")),
+    "both": ("train", "MyAdam", [Rename("^train/", ""), Rename("MyAdam", "Adam")]),
+    "a function": (
+        "train",
+        "MyAdam",
+        lambda name: name.removeprefix("train/").replace("MyAdam", "Adam"),
+    ),
+    "a dictionary": (
+        "train",
+        "Adam",
+        {
+            f"train/{name}": name
+            for name in (
+                "beta1_power",
+                "beta2_power",
+                *(
+                    f"{layer}/{part}/{slot}"
+                    for layer in ("hidden", "output")
+                    for part in ("kernel", "bias")
+                    for slot in ("Adam", "Adam_1")
+                ),
+            )
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("how", RENAMED)
+def test_slots_of_other_names_are_led_to_the_optimizers(how, tmp_path):
+    """Those of a scope and of an optimizer's own name; the powers are checked."""
+    scope, name, variable_map = RENAMED[how]
+    history = mlp.tf1_run(
+        lambda step: v1.train.AdamOptimizer(0.01, name=name),
+        END,
+        save_at=STOP,
+        prefix=tmp_path / "model.ckpt",
+        slot_scope=scope,
+    )
+    model = mlp.keras_model()
+    optimizer = mlp.built(keras.optimizers.Adam(0.01, epsilon=1e-8), model)
+    with pytest.raises(ValueError, match="looks like a slot under the") as caught:
+        restore_optimizer(model, optimizer, tmp_path)
+    assert f"({name}, {name}_1): " in str(caught.value)
+    report = restore_optimizer(model, optimizer, tmp_path, variable_map)
+    assert not report.left_over
+    weights = mlp.train(model, optimizer, range(STOP, END))[-1]
+    moved = mlp.distance(history[-1], history[STOP - 1])
+    assert mlp.distance(weights, history[-1]) <= BOUND * moved
+    # The same map passes over them where weights alone are wanted.
+    report = restore_weights(model, tmp_path, variable_map)
+    assert len(report.of_optimizer) == 11
+    assert not report.left_over
+    other = mlp.built(keras.optimizers.Adam(0.01, beta_1=0.8), model)
+    with pytest.raises(ValueError, match=r"beta1_power' is .* but 30 updates with"):
+        restore_optimizer(model, other, tmp_path, variable_map)

@@ -427,20 +427,6 @@ def test_alberts_own_scopes_of_attention(end, save):
     assert not report.fresh
 
 
-def test_names_that_are_off_by_one_are_noted(save):
-    model = dense_model("dense_1", "dense_2")
-    content = bert.values(
-        {
-            f"{n}/{p}": (4, 4)[: 1 + (p == "kernel")]
-            for n in ("dense", "dense_1")
-            for p in ("kernel", "bias")
-        }
-    )
-    report = restore_weights(model, save(content))
-    [note] = report.notes
-    assert "'dense/kernel' and 'sequential" in note
-
-
 def test_numbers_that_are_lost_are_a_warning(save):
     model = dense_model("a")
     content = bert.values({"a/kernel": (4, 4), "a/bias": (4,)})
