@@ -16,7 +16,10 @@ from keras_tricks.tf1.lint.reading.source import Source
 from keras_tricks.tf1.lint.rewrites import edits
 from keras_tricks.tf1.lint.rules import findings
 from tests.child_process import ROOT
+from tests.tf1.class_variants import CHANGED
+from tests.tf1.class_variants import CHANGED_IN_A_LOOP
 from tests.tf1.class_variants import ELECTRA
+from tests.tf1.class_variants import IN_A_LOOP
 from tests.tf1.class_variants import XLNET
 
 v1 = tf.compat.v1
@@ -365,6 +368,7 @@ CLASS = (
         ({}, {}),
         ({}, {"exclude_from_weight_decay": ["bias"], "beta_1": 0.7, "epsilon": 1e-3}),
         (XLNET, {"exclude_from_weight_decay": ["dense"]}),
+        (IN_A_LOOP, {"exclude_from_weight_decay": ["bias"]}),
         (
             {**XLNET, '["r_bias"]': '["e/bias"]'},
             {"exclude_from_weight_decay": ["dense"]},
@@ -388,6 +392,26 @@ def test_an_optimizer_class_becomes_a_function_that_makes_keras(changes, given):
     optimizer = run(new)[name](0.02, 0.3, **given)
     assert type(optimizer) is AdamWeightDecay
     assert_same_training(trained_by_keras(optimizer), theirs)
+
+
+@pytest.mark.parametrize("name", [*CHANGED, *CHANGED_IN_A_LOOP])
+def test_a_class_in_which_other_weights_decay_is_not_taken_for_berts(name):
+    """Nor is the recipe that makes it, here or called from another file."""
+    code = BERT
+    if name in CHANGED_IN_A_LOOP:
+        for old, new in IN_A_LOOP.items():
+            code = code.replace(old, new)
+    old, new = {**CHANGED, **CHANGED_IN_A_LOOP}[name]
+    assert code.count(old) == 1
+    code = code.replace(old, new)
+    found = findings(Source(code))
+    assert not any("BERT's recipe" in f.what for f in found)
+    for what in ("AdamWeightDecayOptimizer", "definition of AdamWeightDecayOptimizer"):
+        for one in (f for f in found if f.what == what):
+            assert "differs from BERT's" in one.instead
+            assert one.rewrite is None
+    new = rewritten(code)
+    assert new[new.index("class Adam") :] == code[code.index("class Adam") :]
 
 
 def test_a_class_with_rates_by_layer_becomes_one_without_them():
