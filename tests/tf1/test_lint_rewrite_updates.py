@@ -6,6 +6,7 @@ import tensorflow as tf
 from keras_tricks.tf1.lint.reading.source import Source
 from keras_tricks.tf1.lint.rules import findings
 from tests.tf1.class_variants import XLNET
+from tests.tf1.test_lint_rewrites import BERT as SAMPLE
 from tests.tf1.test_lint_rewrites import CLASS
 from tests.tf1.test_lint_rewrites import assert_same_training
 from tests.tf1.test_lint_rewrites import dedented
@@ -279,6 +280,122 @@ def test_other_uses_of_an_optimizer_stay(name):
     assert found[0].rewrite is None
     assert found[0].why_not
     assert "Optimizer(" in rewritten(code)
+
+
+RATE = f"{HEAD}rate = tf.train.exponential_decay(0.1, step, 3, 0.5)\n"
+MINIMIZE = "train_op = tf.train.AdamOptimizer(rate).minimize(loss, step)\n"
+EPOCH = RATE.replace("(0.1, step", "(0.1, epoch")
+# What counts the step otherwise than the optimizer's own updates, and what is said.
+OTHER_COUNTS = {
+    "another variable": (
+        f"epoch = tf.Variable(0, trainable=False)\n{EPOCH}{MINIMIZE}",
+        "it counts `step`, and its rate is of `epoch`",
+    ),
+    "a variable of the rate alone": (
+        "own_step = tf.Variable(0, trainable=False)\n"
+        f"{RATE}{MINIMIZE.replace('step)', 'own_step)')}",
+        "it counts `own_step`, and its rate is of `step`",
+    ),
+    "a placeholder": (
+        f"epoch = tf.placeholder(tf.int32, [])\n{EPOCH}{MINIMIZE}".replace(
+            "epoch", "fed_step"
+        ),
+        "it counts `step`, and its rate is of `fed_step`",
+    ),
+    "an attribute": (
+        f"{RATE.replace('(0.1, step', '(0.1, loss.images_step')}{MINIMIZE}",
+        "it counts `step`, and its rate is of `loss.images_step`",
+    ),
+    "two updates": (
+        f"{RATE}{MINIMIZE}"
+        "other = tf.train.GradientDescentOptimizer(0.1).minimize(loss, step)\n",
+        "counted more than once, in line 8 and 9",
+    ),
+    "one more in another function": (
+        f"{RATE}{MINIMIZE}def other():\n"
+        "    tf.assign_add(tf.train.get_global_step(), 1)\n",
+        "counted more than once",
+    ),
+    "an update and an addition": (
+        f"{RATE}{MINIMIZE}count = tf.assign_add(step, 1)\n",
+        "counted more than once",
+    ),
+    "an update and an assignment": (
+        f"{RATE}{MINIMIZE}count = step.assign(0)\n",
+        "counted more than once",
+    ),
+    "a loop": (
+        f"{RATE}for _ in range(2):\n    {MINIMIZE}",
+        "counted in a loop",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_COUNTS)
+def test_an_optimizer_stays_where_its_step_is_counted_otherwise(name):
+    body, reason = OTHER_COUNTS[name]
+    code = function(f"{body}return train_op")
+    found = [f for f in findings(Source(code)) if f.what == "tf.train.AdamOptimizer"]
+    assert found[0].rewrite is None
+    assert reason in found[0].why_not
+    assert "tf.train.AdamOptimizer(rate)" in rewritten(code)
+
+
+# The same variable under other names and of other types, and updates of which only
+# one is made.
+SAME_COUNTS = {
+    "got twice": MINIMIZE.replace("step)", "tf.train.get_or_create_global_step())"),
+    "under another name": f"same = step\n{MINIMIZE.replace('step)', 'same)')}",
+    "either update": (
+        f"if loss is None:\n    return tf.no_op()\nif True:\n    {MINIMIZE}"
+        f"else:\n    train_op = step.assign_add(1)\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAME_COUNTS)
+def test_an_optimizer_on_the_step_under_another_name_is_rewritten(name):
+    """It trains as the graph did: the step is that of the updates."""
+    code = function(
+        f"{HEAD}seen = tf.to_int32(step)\n"
+        "rate = tf.train.exponential_decay(0.1, seen, 3, 0.5)\n"
+        f"{SAME_COUNTS[name]}return train_op"
+    )
+    theirs = trained_by_tf1(lambda loss: run(code)["train"](loss))
+    new = rewritten(code)
+    assert "keras.optimizers.Adam(" in new
+    lines = [line for line in new.splitlines() if "step = tf" not in line]
+    new = "\n".join(line for line in lines if "tf.to_int32" not in line)
+    new = new.replace("same = step", "").replace("if loss is None", "if False")
+    assert_same_training(trained_by_keras(run(new)["train"](None)), theirs)
+
+
+def test_a_class_of_berts_stays_if_its_steps_are_not_counted_by_one():
+    """Nor is a function with its recipe rewritten whose rate is of another step."""
+    by_two = SAMPLE.replace("step.assign(step + 1)", "step.assign(step + 2)")
+    by_others = SAMPLE.replace("step.assign(step + 1)", "step.assign_add(init_lr)")
+    epoch = SAMPLE.replace(
+        "    rate = tf.constant", "    epoch = tf.Variable(0)\n    rate = tf.constant"
+    )
+    epoch = epoch.replace("rate, step, num", "rate, epoch, num")
+    epoch = epoch.replace("done = tf.cast(step", "done = tf.cast(epoch")
+    for code in (by_two, by_others, epoch):
+        assert code != SAMPLE
+        new = rewritten(code)
+        assert "create_optimizer" not in new
+        assert "optimizer = AdamWeightDecayOptimizer(\n" in new
+
+
+def test_no_schedule_has_rates_of_two_steps():
+    body = (
+        f"{HEAD}epoch = tf.Variable(0)\n"
+        "rate = tf.train.polynomial_decay(0.1, epoch, 12, 0.0)\n"
+        "rate *= tf.minimum(1.0, tf.to_float(step) / 4.0)\n"
+        "return rate"
+    )
+    code = function(body)
+    assert any("may be two steps" in f.instead for f in findings(Source(code)))
+    assert rewritten(code) == code
 
 
 ATTRIBUTES = {

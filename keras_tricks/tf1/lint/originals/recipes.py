@@ -10,6 +10,7 @@ from typing import Any
 from keras_tricks.tf1.lint.context import Context
 from keras_tricks.tf1.lint.originals import recipe_body
 from keras_tricks.tf1.lint.originals import reference_optimizers
+from keras_tricks.tf1.lint.rates import step_origin
 from keras_tricks.tf1.lint.rates.schedule_advice import Advice
 from keras_tricks.tf1.lint.rates.schedule_advice import branches_around
 from keras_tricks.tf1.lint.reading import modules
@@ -128,6 +129,16 @@ def of(context: Context, function: ast.FunctionDef) -> Recipe | None:
         {definition.node for definition in advice.used},
         lambda s: _is_never_run(context, s, function, advice, decided),
     )
+    other = compared.other
+    if not other:
+        # The recipe counts the global step; its rate must be of that.
+        others = [
+            ast.unparse(step)
+            for step in advice.step
+            if step_origin.origin(source, context.flows, step)
+            != step_origin.GLOBAL_STEP
+        ]
+        other = min(others, key=len, default="")
     tests = [*advice.assumed, *advice.taken.items(), *chosen.items()]
     switches = [(ast.Name(name, ast.Load()), False) for name in compared.switches]
     return Recipe(
@@ -142,7 +153,7 @@ def of(context: Context, function: ast.FunctionDef) -> Recipe | None:
         advice,
         adam,
         clips[0] if clips else None,
-        compared.other,
+        other,
     )
 
 

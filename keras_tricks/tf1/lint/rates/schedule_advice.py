@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_tricks.tf1.lint.rates import rate_chain
+from keras_tricks.tf1.lint.rates import step_origin
 from keras_tricks.tf1.lint.rates.candidates import Schedule
 from keras_tricks.tf1.lint.rates.candidates import candidates
 from keras_tricks.tf1.lint.rates.interpreter import Interpreter
@@ -213,6 +214,10 @@ class Advisor:
         )
         if rate.expression is not None:
             return dataclasses.replace(failed, reason="it depends on no step")
+        steps_of_it = step_origin.origins(self._source, self._flows, failed.step)
+        if len(steps_of_it) > 1:
+            named = " and ".join(f"`{text}`" for text in steps_of_it)
+            return dataclasses.replace(failed, reason=f"{named} may be two steps")
         for schedule in candidates(computed) if _has_sound_samples(computed) else ():
             if _is_equal(schedule, rate, steps):
                 return dataclasses.replace(

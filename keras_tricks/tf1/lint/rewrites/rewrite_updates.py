@@ -13,6 +13,7 @@ from keras_tricks.tf1.lint.reading.source import Source
 from keras_tricks.tf1.lint.reading.source import last_name
 from keras_tricks.tf1.lint.rewrites import rewrite_checks
 from keras_tricks.tf1.lint.rewrites import rewrite_schedules
+from keras_tricks.tf1.lint.rewrites import step_counts
 from keras_tricks.tf1.lint.rewrites.edits import Edit
 from keras_tricks.tf1.lint.rewrites.edits import Import
 from keras_tricks.tf1.lint.rewrites.edits import Rewrite
@@ -78,9 +79,8 @@ def optimizer(context: Context, call: ast.Call, maker: Maker) -> Rewrite:
         module = "keras_tricks.optimizers"
         rewrite_checks.check_name(source, "ClippedOptimizer", module)
         imports.append(Import(module, "ClippedOptimizer", "ClippedOptimizer"))
-    rates = [argument_node(one, 0, "learning_rate") for one in calls]
     for one in calls:
-        rate = _rate(context, one, applied, rates)
+        rate = _rate(context, one, applied, calls)
         text, needed = maker(one)
         assignment = source.parents[one]
         assert isinstance(assignment, ast.Assign)
@@ -130,7 +130,7 @@ def _constructors(context: Context, target: ast.Name) -> list[ast.Call]:
             found.append(assignment.value)
     for index, call in enumerate(found):
         for other in found[:index]:
-            if not _exclude_each_other(source, call, other):
+            if not step_counts.exclude_each_other(source, call, other):
                 raise UncertainError(f"`{target.id}` may be one of several things")
     return found
 
@@ -140,22 +140,6 @@ def _is_wrapper(source: Source, call: ast.Call, name: str) -> bool:
     return last_name(call.func) == "CrossShardOptimizer" and [
         ast.unparse(argument) for argument in call.args
     ] == [name]
-
-
-def _exclude_each_other(source: Source, one: ast.AST, other: ast.AST) -> bool:
-    """Returns whether two nodes stand in the two branches of an `if`."""
-    sides: dict[ast.AST, bool] = {}
-    for node, is_first in ((one, True), (other, False)):
-        inner = node
-        while (around := source.parents.get(inner)) is not None:
-            if isinstance(around, ast.If):
-                is_body = inner in around.body
-                if is_first:
-                    sides[around] = is_body
-                elif sides.get(around, is_body) is not is_body:
-                    return True
-            inner = around
-    return False
 
 
 def _wrapped(call: str, indent: str, before: int) -> str:
@@ -192,7 +176,7 @@ def _minimized_at_once(
     span = source.span(minimize)
     if "#" in source.text[slice(*span)]:
         raise UncertainError("there are comments among its arguments")
-    rate = _rate(context, call, minimize, [argument_node(call, 0, "learning_rate")])
+    rate = _rate(context, call, minimize, [call])
     text, needed = maker(call)
     start, first = source.line_start(statement.lineno), source.span(statement)[0]
     made = _wrapped(text(rate.text), source.text[start:first], span[0] - first)
@@ -241,7 +225,7 @@ def _rate(
     context: Context,
     call: ast.Call,
     applied: ast.Call,
-    rates: Sequence[ast.expr | None],
+    calls: Sequence[ast.Call],
 ) -> _Rate:
     """Returns the rate of an optimizer: a number, or the schedule of a TF1 rate.
 
@@ -249,7 +233,7 @@ def _rate(
         context: The file.
         call: The call that makes the optimizer.
         applied: Its update.
-        rates: The rates of all optimizers that are rewritten with it.
+        calls: The calls that make all optimizers which are rewritten with it.
 
     Raises:
         UncertainError: If it may be something else.
@@ -263,8 +247,8 @@ def _rate(
         advice = context.advisor.of_value(rate)
         if advice.schedule is None or not advice.decays:
             raise reason from None
-        if not _counts_steps(context, call, applied, advice):
-            raise UncertainError("its step is not counted") from None
+        step_counts.check(context, call, calls, applied, advice.step)
+        rates = [argument_node(one, 0, "learning_rate") for one in calls]
         return _schedule(context, call, rate, advice, rates)
     return _Rate(ast.unparse(rate))
 
@@ -300,26 +284,6 @@ def _schedule(
     if any(definition.options for definition in advice.used):
         raise UncertainError("its rate depends on a test")
     return _Rate(*rewrite_schedules.made_at(context, advice, statement))
-
-
-def _counts_steps(
-    context: Context, call: ast.Call, applied: ast.Call, advice: Advice
-) -> bool:
-    """Returns whether an update adds one to the step of the rate."""
-    if last_name(call.func) == "AdamWeightDecayOptimizer":
-        # BERT's class leaves that to a statement below.
-        names = [ast.unparse(step) for step in advice.step]
-        return any(
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr in ("assign", "assign_add")
-            and ast.unparse(node.func.value) in names
-            for node in ast.walk(context.flows.function_of(call))
-        )
-    step = argument_node(applied, 1, "global_step")
-    return step is not None and not (
-        isinstance(step, ast.Constant) and step.value is None
-    )
 
 
 def _applied(context: Context, target: ast.Name) -> tuple[ast.Call, list[ast.stmt]]:
