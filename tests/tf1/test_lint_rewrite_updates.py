@@ -298,9 +298,9 @@ OTHER_COUNTS = {
     ),
     "a placeholder": (
         f"epoch = tf.placeholder(tf.int32, [])\n{EPOCH}{MINIMIZE}".replace(
-            "epoch", "fed_step"
+            "epoch", "current_step"
         ),
-        "it counts `step`, and its rate is of `fed_step`",
+        "it counts `step`, and its rate is of `current_step`",
     ),
     "an attribute": (
         f"{RATE.replace('(0.1, step', '(0.1, loss.images_step')}{MINIMIZE}",
@@ -396,6 +396,49 @@ def test_no_schedule_has_rates_of_two_steps():
     code = function(body)
     assert any("may be two steps" in f.instead for f in findings(Source(code)))
     assert rewritten(code) == code
+
+
+CLIPPED = """
+    optimizer = tf.train.GradientDescentOptimizer(0.1)
+    weights = tf.trainable_variables()
+    clipped, _ = tf.clip_by_global_norm(tf.gradients(loss, weights), 0.5)
+    pass
+    return optimizer.apply_gradients(zip(clipped, weights))
+"""
+OTHER_USES = {
+    "one is changed": "clipped[0] = clipped[0] * 10.0",
+    "one is changed in place": "clipped[0] *= 10.0",
+    "some are changed": (
+        "for number, weight in enumerate(weights):\n"
+        "        if 'bias' in weight.name:\n"
+        "            clipped[number] = 2.0 * clipped[number]"
+    ),
+    "the last is taken out": "clipped.pop()",
+    "a helper has them": "scale(clipped)",
+    "they have another name": "same = clipped\n    same[0] = same[0] * 10.0",
+    "a second optimizer": (
+        "other = tf.train.AdagradOptimizer(0.1)\n"
+        "    loss.op = other.apply_gradients(zip(clipped, weights))"
+    ),
+    "a penalty": "loss.penalty = tf.add_n([tf.nn.l2_loss(g) for g in clipped])",
+    "a picture": "for g in clipped:\n        tf.summary.histogram('clipped', g)",
+    "in a function": "loss.norm = lambda: tf.global_norm(clipped)",
+}
+
+
+@pytest.mark.parametrize("name", OTHER_USES)
+def test_a_clip_stays_whose_gradients_are_used_in_another_way(name):
+    """The clip in an optimizer would come later, or not at all for that use."""
+    code = function("pass").replace("\n    pass\n", CLIPPED)
+    assert "ClippedOptimizer(" in rewritten(code)
+    code = code.replace("    pass\n", f"    {OTHER_USES[name]}\n")
+    new = rewritten(code)
+    assert "tf.clip_by_global_norm(tf.gradients(loss, weights), 0.5)" in new
+    assert "ClippedOptimizer(" not in new
+    [clip] = [f for f in findings(Source(code)) if "clip" in f.what]
+    several = "it is unclear which optimizer takes the gradients"
+    used = "the clipped `clipped` are used in line"
+    assert (several if "optimizer" in name else used) in clip.why_not
 
 
 ATTRIBUTES = {

@@ -73,6 +73,7 @@ def optimizer(context: Context, call: ast.Call, maker: Maker) -> Rewrite:
     clip = None if is_minimized or computed else _clip_of(context, applied)
     edits, spans, imports = [], [source.span(applied)], []
     if clip is not None:
+        _check_only_applied(context, clip, applied)
         clip_edits, limit = _unclipped(context, clip)
         edits += clip_edits
         spans.append(source.span(clip.node))
@@ -344,6 +345,16 @@ def _clip_of(context: Context, applied: ast.Call) -> Definition | None:
             return definition
         raise UncertainError("it is unclear which gradients are applied")
     return None
+
+
+def _check_only_applied(context: Context, clip: Definition, applied: ast.Call) -> None:
+    """Refuses clipped gradients that are changed, or used in another way, too."""
+    inside = set(ast.walk(applied))
+    for use in context.flows.uses(clip):
+        if use not in inside:
+            line = use.lineno
+            reason = f"the clipped `{clip.name}` are used in line {line}, too"
+            raise UncertainError(reason)
 
 
 def _unclipped(context: Context, clip: Definition) -> tuple[list[Edit], str]:
