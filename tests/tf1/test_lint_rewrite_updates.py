@@ -1,5 +1,6 @@
 """Rewritten optimizers of `tf.train`: they train as the graphs of the originals did."""
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -384,6 +385,39 @@ def test_a_class_of_berts_stays_if_its_steps_are_not_counted_by_one():
         new = rewritten(code)
         assert "create_optimizer" not in new
         assert "optimizer = AdamWeightDecayOptimizer(\n" in new
+
+
+@pytest.mark.parametrize(
+    "decay",
+    [
+        "exponential_decay(0.1, step, 3, 0.5)",
+        "natural_exp_decay(0.1, step, 3, 0.5)",
+        "cosine_decay(0.1, step, 3)",
+        "polynomial_decay(0.1, step, 3)",
+    ],
+)
+@pytest.mark.parametrize(
+    "use", ["return rate", "return tf.train.GradientDescentOptimizer(rate)"]
+)
+def test_a_decay_stays_where_a_file_runs_eagerly(decay, use):
+    """There it is a function, which an optimizer asks anew for each update."""
+    code = dedented(f"""
+        import tensorflow as tf
+
+        tf.enable_eager_execution()
+
+        def made(step):
+            rate = tf.train.{decay}
+            {use}
+    """)
+    assert rewritten(code) == code
+    assert "may run eagerly" in findings(Source(code))[0].why_not
+    with_v1 = code.replace("tensorflow as", "tensorflow.compat.v1 as")
+    step = tf.Variable(0)
+    rate = run(with_v1.replace(use, "return rate"))["made"](step)
+    np.testing.assert_allclose(rate(), 0.1, rtol=1e-6)
+    step.assign(2)
+    assert rate() < 0.09
 
 
 def test_no_schedule_has_rates_of_two_steps():

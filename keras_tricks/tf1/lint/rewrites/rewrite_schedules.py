@@ -52,6 +52,11 @@ def chain(
         assert isinstance(start, ast.Call)
         return rewrite.polynomial_decay(context.source, start)
     check_conditions(advice)
+    if advice.decays and not as_object:
+        if final.node is start:
+            rewrite_checks.check_graph_mode(context.source)
+        else:
+            rewrite_checks.check_not_eager(context.source)
     is_returned = isinstance(final.statement, ast.Return)
     if len(advice.chain) == 1 and final.definition is None and not is_returned:
         return _expression(context, final, advice)
