@@ -136,6 +136,36 @@ def test_pairs_of_compute_gradients_are_applied_on_the_schedule():
     assert_same_training(trained_by_keras(Applying()), theirs)
 
 
+LOSSES = {
+    "in the call": ("", "-loss * 0.1", "-loss * 0.1"),
+    "above": ("loss = loss / 10\n", "loss", "loss / 10"),
+    "under another name": ("total = loss + penalty\n", "total", "loss + penalty"),
+    "added to": ("loss += penalty\n", "loss", "loss += penalty"),
+    "in a branch": ("if penalty:\n    loss += 1\n", "loss", "loss, computed above"),
+    "in an attribute": ("", "loss.total", "loss.total"),
+    "as it is given": ("", "loss", ""),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("way", ["at once", "by name"])
+def test_the_comment_tells_a_loss_that_is_computed_here(name, way):
+    """Nothing else of the call is left that would have it."""
+    before, loss, told = LOSSES[name]
+    made = "tf.train.AdamOptimizer(0.1)"
+    if way == "by name":
+        before, made = f"optimizer = {made}\n{before}", "optimizer"
+    new = rewritten(function(f"{before}return {made}.minimize({loss})"))
+    assert "minimize(" not in new
+    comment = " ".join(
+        line.strip().removeprefix("#").strip()
+        for line in new.splitlines()
+        if line.strip().startswith("#")
+    )
+    end = f"or the session. The loss that was minimized: {told}" if told else "session."
+    assert comment.endswith(end)
+
+
 CHOICE = """
     if kind == "adam":
         optimizer = tf.train.AdamOptimizer(0.02)

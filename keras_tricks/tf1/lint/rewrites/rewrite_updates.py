@@ -11,6 +11,7 @@ from keras_tricks.tf1.lint.reading.arguments import argument_node
 from keras_tricks.tf1.lint.reading.flow import Definition
 from keras_tricks.tf1.lint.reading.source import Source
 from keras_tricks.tf1.lint.reading.source import last_name
+from keras_tricks.tf1.lint.reading.source import shortened
 from keras_tricks.tf1.lint.rewrites import rewrite_checks
 from keras_tricks.tf1.lint.rewrites import rewrite_schedules
 from keras_tricks.tf1.lint.rewrites import step_counts
@@ -27,6 +28,7 @@ Maker = Callable[[ast.Call], tuple[Callable[[str], str], list[Import]]]
 
 _PRIORITY = 2
 _MAX_BRANCHES = 12
+_MAX_SHOWN = 300
 _TODO = (
     "a Keras optimizer counts its own iterations, and updates at once. Call this with "
     "gradients of tf.GradientTape in a training loop, or compile the model "
@@ -100,7 +102,9 @@ def optimizer(context: Context, call: ast.Call, maker: Maker) -> Rewrite:
         imports += [*rate.imports, *needed]
     if is_minimized:
         edits.append(Edit(*source.span(applied), name))
-        edits.append(edit_above(source, statement, _NO_TRAIN_OP.format(name)))
+        edits.append(
+            edit_above(source, statement, _no_train_op(context, name, applied))
+        )
     else:
         edits += _without_step(context, applied)
         edits.append(edit_above(source, statement, _TODO))
@@ -182,12 +186,35 @@ def _minimized_at_once(
     start, first = source.line_start(statement.lineno), source.span(statement)[0]
     made = _wrapped(text(rate.text), source.text[start:first], span[0] - first)
     edits = [
-        edit_above(source, statement, _NO_TRAIN_OP.format(name)),
+        edit_above(source, statement, _no_train_op(context, name, minimize)),
         Edit(*span, made),
         *rate.edits,
     ]
     spans = sorted([span, *rate.spans])
     return Rewrite(tuple(spans), tuple(edits), (*needed, *rate.imports), _PRIORITY)
+
+
+def _no_train_op(context: Context, name: str, minimize: ast.Call) -> str:
+    """Returns the comment on an optimizer in the place of a train op.
+
+    It tells the loss where that is computed here, as none of it is left in the call.
+    """
+    loss = argument_node(minimize, 0, "loss")
+    text = _NO_TRAIN_OP.format(name)
+    if loss is None:
+        return text
+    shown = ast.unparse(loss)
+    if isinstance(loss, ast.Name):
+        definition = context.flows.definition(loss)
+        if definition is None or definition.is_parameter:
+            return text
+        if definition.value is None or definition.element is not None:
+            shown += ", computed above"
+        elif definition.operator is not None:
+            shown = ast.unparse(definition.node)
+        else:
+            shown = ast.unparse(definition.value)
+    return f"{text}. The loss that was minimized: {shortened(shown, _MAX_SHOWN)}"
 
 
 def _check_minimize(source: Source, call: ast.Call) -> None:
