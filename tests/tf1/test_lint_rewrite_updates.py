@@ -162,7 +162,11 @@ def test_the_comment_tells_a_loss_that_is_computed_here(name, way):
         for line in new.splitlines()
         if line.strip().startswith("#")
     )
-    end = f"or the session. The loss that was minimized: {told}" if told else "session."
+    end = (
+        f"or the session. The loss that was minimized: {told}"
+        if told
+        else "the session"
+    )
     assert comment.endswith(end)
 
 
