@@ -491,6 +491,22 @@ def test_a_decay_without_a_schedule_is_told(code):
 
 
 @pytest.mark.parametrize(
+    "steps", ["10 ** 10 ** 8", "2 ** 3 ** 4 ** 5", "pow(10, 10 ** 8)", "n"]
+)
+def test_an_integer_beyond_all_floats_is_not_computed(steps):
+    """It would take hours; with 10 ** 4 the advice is as for any number."""
+    code = "import tensorflow as tf\ndef f(step):\n    n = 10 ** 300\n{}    return {}\n"
+    decay = "tf.train.polynomial_decay(0.1, step, {})"
+    squared = "    n = n * n\n" * 8
+    [finding] = findings(Source(code.format(squared, decay.format(steps))))
+    assert finding.instead.startswith("no advice: ")
+    [finding] = findings(Source(code.format("", decay.format("10 ** 4"))))
+    assert finding.instead.endswith(
+        "WarmupPolynomialDecay(0.1, 10 ** 4, end_learning_rate=0.0001)"
+    )
+
+
+@pytest.mark.parametrize(
     ("decay", "error"),
     [
         ("polynomial_decay(0.1, step, 7.5)", "whole numbers of steps, not 7.5"),
