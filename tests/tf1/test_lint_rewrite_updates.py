@@ -454,6 +454,48 @@ def test_a_decay_stays_where_a_file_runs_eagerly(decay, use):
     assert rate() < 0.09
 
 
+NAMED = {
+    "a decay": 'rate = tf.train.cosine_decay(0.1, step, 9, name="rate")',
+    "a copy": 'rate = tf.identity(tf.train.cosine_decay(0.1, step, 9), name="rate")',
+    "a polynomial": (
+        'rate = tf.identity(tf.train.polynomial_decay(0.1, step, 9), name="rate")'
+    ),
+    "a product": (
+        "rate = tf.train.cosine_decay(0.1, step, 9)\n"
+        "done = tf.minimum(1.0, tf.to_float(step) / 4.0)\n"
+        'rate = tf.multiply(rate, done, name="rate")'
+    ),
+    "a part": (
+        "rate = tf.train.cosine_decay(0.1, step, 9)\n"
+        'done = tf.cast(step, tf.float32, name="rate") / 4.0\n'
+        "rate = rate * tf.minimum(1.0, done)"
+    ),
+    "a copy beside it": (
+        'rate = tf.train.cosine_decay(0.1, step, 9)\ntf.identity(rate, name="rate")'
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize(
+    "use", ["rate", "tf.train.AdamOptimizer(rate).minimize(0, step)"]
+)
+def test_a_tensor_that_has_a_name_keeps_it(name, use):
+    """Hooks and other files get it from the graph by that."""
+    code = function(f"{HEAD}{NAMED[name]}\nreturn {use}")
+    new = rewritten(code)
+    assert new.count('name="rate"') == 1
+    values = []
+    for text in (code, new):
+        with tf.Graph().as_default() as graph, tf.compat.v1.Session() as session:
+            run(text.split("    return")[0])["train"](None)
+            session.run(tf.compat.v1.global_variables_initializer())
+            # A decay makes a scope of its name.
+            named = [o for o in graph.get_operations() if o.name.startswith("rate")]
+            values.append(session.run(named[-1].outputs[0]))
+    np.testing.assert_allclose(values[1], values[0], rtol=1e-6)
+
+
 def test_no_schedule_has_rates_of_two_steps():
     body = (
         f"{HEAD}epoch = tf.Variable(0)\n"
