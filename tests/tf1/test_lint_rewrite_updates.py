@@ -515,6 +515,17 @@ CLIPPED = """
     pass
     return optimizer.apply_gradients(zip(clipped, weights))
 """
+
+
+def test_the_comment_has_the_optimizer_made_once():
+    """Made anew at each update, as the function does, it would forget its moments."""
+    adam = CLIPPED.replace("GradientDescent", "Adam")
+    new = rewritten(function("pass").replace("\n    pass\n", adam))
+    comment = " ".join(line.strip(" #") for line in new.splitlines() if "    #" in line)
+    assert "Make it once, before the training loop: a new one begins anew." in comment
+    assert "Call this" not in comment
+
+
 OTHER_USES = {
     "one is changed": "clipped[0] = clipped[0] * 10.0",
     "one is changed in place": "clipped[0] *= 10.0",

@@ -30,9 +30,9 @@ _PRIORITY = 2
 _MAX_BRANCHES = 12
 _MAX_SHOWN = 300
 _TODO = (
-    "a Keras optimizer counts its own iterations, and updates at once. Call this with "
-    "gradients of tf.GradientTape in a training loop, or compile the model "
-    "with the optimizer and call fit"
+    "a Keras optimizer counts its own iterations, and updates at once. Make it once, "
+    "before the training loop: a new one begins anew. In the loop apply gradients of "
+    "tf.GradientTape, or compile the model with it and call fit"
 )
 _NO_GRADIENTS = (
     "Keras's optimizers compute no gradients. In a training loop these pairs are "
