@@ -292,6 +292,26 @@ def test_a_definition_that_does_more_than_berts_stays(name, tmp_path):
         assert is_named or not given or name == "moments of ones"
 
 
+@pytest.mark.parametrize(
+    "test",
+    [
+        "num_warmup_steps and init_lr < 1e-3",
+        "init_lr < 1e-3",
+        "num_warmup_steps and num_train_steps < 5",
+    ],
+)
+def test_a_recipe_stays_whose_warmup_depends_on_another_number(test):
+    """It was rewritten without the warmup, and refused those who had one."""
+    code = BERT.replace("    if num_warmup_steps:", f"    if {test}:")
+    assert code != BERT
+    assert "create_optimizer" not in rewritten(code)
+    recipe = next(f for f in findings(Source(code)) if "recipe" in f.what)
+    assert recipe.instead.startswith(
+        f"not rewritten: `if {ast.unparse(ast.parse(test))}"
+    )
+    assert recipe.rewrite is None
+
+
 CHOICE = """    if kind == "adamw":
         optimizer = AdamWeightDecayOptimizer(
             learning_rate=rate,

@@ -138,7 +138,7 @@ def of(context: Context, function: ast.FunctionDef) -> Recipe | None:
             if step_origin.origin(source, context.flows, step)
             != step_origin.GLOBAL_STEP
         ]
-        other = min(others, key=len, default="")
+        other = min(others, key=len, default="") or _warmup_left_out(advice)
     tests = [*advice.assumed, *advice.taken.items(), *chosen.items()]
     switches = [(ast.Name(name, ast.Load()), False) for name in compared.switches]
     return Recipe(
@@ -155,6 +155,16 @@ def of(context: Context, function: ast.FunctionDef) -> Recipe | None:
         clips[0] if clips else None,
         other,
     )
+
+
+def _warmup_left_out(advice: Advice) -> str:
+    """Returns the test of a warmup that the rates were taken to be without, or ""."""
+    for node, is_true in advice.assumed:
+        if isinstance(node, ast.If) and not is_true:
+            body = " ".join(map(ast.unparse, node.body))
+            if "warm" in body.lower():
+                return f"if {ast.unparse(node.test)}"
+    return ""
 
 
 def _is_never_run(
