@@ -154,6 +154,12 @@ def test_a_class_with_another_formula_is_told_how_to_mend_it():
         "    tf.train.polynomial_decay(a, b, c)",
         "import tensorflow as tf, functools as f\n"
         "f.partial(tf.train.polynomial_decay, a)",
+        "from tensorpack import tfv1 as tf\ntf.train.polynomial_decay(a, b, c)",
+        "from tensorpack.compat import tfv1\ntfv1.train.polynomial_decay(a, b, c)",
+        "from utils import tf\ntf.train.polynomial_decay(a, b, c)",
+        "from .backend import tf, K\ntf.train.polynomial_decay(a, b, c)",
+        "from tensorpack import *\ntf.train.polynomial_decay(a, b, c)",
+        "tf.train.polynomial_decay(a, b, c)",
     ],
 )
 def test_tensorflow_is_known_under_any_name(code):

@@ -66,7 +66,7 @@ def check_graph_mode(source: Source) -> None:
     """Refuses if a decay may be a function of no arguments."""
     check_not_eager(source)
     words = source.words
-    may_be_tf2 = "compat" in words or "tensorflow_v1" in words
+    may_be_tf2 = bool(words & {"compat", "tensorflow_v1", "tf1", "tfv1"})
     if may_be_tf2 and not words & _GRAPH_WORDS:
         raise UncertainError(_EAGER)
 
