@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -239,6 +240,26 @@ def test_other_tf1_code_is_told_once_a_file(tmp_path, capsys):
         f"{path}:2:5: other TF1 code: tf.placeholder (2), tf.contrib.layers (1), "
         "tf.Session (1) -> no advice: this package does not cover it\n"
     )
+
+
+@pytest.mark.skipif(shutil.which("patch") is None, reason="there is no `patch`")
+@pytest.mark.parametrize("name", ["old.py", "my old.py", "two  spaces/a b.py"])
+def test_patch_finds_a_file_whatever_its_name(name, tmp_path):
+    """`patch` takes a name to end at a tab, or else at a space."""
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(
+        "import tensorflow as tf\n\n\ndef f(step):\n"
+        "    return tf.train.polynomial_decay(0.1, step, 10)\n"
+    )
+    source = Source(path.read_text(), name)
+    new = edits.rewritten(source, edits.chosen(report(source)))
+    assert new != source.text
+    change = edits.unified_diff(source, new)
+    subprocess.run(
+        ["patch", "-p0"], input=change, text=True, check=True, cwd=tmp_path, timeout=60
+    )
+    assert path.read_text() == new
 
 
 def seconds_for(code):
