@@ -421,6 +421,18 @@ def test_a_class_of_berts_stays_if_its_steps_are_not_counted_by_one():
         assert "optimizer = AdamWeightDecayOptimizer(\n" in new
 
 
+def test_a_step_that_may_be_given_is_one_step():
+    """The rate is of the step that the recipe counts, if none is given."""
+    code = SAMPLE.replace("num_warmup_steps):", "num_warmup_steps, step=None):", 1)
+    code = code.replace("    step = ", "    if step is None:\n        step = ", 1)
+    new = rewritten(code)
+    assert "create_optimizer(init_lr, num_train_steps, num_warmup_steps)" in new
+    make = run(new)["make_train_op"]
+    assert make(None, 0.1, 9, 3).global_clipnorm == 1.0
+    with pytest.raises(ValueError, match="step"):
+        make(None, 0.1, 9, 3, 5)
+
+
 @pytest.mark.parametrize(
     "decay",
     [

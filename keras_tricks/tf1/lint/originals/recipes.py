@@ -135,8 +135,7 @@ def of(context: Context, function: ast.FunctionDef) -> Recipe | None:
         others = [
             ast.unparse(step)
             for step in advice.step
-            if step_origin.origin(source, context.flows, step)
-            != step_origin.GLOBAL_STEP
+            if not _is_global_step(context, step, decided)
         ]
         other = min(others, key=len, default="") or _warmup_left_out(advice)
     tests = [*advice.assumed, *advice.taken.items(), *chosen.items()]
@@ -155,6 +154,20 @@ def of(context: Context, function: ast.FunctionDef) -> Recipe | None:
         clips[0] if clips else None,
         other,
     )
+
+
+def _is_global_step(
+    context: Context, step: ast.expr, decided: Mapping[ast.AST, bool]
+) -> bool:
+    """Returns whether a step is the global one, in the branches that are decided."""
+    found = step_origin.origin(context.source, context.flows, step)
+    while isinstance(found, Definition) and found.node in decided:
+        option = found.options[0 if decided[found.node] else 1]
+        value = option.value if option is not None else None
+        if value is None:
+            return False
+        found = step_origin.origin(context.source, context.flows, value)
+    return found == step_origin.GLOBAL_STEP
 
 
 def _warmup_left_out(advice: Advice) -> str:

@@ -44,10 +44,21 @@ def origins(
     source: Source, flows: Flows, nodes: Iterable[ast.expr]
 ) -> dict[str, object]:
     """Returns the variables that expressions are, by the shortest text of each."""
+    found = {node: origin(source, flows, node) for node in nodes}
+    # What a branch of `if step is None:` gets is the step of that name.
+    inside = {
+        node
+        for one in found.values()
+        if isinstance(one, Definition)
+        for option in one.options
+        if option is not None and option.value is not None
+        for node in ast.walk(option.value)
+    }
     texts: dict[object, str] = {}
-    for node in sorted(nodes, key=lambda node: len(ast.unparse(node))):
-        texts.setdefault(origin(source, flows, node), ast.unparse(node))
-    return {text: found for found, text in texts.items()}
+    for node in sorted(found, key=lambda node: len(ast.unparse(node))):
+        if node not in inside:
+            texts.setdefault(found[node], ast.unparse(node))
+    return {text: one for one, text in texts.items()}
 
 
 def _of_definition(
