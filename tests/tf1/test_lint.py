@@ -154,6 +154,12 @@ def test_a_class_with_another_formula_is_told_how_to_mend_it():
         "    tf.train.polynomial_decay(a, b, c)",
         "import tensorflow as tf, functools as f\n"
         "f.partial(tf.train.polynomial_decay, a)",
+        "from tensorpack import tfv1 as tf\ntf.train.polynomial_decay(a, b, c)",
+        "from tensorpack.compat import tfv1\ntfv1.train.polynomial_decay(a, b, c)",
+        "from utils import tf\ntf.train.polynomial_decay(a, b, c)",
+        "from .backend import tf, K\ntf.train.polynomial_decay(a, b, c)",
+        "from tensorpack import *\ntf.train.polynomial_decay(a, b, c)",
+        "tf.train.polynomial_decay(a, b, c)",
     ],
 )
 def test_tensorflow_is_known_under_any_name(code):
@@ -302,7 +308,7 @@ UNCERTAIN = {
     "tf.train.polynomial_decay(0.1, step, steps)": "`steps` may be",
     "tf.train.polynomial_decay(0.1, step, 10.5)": "whole number",
     "tf.train.polynomial_decay(0.1, step, 0)": "no schedule",
-    "tf.train.polynomial_decay(0.1, step, 10, power=0.0)": "out of its range",
+    "tf.train.polynomial_decay(0.1, step, 10, power=0.0)": "takes a positive power",
     "tf.train.polynomial_decay(0.1, step, 10, cycle=flag)": "`cycle`",
     "tf.train.polynomial_decay(0.1, None, 10)": "`None`",
     "tf.train.polynomial_decay(0.1, step, 10, name='x')": "`name`",
@@ -938,6 +944,20 @@ def update(optimizer, grads, weights, limit=None, train=True):
     assert [f.instead for f in findings(Source(code)) if "clip" in f.what] == [
         f"{advice.replace('limit', limit)}; only if {test}" for limit, test in tests
     ]
+    # The other branch may update without a clip.
+    or_else = f"""
+import tensorflow as tf
+
+def update(optimizer, loss, weights, limit, train=True):
+    if limit > 0:
+        grads = tf.gradients(loss, weights)
+        grads = {clip}
+        return optimizer.apply_gradients(zip(grads, weights))
+    else:
+        return optimizer.minimize(loss)
+"""
+    [finding] = [f for f in findings(Source(or_else)) if "clip" in f.what]
+    assert finding.instead == f"{advice}; only if `limit > 0`"
     always = code.replace("if limit is not None:", "with scope:").split("        elif")
     end = "        return optimizer.apply_gradients(zip(grads, weights))\n"
     [finding] = [f for f in findings(Source(always[0] + end)) if "clip" in f.what]

@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import textwrap
 import time
+import venv
 
 import pytest
 
@@ -239,6 +241,39 @@ def test_other_tf1_code_is_told_once_a_file(tmp_path, capsys):
         f"{path}:2:5: other TF1 code: tf.placeholder (2), tf.contrib.layers (1), "
         "tf.Session (1) -> no advice: this package does not cover it\n"
     )
+
+
+def test_a_directory_is_read_without_its_virtual_environment(tmp_path, capsys):
+    """Whatever that is called; but it is read where it is named itself."""
+    venv.create(tmp_path / "py38", symlinks=True)
+    for folder in ("src", "py38/lib", "build/site-packages", "node_modules/a"):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / "old.py").write_text(CODE)
+    assert lint.main([str(tmp_path)]) == 1
+    own = tmp_path / "src" / "old.py"
+    assert capsys.readouterr().out == f"{own}:2:8: tf.train.get_global_step -> {STEP}\n"
+    assert lint.main([str(tmp_path / "py38")]) == 1
+    assert f"{tmp_path / 'py38' / 'lib' / 'old.py'}:2:8" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(shutil.which("patch") is None, reason="there is no `patch`")
+@pytest.mark.parametrize("name", ["old.py", "my old.py", "two  spaces/a b.py"])
+def test_patch_finds_a_file_whatever_its_name(name, tmp_path):
+    """`patch` takes a name to end at a tab, or else at a space."""
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(
+        "import tensorflow as tf\n\n\ndef f(step):\n"
+        "    return tf.train.polynomial_decay(0.1, step, 10)\n"
+    )
+    source = Source(path.read_text(), name)
+    new = edits.rewritten(source, edits.chosen(report(source)))
+    assert new != source.text
+    change = edits.unified_diff(source, new)
+    subprocess.run(
+        ["patch", "-p0"], input=change, text=True, check=True, cwd=tmp_path, timeout=60
+    )
+    assert path.read_text() == new
 
 
 def seconds_for(code):

@@ -1,5 +1,6 @@
 """Optimizers of Keras 2 and clips of tf.contrib: what the check says about them."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -68,6 +69,26 @@ def test_advice_on_lr_and_decay_that_is_not_certain_is_not_made(call, advice):
     assert finding.rewrite is None
     assert finding.why_not
     assert not findings(Source("import keras\nx = keras.optimizers.Adam(0.1, 0.9)\n"))
+
+
+@pytest.mark.parametrize("name", ["Adam", "Adagrad", "RMSprop", "Nadam", "Adamax"])
+def test_an_epsilon_of_none_is_left_out(name):
+    """In Keras 2 it stood for 1e-7, which is the default of Keras 3's class."""
+    for given in ("lr=0.1, epsilon=None", "epsilon=None, lr=0.1, decay=0.0"):
+        code = f"import keras\n\noptimizer = keras.optimizers.{name}({given})\n"
+        new = rewritten(code)
+        assert new.endswith(f"keras.optimizers.{name}(learning_rate=0.1)\n")
+        assert run(new)["optimizer"].epsilon == 1e-7
+
+
+def test_the_decay_of_nadams_momentum_is_told_and_stays():
+    code = "import keras\nx = keras.optimizers.Nadam(lr=0.1, schedule_decay=0.004)\n"
+    [finding] = findings(Source(code))
+    lost = "`schedule_decay=0.004`"
+    assert finding.instead == f"keras.optimizers.Nadam(0.1); without {lost}"
+    assert finding.why_not == f"Keras 3 has no {lost}"
+    with pytest.raises(ValueError, match="schedule_decay"):
+        keras.optimizers.Nadam(0.1, schedule_decay=0.004)
 
 
 @pytest.mark.parametrize(

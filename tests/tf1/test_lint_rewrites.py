@@ -16,7 +16,10 @@ from keras_tricks.tf1.lint.reading.source import Source
 from keras_tricks.tf1.lint.rewrites import edits
 from keras_tricks.tf1.lint.rules import findings
 from tests.child_process import ROOT
+from tests.tf1.class_variants import CHANGED
+from tests.tf1.class_variants import CHANGED_IN_A_LOOP
 from tests.tf1.class_variants import ELECTRA
+from tests.tf1.class_variants import IN_A_LOOP
 from tests.tf1.class_variants import XLNET
 
 v1 = tf.compat.v1
@@ -289,6 +292,26 @@ def test_a_definition_that_does_more_than_berts_stays(name, tmp_path):
         assert is_named or not given or name == "moments of ones"
 
 
+@pytest.mark.parametrize(
+    "test",
+    [
+        "num_warmup_steps and init_lr < 1e-3",
+        "init_lr < 1e-3",
+        "num_warmup_steps and num_train_steps < 5",
+    ],
+)
+def test_a_recipe_stays_whose_warmup_depends_on_another_number(test):
+    """It was rewritten without the warmup, and refused those who had one."""
+    code = BERT.replace("    if num_warmup_steps:", f"    if {test}:")
+    assert code != BERT
+    assert "create_optimizer" not in rewritten(code)
+    recipe = next(f for f in findings(Source(code)) if "recipe" in f.what)
+    assert recipe.instead.startswith(
+        f"not rewritten: `if {ast.unparse(ast.parse(test))}"
+    )
+    assert recipe.rewrite is None
+
+
 CHOICE = """    if kind == "adamw":
         optimizer = AdamWeightDecayOptimizer(
             learning_rate=rate,
@@ -365,6 +388,7 @@ CLASS = (
         ({}, {}),
         ({}, {"exclude_from_weight_decay": ["bias"], "beta_1": 0.7, "epsilon": 1e-3}),
         (XLNET, {"exclude_from_weight_decay": ["dense"]}),
+        (IN_A_LOOP, {"exclude_from_weight_decay": ["bias"]}),
         (
             {**XLNET, '["r_bias"]': '["e/bias"]'},
             {"exclude_from_weight_decay": ["dense"]},
@@ -388,6 +412,26 @@ def test_an_optimizer_class_becomes_a_function_that_makes_keras(changes, given):
     optimizer = run(new)[name](0.02, 0.3, **given)
     assert type(optimizer) is AdamWeightDecay
     assert_same_training(trained_by_keras(optimizer), theirs)
+
+
+@pytest.mark.parametrize("name", [*CHANGED, *CHANGED_IN_A_LOOP])
+def test_a_class_in_which_other_weights_decay_is_not_taken_for_berts(name):
+    """Nor is the recipe that makes it, here or called from another file."""
+    code = BERT
+    if name in CHANGED_IN_A_LOOP:
+        for old, new in IN_A_LOOP.items():
+            code = code.replace(old, new)
+    old, new = {**CHANGED, **CHANGED_IN_A_LOOP}[name]
+    assert code.count(old) == 1
+    code = code.replace(old, new)
+    found = findings(Source(code))
+    assert not any("BERT's recipe" in f.what for f in found)
+    for what in ("AdamWeightDecayOptimizer", "definition of AdamWeightDecayOptimizer"):
+        for one in (f for f in found if f.what == what):
+            assert "differs from BERT's" in one.instead
+            assert one.rewrite is None
+    new = rewritten(code)
+    assert new[new.index("class Adam") :] == code[code.index("class Adam") :]
 
 
 def test_a_class_with_rates_by_layer_becomes_one_without_them():

@@ -490,6 +490,75 @@ def test_a_decay_without_a_schedule_is_told(code):
     assert finding.instead.startswith("no advice: no schedule")
 
 
+@pytest.mark.parametrize(
+    "steps", ["10 ** 10 ** 8", "2 ** 3 ** 4 ** 5", "pow(10, 10 ** 8)", "n"]
+)
+def test_an_integer_beyond_all_floats_is_not_computed(steps):
+    """It would take hours; with 10 ** 4 the advice is as for any number."""
+    code = "import tensorflow as tf\ndef f(step):\n    n = 10 ** 300\n{}    return {}\n"
+    decay = "tf.train.polynomial_decay(0.1, step, {})"
+    squared = "    n = n * n\n" * 8
+    [finding] = findings(Source(code.format(squared, decay.format(steps))))
+    assert finding.instead.startswith("no advice: ")
+    [finding] = findings(Source(code.format("", decay.format("10 ** 4"))))
+    assert finding.instead.endswith(
+        "WarmupPolynomialDecay(0.1, 10 ** 4, end_learning_rate=0.0001)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("decay", "error"),
+    [
+        ("polynomial_decay(0.1, step, 7.5)", "whole numbers of steps, not 7.5"),
+        ("polynomial_decay(0.1, step, 9, power=0.0)", "a positive power, not 0.0"),
+    ],
+)
+def test_no_schedule_is_advised_that_cannot_be_made(decay, error):
+    """The class itself refuses these arguments."""
+    code = f"import tensorflow as tf\ndef f(step):\n    return tf.train.{decay}\n"
+    [finding] = findings(Source(code))
+    assert finding.instead == f"no advice: WarmupPolynomialDecay takes {error}"
+    steps = 7.5 if "7.5" in decay else 9
+    with pytest.raises(ValueError, match=r"decay_steps|power"):
+        schedules.WarmupPolynomialDecay(0.1, steps, power=0.0 if steps == 9 else 1.0)
+
+
+def test_no_schedule_is_advised_in_which_a_name_has_two_values():
+    source = Source(
+        textwrap.dedent("""
+            import tensorflow as tf
+
+            def f(step, total=60):
+                total = total * 2
+                rate = tf.train.cosine_decay(0.1, step, total)
+                total = total // 4
+                return rate * tf.minimum(1.0, tf.to_float(step) / total)
+        """)
+    )
+    [finding] = findings(source)
+    assert finding.instead.startswith("no advice: `total` has two values in Warmup(")
+    assert finding.rewrite is None
+
+
+def test_a_decay_of_the_branch_not_taken_has_no_advice_of_the_other():
+    code = textwrap.dedent("""
+        import tensorflow as tf
+
+        def f(step, peak):
+            rate = (
+                tf.train.exponential_decay(peak, step, 50, 0.1)
+                if peak > 1e-4
+                else tf.train.cosine_decay(peak, step, 50)
+            )
+            return rate * tf.minimum(1.0, tf.to_float(step) / 10.0)
+    """)
+    exponential, cosine = findings(Source(code))
+    assert "ExponentialDecay(peak, 50, 0.1)" in exponential.instead
+    assert exponential.check.endswith("for `peak > 0.0001`")
+    assert cosine.instead == "no advice: a test chooses it or another rate"
+    assert not [f for f in (exponential, cosine) if f.rewrite]
+
+
 def test_a_condition_of_advice_is_named():
     """ALBERT's warmup may begin later; by default it does not."""
     source = Source(

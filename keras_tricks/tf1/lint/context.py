@@ -17,7 +17,7 @@ class Context:
     Attributes:
         calls: For the module or a function, and a last name such as `AdamOptimizer`,
             the calls of it there.
-        update_lines: The lines with an `apply_gradients`, in order.
+        update_lines: The lines with an `apply_gradients` or a `minimize`, in order.
     """
 
     source: Source
@@ -35,8 +35,11 @@ class Context:
 
     @functools.cached_property
     def update_lines(self) -> list[int]:
-        updates = self.source.attributes.get("apply_gradients", [])
-        return sorted(update.lineno for update in updates)
+        attributes = self.source.attributes
+        names = ("apply_gradients", "minimize")
+        return sorted(
+            node.lineno for name in names for node in attributes.get(name, [])
+        )
 
     @classmethod
     def of(cls, source: Source) -> "Context":

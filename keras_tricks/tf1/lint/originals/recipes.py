@@ -10,6 +10,7 @@ from typing import Any
 from keras_tricks.tf1.lint.context import Context
 from keras_tricks.tf1.lint.originals import recipe_body
 from keras_tricks.tf1.lint.originals import reference_optimizers
+from keras_tricks.tf1.lint.rates import step_origin
 from keras_tricks.tf1.lint.rates.schedule_advice import Advice
 from keras_tricks.tf1.lint.rates.schedule_advice import branches_around
 from keras_tricks.tf1.lint.reading import modules
@@ -128,6 +129,15 @@ def of(context: Context, function: ast.FunctionDef) -> Recipe | None:
         {definition.node for definition in advice.used},
         lambda s: _is_never_run(context, s, function, advice, decided),
     )
+    other = compared.other
+    if not other:
+        # The recipe counts the global step; its rate must be of that.
+        others = [
+            ast.unparse(step)
+            for step in advice.step
+            if not _is_global_step(context, step, decided)
+        ]
+        other = min(others, key=len, default="") or _warmup_left_out(advice)
     tests = [*advice.assumed, *advice.taken.items(), *chosen.items()]
     switches = [(ast.Name(name, ast.Load()), False) for name in compared.switches]
     return Recipe(
@@ -142,8 +152,32 @@ def of(context: Context, function: ast.FunctionDef) -> Recipe | None:
         advice,
         adam,
         clips[0] if clips else None,
-        compared.other,
+        other,
     )
+
+
+def _is_global_step(
+    context: Context, step: ast.expr, decided: Mapping[ast.AST, bool]
+) -> bool:
+    """Returns whether a step is the global one, in the branches that are decided."""
+    found = step_origin.origin(context.source, context.flows, step)
+    while isinstance(found, Definition) and found.node in decided:
+        option = found.options[0 if decided[found.node] else 1]
+        value = option.value if option is not None else None
+        if value is None:
+            return False
+        found = step_origin.origin(context.source, context.flows, value)
+    return found == step_origin.GLOBAL_STEP
+
+
+def _warmup_left_out(advice: Advice) -> str:
+    """Returns the test of a warmup that the rates were taken to be without, or ""."""
+    for node, is_true in advice.assumed:
+        if isinstance(node, ast.If) and not is_true:
+            body = " ".join(map(ast.unparse, node.body))
+            if "warm" in body.lower():
+                return f"if {ast.unparse(node.test)}"
+    return ""
 
 
 def _is_never_run(

@@ -4,6 +4,7 @@ import ast
 import dataclasses
 
 from keras_tricks.tf1.lint.originals import formulas
+from keras_tricks.tf1.lint.originals import reference_exclusions
 from keras_tricks.tf1.lint.originals.formulas import UnknownFormError
 from keras_tricks.tf1.lint.originals.formulas import difference
 from keras_tricks.tf1.lint.originals.formulas import number
@@ -30,6 +31,8 @@ ADAM_DEFAULTS: dict[str, object] = {
 }
 ADAM_ARGUMENTS = ("learning_rate", *ADAM_DEFAULTS, "name")
 _INCLUDES = "include_in_weight_decay"
+_REQUIRED = {"__init__", "apply_gradients", "_do_use_weight_decay"}
+_METHODS = {*_REQUIRED, "_apply_gradients", "_get_variable_name"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,13 +53,13 @@ class Variant:
 def variant(source: Source, definition: ast.ClassDef) -> Variant:
     """Returns which variant of BERT's optimizer a class is.
 
-    The constructor must have BERT's arguments and defaults, and the loop of
-    `apply_gradients` must assign BERT's formulas to `m`, `v` and the weight.
+    The constructor must have BERT's arguments and defaults and keep them, the loop of
+    `apply_gradients` must assign BERT's formulas to `m`, `v` and each weight and return
+    all assignments, and `_do_use_weight_decay` must search for the patterns as BERT's.
     """
     other = Variant("other")
     found = methods(definition)
-    required = {"__init__", "apply_gradients", "_do_use_weight_decay"}
-    if not required <= set(found):
+    if not _REQUIRED <= set(found) <= _METHODS:
         return other
     names, defaults = signature(found["__init__"])
     defaults.pop("name", None)
@@ -68,24 +71,27 @@ def variant(source: Source, definition: ast.ClassDef) -> Variant:
         defaults.pop(_INCLUDES, None)
     if tuple(names[1:]) != ADAM_ARGUMENTS or defaults != ADAM_DEFAULTS:
         return other
-    excludes = ast.unparse(found["_do_use_weight_decay"])
-    if "re.search(" not in excludes or "exclude_from_weight_decay" not in excludes:
-        return other
-    if (kind == "include") != _includes_first(found["_do_use_weight_decay"]):
+    if reference_exclusions.kind_of(source, found["_do_use_weight_decay"]) != kind:
         return other
     apply = found["apply_gradients"]
-    own = {name: symbol(name) for name in ADAM_ARGUMENTS}
+    kept = [*ADAM_DEFAULTS, "learning_rate", *([_INCLUDES] if included else [])]
+    own = {name: symbol(name) for name in (*kept, "name")}
     try:
         formulas.follow(source, found["__init__"].body, own)
         own = {k: v for k, v in own.items() if k.startswith("self.")}
+        if any(own.get(f"self.{name}") != symbol(name) for name in kept):
+            return other
         if "_apply_gradients" in found and kind == "bert":
             kind, apply = "layer-wise", found["_apply_gradients"]
             if signature(apply)[0][2:] != ["learning_rate"]:
                 return other
             own["learning_rate"] = symbol("learning_rate")
-        loop = _only_loop(apply)
+            if not _is_grouped(source, found["apply_gradients"].body[-1]):
+                return other
+        loop = _only_loop(source, apply)
+        getter = found.get("_get_variable_name")
         if loop is None or not all(
-            _updates(source, loop, dict(own), decays) == _bert_updates(decays)
+            _updates(source, loop, dict(own), decays, getter) == _bert_updates(decays)
             for decays in (True, False)
         ):
             return other
@@ -123,30 +129,46 @@ def _default_text(function: ast.FunctionDef, name: str) -> str:
     return ""
 
 
-def _includes_first(function: ast.FunctionDef) -> bool:
-    """Returns whether patterns of weights that decay are searched before others."""
-    for statement in function.body:
-        text = ast.unparse(statement)
-        if isinstance(statement, ast.For | ast.If) and "exclude_from" in text:
-            return False
-        if isinstance(statement, ast.For | ast.If) and _INCLUDES in text:
-            return "return True" in text
-    return False
+@dataclasses.dataclass(frozen=True)
+class _Loop:
+    """The loop over gradients and weights.
+
+    Attributes:
+        node: The loop.
+        gathered: The list in which it gathers all assignments.
+    """
+
+    node: ast.For
+    gathered: str
 
 
-def _only_loop(method: ast.FunctionDef) -> ast.For | None:
+def _only_loop(source: Source, method: ast.FunctionDef) -> _Loop | None:
     """Returns the loop over the argument, if the method does nothing else."""
-    loops = []
-    for statement in method.body:
-        match statement:
-            case ast.For(iter=ast.Name(id=name)) if name in signature(method)[0]:
-                loops.append(statement)
-            case ast.Assign(value=ast.List(elts=[])) | ast.Return():
-                continue
-            case _:
-                if not is_documentation(statement):
-                    return None
-    return loops[0] if len(loops) == 1 else None
+    body = [s for s in method.body if not is_documentation(s)]
+    match body:
+        case [
+            ast.Assign(targets=[ast.Name(id=gathered)], value=ast.List(elts=[])),
+            ast.For(iter=ast.Name(id=name), orelse=[]) as loop,
+            ast.Return(value=ast.expr() as value) as end,
+        ] if name in signature(method)[0]:
+            if ast.unparse(value) == gathered or _is_grouped(source, end, gathered):
+                return _Loop(loop, gathered)
+    return None
+
+
+def _is_grouped(source: Source, end: ast.stmt, gathered: str = "") -> bool:
+    """Returns whether a statement returns the group of all that a list holds."""
+    match end:
+        case ast.Return(
+            value=ast.Call(
+                func=function, args=[ast.Starred(value=ast.Name(id=name))]
+            ) as call
+        ):
+            path = source.path_of(function) or ""
+            names = [keyword.arg for keyword in call.keywords]
+            is_whole = name == (gathered or name) and names in ([], ["name"])
+            return path == "tensorflow.group" and is_whole
+    return False
 
 
 def _bert_updates(decays: bool) -> dict[str, formulas.Form]:
@@ -170,46 +192,71 @@ def _bert_updates(decays: bool) -> dict[str, formulas.Form]:
 
 
 def _updates(
-    source: Source, loop: ast.For, environment: formulas.Environment, decays: bool
+    source: Source,
+    loop: _Loop,
+    environment: formulas.Environment,
+    decays: bool,
+    getter: ast.FunctionDef | None,
 ) -> dict[str, formulas.Form]:
     """Returns what the loop over gradients and weights assigns to each variable."""
-    match loop.target:
+    match loop.node.target:
         case ast.Tuple(elts=[ast.Name(id=gradient), ast.Name(id=weight)]):
             environment[gradient] = symbol("gradient")
             environment[weight] = symbol("weight")
+            skipped = (f"{gradient} is None", f"{weight} is None")
         case _:
-            raise UnknownFormError(ast.unparse(loop.target))
+            raise UnknownFormError(ast.unparse(loop.node.target))
     assigned: dict[str, formulas.Form] = {}
-    for statement in loop.body:
+    names = {f"{weight}.name", f"{weight}.op.name"}
+    for statement in loop.node.body:
         match statement:
-            case ast.If(body=[ast.Continue()], orelse=[]):
-                continue
-            case ast.If(test=ast.Call(func=test), orelse=[]) if (
-                ast.unparse(test) == "self._do_use_weight_decay"
-            ):
+            case ast.If(test=test, body=[ast.Continue()], orelse=[]):
+                tests = test.values if isinstance(test, ast.BoolOp) else [test]
+                if any(ast.unparse(t) not in skipped for t in tests):
+                    raise UnknownFormError(ast.unparse(test))
+                if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+                    raise UnknownFormError(ast.unparse(test))
+            case ast.If(orelse=[]) if (body := _decaying(statement, names)) is not None:
                 if decays:
-                    formulas.follow(source, statement.body, environment)
-            case ast.If(
-                test=ast.Compare(), body=[ast.If(test=ast.Call(func=test)) as inner]
-            ) if (
-                ast.unparse(statement.test) == "self.weight_decay_rate > 0"
-                and ast.unparse(test) == "self._do_use_weight_decay"
+                    _follow(source, body, environment)
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if (
+                reference_exclusions.is_name_of(source, value, weight, getter)
             ):
-                if decays:
-                    formulas.follow(source, inner.body, environment)
+                names.add(name)
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call) if (
                 moment := _created_moment(call)
             ):
                 environment[name] = symbol(moment)
+                names.discard(name)
             case ast.Expr(value=ast.Call() as call):
-                for variable, value in _assignments(call):
+                for variable, value in _assignments(call, loop.gathered):
                     target = environment.get(variable, ("opaque",))
                     if target[0] != "symbol" or target[1] in assigned:
                         raise UnknownFormError(variable)
                     assigned[target[1]] = formulas.form(source, value, environment)
             case _:
-                formulas.follow(source, [statement], environment)
+                _follow(source, [statement], environment)
+                if isinstance(statement, ast.Assign):
+                    names -= {ast.unparse(target) for target in statement.targets}
     return assigned
+
+
+def _follow(
+    source: Source, statements: list[ast.stmt], environment: formulas.Environment
+) -> None:
+    if formulas.follow(source, statements, environment) is not None:
+        raise UnknownFormError("return")
+
+
+def _decaying(statement: ast.If, names: set[str]) -> list[ast.stmt] | None:
+    """Returns what is done with a weight that decays, if a test is whether it does."""
+    match statement:
+        case ast.If(body=[ast.If(orelse=[]) as inner]) if (
+            ast.unparse(statement.test) == "self.weight_decay_rate > 0"
+        ):
+            statement = inner
+    tests = {f"self._do_use_weight_decay({name})" for name in names}
+    return statement.body if ast.unparse(statement.test) in tests else None
 
 
 def _created_moment(call: ast.Call) -> str | None:
@@ -228,14 +275,32 @@ def _created_moment(call: ast.Call) -> str | None:
     return None
 
 
-def _assignments(call: ast.Call) -> list[tuple[str, ast.expr]]:
-    """Returns the variable and the value of each `variable.assign(value)` inside."""
-    return [
-        (node.func.value.id, node.args[0])
-        for node in ast.walk(call)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "assign"
-        and isinstance(node.func.value, ast.Name)
-        and len(node.args) == 1
-    ]
+def _assignments(call: ast.Call, gathered: str) -> list[tuple[str, ast.expr]]:
+    """Returns the variable and the value of each `variable.assign(value)` gathered.
+
+    Raises:
+        UnknownFormError: If something else is done.
+    """
+    match call:
+        case ast.Call(func=function, args=[ast.List(elts=added)], keywords=[]) if (
+            ast.unparse(function) == f"{gathered}.extend"
+        ):
+            pass
+        case ast.Call(func=function, args=[one], keywords=[]) if (
+            ast.unparse(function) == f"{gathered}.append"
+        ):
+            added = [one]
+        case _:
+            raise UnknownFormError(ast.unparse(call))
+    found = []
+    for one in added:
+        match one:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id=name), attr="assign"),
+                args=[value],
+                keywords=[],
+            ):
+                found.append((name, value))
+            case _:
+                raise UnknownFormError(ast.unparse(one))
+    return found

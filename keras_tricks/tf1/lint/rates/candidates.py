@@ -76,6 +76,26 @@ class Schedule:
         return found
 
 
+def fault_of(schedule: Schedule) -> str:
+    """Returns why the call that makes a schedule cannot be written, or ""."""
+    names = [name for name, _ in schedule.names()]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        return f"`{twice[0]}` has two values in {schedule.text(with_module=False)}"
+    for name, value in schedule.arguments:
+        if isinstance(value, Schedule):
+            if inner := fault_of(value):
+                return inner
+        elif schedule.module == OURS and isinstance(value, Value) and not value.names:
+            number = value.lanes[0]
+            is_steps = len(name) in (1, 2) and not name.strip()
+            if is_steps and number % 1:
+                return f"{schedule.name} takes whole numbers of steps, not {value.text}"
+            if name == "power" and number <= 0:
+                return f"{schedule.name} takes a positive power, not {value.text}"
+    return ""
+
+
 def candidates(computed: Interpreter) -> Iterator[Schedule]:
     """Yields the schedules that the numbers of a chain could make."""
     lengths = list(computed.lengths.values())[:_MAX_CANDIDATES]

@@ -25,6 +25,7 @@ from keras_tricks.tf1.lint.rates.tf1_functions import BUILTINS
 from keras_tricks.tf1.lint.rates.tf1_functions import CONVERSIONS
 from keras_tricks.tf1.lint.rates.tf1_functions import DECAYS
 from keras_tricks.tf1.lint.rates.tf1_functions import FUNCTIONS
+from keras_tricks.tf1.lint.rates.tf1_functions import MAX_BITS
 from keras_tricks.tf1.lint.rates.tf1_functions import OPERATORS
 from keras_tricks.tf1.lint.rates.tf1_functions import REQUIRED
 from keras_tricks.tf1.lint.rates.tf1_functions import STEP_ARGUMENTS
@@ -463,6 +464,8 @@ class Interpreter:
             try:
                 result = function(*numbers)
             except (ArithmeticError, ValueError, TypeError):
+                result = math.nan
+            if isinstance(result, int) and result.bit_length() > MAX_BITS:
                 result = math.nan
             lanes.append(math.nan if isinstance(result, complex) else result)
         if any(value.expression is None for value in values):

@@ -168,6 +168,9 @@ def _users(
         link = _link(source, flows, name)
         if link is None or link.statement is definition.node:
             continue
+        if isinstance(link.statement, ast.Expr):
+            # Such as `tf.identity(rate, name="rate")`, of which only the name is used.
+            continue
         if link.definition is not None or (
             link.node is not name and not _is_shown(source, link.node)
         ):

@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_tricks.tf1.lint.rates import rate_chain
+from keras_tricks.tf1.lint.rates import step_origin
 from keras_tricks.tf1.lint.rates.candidates import Schedule
 from keras_tricks.tf1.lint.rates.candidates import candidates
+from keras_tricks.tf1.lint.rates.candidates import fault_of
 from keras_tricks.tf1.lint.rates.interpreter import Interpreter
 from keras_tricks.tf1.lint.rates.interpreter import UnknownValueError
 from keras_tricks.tf1.lint.rates.interpreter import is_of_presence
@@ -141,6 +143,10 @@ class Advisor:
         shorter = {len(chain) - 1, 1} - {0} if len(chain) <= _MAX_FOLLOWED else set()
         for length in sorted({len(chain), *shorter}, reverse=True):
             advice = self._try(chain[:length], taken)
+            if advice.schedule is not None and self._is_passed_over(start, advice):
+                advice = dataclasses.replace(
+                    advice, schedule=None, reason="a test chooses it or another rate"
+                )
             if advice.schedule is not None and length == len(chain):
                 for link in chain:
                     self._by_part.setdefault(link.node, []).append(advice)
@@ -156,6 +162,11 @@ class Advisor:
                     f"{advice.schedule.text()}",
                 )
         return dataclasses.replace(failed, reason=reason)
+
+    def _is_passed_over(self, start: ast.expr, advice: Advice) -> bool:
+        """Returns whether a decay is in the branch that its advice is not about."""
+        is_decay = isinstance(start, ast.Call) and self._is_decay(start)
+        return is_decay and start not in [decay.node for decay in advice.decays]
 
     def of_value(self, node: ast.expr) -> Advice:
         """Returns the advice on what an expression is as a rate."""
@@ -213,8 +224,14 @@ class Advisor:
         )
         if rate.expression is not None:
             return dataclasses.replace(failed, reason="it depends on no step")
+        steps_of_it = step_origin.origins(self._source, self._flows, failed.step)
+        if len(steps_of_it) > 1:
+            named = " and ".join(f"`{text}`" for text in steps_of_it)
+            return dataclasses.replace(failed, reason=f"{named} may be two steps")
         for schedule in candidates(computed) if _has_sound_samples(computed) else ():
             if _is_equal(schedule, rate, steps):
+                if fault := fault_of(schedule):
+                    return dataclasses.replace(failed, reason=fault)
                 return dataclasses.replace(
                     failed, schedule=schedule, steps=len(steps[0])
                 )

@@ -25,8 +25,19 @@ CONVERSIONS = {
 }
 
 
+# Number of bits of the largest float; beyond it integers take ever more time.
+MAX_BITS = 1024
+
+
 def _power(base: float, exponent: float) -> float:
-    """Returns a power as TensorFlow does: of 0 it may be infinite."""
+    """Returns a power as TensorFlow does: of 0 it may be infinite.
+
+    Raises:
+        OverflowError: If it is an integer beyond all floats, as those are.
+    """
+    if isinstance(base, int) and isinstance(exponent, int):
+        if base.bit_length() * exponent > MAX_BITS:
+            raise OverflowError
     return math.inf if base == 0 and exponent < 0 else base**exponent
 
 
@@ -71,7 +82,7 @@ BUILTINS: dict[str, Callable[..., Any]] = {
     "int": int,
     "max": max,
     "min": min,
-    "pow": pow,
+    "pow": _power,
     "round": round,
 }
 OPERATORS: dict[type, Callable[..., Any]] = {

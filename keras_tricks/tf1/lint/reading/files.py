@@ -10,12 +10,15 @@ from keras_tricks.tf1.lint.reading import notebook
 from keras_tricks.tf1.lint.reading.source import Source
 
 _SUFFIXES = (".py", ".ipynb")
+# The folders into which pip and npm install.
+_PACKAGES = ("site-packages", "dist-packages", "node_modules")
 
 
 def checked_files(paths: Sequence[str]) -> Iterator[Path]:
     """Yields each file once; of a directory, its scripts and notebooks in order.
 
-    Hidden directories are passed over.
+    Hidden directories are passed over, and those with other people's packages: virtual
+    environments, `site-packages`, `node_modules`. One that is named itself is read.
     """
     seen: set[Path] = set()
     for path in map(Path, paths):
@@ -27,8 +30,13 @@ def checked_files(paths: Sequence[str]) -> Iterator[Path]:
 
 def _inside(directory: Path) -> Iterator[Path]:
     for folder, inner, names in os.walk(directory):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        inner[:] = sorted(name for name in inner if not _is_foreign(folder, name))
         yield from (Path(folder, n) for n in sorted(names) if n.endswith(_SUFFIXES))
+
+
+def _is_foreign(folder: str, name: str) -> bool:
+    is_environment = os.path.exists(os.path.join(folder, name, "pyvenv.cfg"))
+    return name.startswith(".") or name in _PACKAGES or is_environment
 
 
 def read(path: Path) -> Source:

@@ -21,6 +21,8 @@ _DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 # How many assignments a name is followed through.
 _DEPTH = 8
+# What other modules call TensorFlow, as in `from tensorpack import tfv1 as tf`.
+_TENSORFLOW_OF_OTHERS = ("tf", "tf1", "tfv1")
 # TensorFlow 1 and its doubles inside TensorFlow 2 are one library here.
 _COMPAT = re.compile(r"^tensorflow(\.compat)?(\.v[12])?(?=\.|$)")
 
@@ -231,7 +233,11 @@ class Source:
         if value is not None:
             roots = {self.path_of(value, depth - 1)}
         else:
-            paths = [binding.path for binding in self.bindings(node)]
+            bindings = self.bindings(node)
+            paths = [binding.path for binding in bindings]
+            if not bindings and node.id == "tf":
+                # It comes from `import *`, or from a cell that is not here.
+                paths = ["tensorflow"]
             roots = {path and _COMPAT.sub("tensorflow", path) for path in paths}
         root = _same_module(roots)
         if root is None:
@@ -322,6 +328,8 @@ class Source:
                 path = (
                     f"{package}.{alias.name}" if node.module else package + alias.name
                 )
+                if alias.name in _TENSORFLOW_OF_OTHERS:
+                    path = "tensorflow"
                 scope.bind(alias.asname or alias.name, Binding(alias, path=path))
         elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
             if node.name:

@@ -157,7 +157,9 @@ def unified_diff(source: Source, text: str) -> str:
     old, new = (
         [line for line in re.split(r"(?<=\n)", t) if line] for t in (source.text, text)
     )
-    lines = [f"--- {source.path}\n", f"+++ {source.path}\n"]
+    # A tab ends a name that has spaces.
+    end = "\t\n" if " " in source.path else "\n"
+    lines = [f"--- {source.path}{end}", f"+++ {source.path}{end}"]
     for hunk in _hunks(_changes(old, new)):
         lines += _hunk_lines(old, new, hunk)
     return "".join(

@@ -27,6 +27,7 @@ _GRAPH_WORDS = {
     "TPUEstimatorSpec",
 }
 _EAGER_WORDS = {"enable_eager_execution", "enable_v2_behavior"}
+_EAGER = "it may run eagerly, where the result is a function"
 # A gap between two arguments without parentheses: a comma, white space, comments.
 _GAP = re.compile(r"(\s|\\|#[^\r\n]*)*,(\s|\\|#[^\r\n]*)*")
 _TAIL = re.compile(r"(\s|\\|,|#[^\r\n]*)*\)")
@@ -63,10 +64,17 @@ def check_module(source: Source, name: str) -> None:
 
 def check_graph_mode(source: Source) -> None:
     """Refuses if a decay may be a function of no arguments."""
+    check_not_eager(source)
     words = source.words
-    may_be_tf2 = "compat" in words or "tensorflow_v1" in words
-    if words & _EAGER_WORDS or (may_be_tf2 and not words & _GRAPH_WORDS):
-        raise UncertainError("it may run eagerly, where the result is a function")
+    may_be_tf2 = bool(words & {"compat", "tensorflow_v1", "tf1", "tfv1"})
+    if may_be_tf2 and not words & _GRAPH_WORDS:
+        raise UncertainError(_EAGER)
+
+
+def check_not_eager(source: Source) -> None:
+    """Refuses if the file says that it runs eagerly."""
+    if source.words & _EAGER_WORDS:
+        raise UncertainError(_EAGER)
 
 
 def check_is_only_made(source: Source, call: ast.Call) -> None:

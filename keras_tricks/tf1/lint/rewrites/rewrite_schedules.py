@@ -14,6 +14,7 @@ from keras_tricks.tf1.lint.rates.tf1_functions import DECAYS
 from keras_tricks.tf1.lint.rates.values import Items
 from keras_tricks.tf1.lint.rates.values import Value
 from keras_tricks.tf1.lint.reading.flow import Definition
+from keras_tricks.tf1.lint.reading.source import Source
 from keras_tricks.tf1.lint.rewrites import rewrite
 from keras_tricks.tf1.lint.rewrites import rewrite_checks
 from keras_tricks.tf1.lint.rewrites.edits import Edit
@@ -52,6 +53,17 @@ def chain(
         assert isinstance(start, ast.Call)
         return rewrite.polynomial_decay(context.source, start)
     check_conditions(advice)
+    if advice.decays and not as_object:
+        if final.node is start:
+            rewrite_checks.check_graph_mode(context.source)
+        else:
+            rewrite_checks.check_not_eager(context.source)
+    made = _chain(context, final, advice, as_object)
+    _check_unnamed(context, advice, made)
+    return made
+
+
+def _chain(context: Context, final: Link, advice: Advice, as_object: bool) -> Rewrite:
     is_returned = isinstance(final.statement, ast.Return)
     if len(advice.chain) == 1 and final.definition is None and not is_returned:
         return _expression(context, final, advice)
@@ -61,6 +73,25 @@ def chain(
     if branches:
         return _in_branches(context, final, branches)
     return _at_end(context, final, advice, as_object)
+
+
+def _check_unnamed(context: Context, advice: Advice, made: Rewrite) -> None:
+    """Refuses a rewrite with which nodes of the graph go that have names."""
+    source = context.source
+    parts = [link.node for link in advice.chain]
+    parts += [one.value for one in advice.used if one.value is not None]
+    for call in (node for part in parts for node in ast.walk(part)):
+        if not isinstance(call, ast.Call) or not _is_named(source, call):
+            continue
+        start = source.span(call)[0]
+        if any(first <= start < last for first, last in made.spans):
+            raise UncertainError("other code may look its graph node up by `name`")
+
+
+def _is_named(source: Source, call: ast.Call) -> bool:
+    is_tf1 = (source.path_of(call.func) or "").startswith("tensorflow.")
+    names = [k.value for k in call.keywords if k.arg == "name"]
+    return is_tf1 and any(not isinstance(n, ast.Constant) or n.value for n in names)
 
 
 def chosen_schedule(

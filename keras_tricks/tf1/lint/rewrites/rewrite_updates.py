@@ -11,8 +11,10 @@ from keras_tricks.tf1.lint.reading.arguments import argument_node
 from keras_tricks.tf1.lint.reading.flow import Definition
 from keras_tricks.tf1.lint.reading.source import Source
 from keras_tricks.tf1.lint.reading.source import last_name
+from keras_tricks.tf1.lint.reading.source import shortened
 from keras_tricks.tf1.lint.rewrites import rewrite_checks
 from keras_tricks.tf1.lint.rewrites import rewrite_schedules
+from keras_tricks.tf1.lint.rewrites import step_counts
 from keras_tricks.tf1.lint.rewrites.edits import Edit
 from keras_tricks.tf1.lint.rewrites.edits import Import
 from keras_tricks.tf1.lint.rewrites.edits import Rewrite
@@ -26,10 +28,11 @@ Maker = Callable[[ast.Call], tuple[Callable[[str], str], list[Import]]]
 
 _PRIORITY = 2
 _MAX_BRANCHES = 12
+_MAX_SHOWN = 300
 _TODO = (
-    "a Keras optimizer counts its own iterations, and updates at once. Call this with "
-    "gradients of tf.GradientTape in a training loop, or compile the model "
-    "with the optimizer and call fit"
+    "a Keras optimizer counts its own iterations, and updates at once. Make it once, "
+    "before the training loop: a new one begins anew. In the loop apply gradients of "
+    "tf.GradientTape, or compile the model with it and call fit"
 )
 _NO_GRADIENTS = (
     "Keras's optimizers compute no gradients. In a training loop these pairs are "
@@ -72,15 +75,15 @@ def optimizer(context: Context, call: ast.Call, maker: Maker) -> Rewrite:
     clip = None if is_minimized or computed else _clip_of(context, applied)
     edits, spans, imports = [], [source.span(applied)], []
     if clip is not None:
+        _check_only_applied(context, clip, applied)
         clip_edits, limit = _unclipped(context, clip)
         edits += clip_edits
         spans.append(source.span(clip.node))
         module = "keras_tricks.optimizers"
         rewrite_checks.check_name(source, "ClippedOptimizer", module)
         imports.append(Import(module, "ClippedOptimizer", "ClippedOptimizer"))
-    rates = [argument_node(one, 0, "learning_rate") for one in calls]
     for one in calls:
-        rate = _rate(context, one, applied, rates)
+        rate = _rate(context, one, applied, calls)
         text, needed = maker(one)
         assignment = source.parents[one]
         assert isinstance(assignment, ast.Assign)
@@ -99,7 +102,9 @@ def optimizer(context: Context, call: ast.Call, maker: Maker) -> Rewrite:
         imports += [*rate.imports, *needed]
     if is_minimized:
         edits.append(Edit(*source.span(applied), name))
-        edits.append(edit_above(source, statement, _NO_TRAIN_OP.format(name)))
+        edits.append(
+            edit_above(source, statement, _no_train_op(context, name, applied))
+        )
     else:
         edits += _without_step(context, applied)
         edits.append(edit_above(source, statement, _TODO))
@@ -130,7 +135,7 @@ def _constructors(context: Context, target: ast.Name) -> list[ast.Call]:
             found.append(assignment.value)
     for index, call in enumerate(found):
         for other in found[:index]:
-            if not _exclude_each_other(source, call, other):
+            if not step_counts.exclude_each_other(source, call, other):
                 raise UncertainError(f"`{target.id}` may be one of several things")
     return found
 
@@ -140,22 +145,6 @@ def _is_wrapper(source: Source, call: ast.Call, name: str) -> bool:
     return last_name(call.func) == "CrossShardOptimizer" and [
         ast.unparse(argument) for argument in call.args
     ] == [name]
-
-
-def _exclude_each_other(source: Source, one: ast.AST, other: ast.AST) -> bool:
-    """Returns whether two nodes stand in the two branches of an `if`."""
-    sides: dict[ast.AST, bool] = {}
-    for node, is_first in ((one, True), (other, False)):
-        inner = node
-        while (around := source.parents.get(inner)) is not None:
-            if isinstance(around, ast.If):
-                is_body = inner in around.body
-                if is_first:
-                    sides[around] = is_body
-                elif sides.get(around, is_body) is not is_body:
-                    return True
-            inner = around
-    return False
 
 
 def _wrapped(call: str, indent: str, before: int) -> str:
@@ -192,17 +181,40 @@ def _minimized_at_once(
     span = source.span(minimize)
     if "#" in source.text[slice(*span)]:
         raise UncertainError("there are comments among its arguments")
-    rate = _rate(context, call, minimize, [argument_node(call, 0, "learning_rate")])
+    rate = _rate(context, call, minimize, [call])
     text, needed = maker(call)
     start, first = source.line_start(statement.lineno), source.span(statement)[0]
     made = _wrapped(text(rate.text), source.text[start:first], span[0] - first)
     edits = [
-        edit_above(source, statement, _NO_TRAIN_OP.format(name)),
+        edit_above(source, statement, _no_train_op(context, name, minimize)),
         Edit(*span, made),
         *rate.edits,
     ]
     spans = sorted([span, *rate.spans])
     return Rewrite(tuple(spans), tuple(edits), (*needed, *rate.imports), _PRIORITY)
+
+
+def _no_train_op(context: Context, name: str, minimize: ast.Call) -> str:
+    """Returns the comment on an optimizer in the place of a train op.
+
+    It tells the loss where that is computed here, as none of it is left in the call.
+    """
+    loss = argument_node(minimize, 0, "loss")
+    text = _NO_TRAIN_OP.format(name)
+    if loss is None:
+        return text
+    shown = ast.unparse(loss)
+    if isinstance(loss, ast.Name):
+        definition = context.flows.definition(loss)
+        if definition is None or definition.is_parameter:
+            return text
+        if definition.value is None or definition.element is not None:
+            shown += ", computed above"
+        elif definition.operator is not None:
+            shown = ast.unparse(definition.node)
+        else:
+            shown = ast.unparse(definition.value)
+    return f"{text}. The loss that was minimized: {shortened(shown, _MAX_SHOWN)}"
 
 
 def _check_minimize(source: Source, call: ast.Call) -> None:
@@ -241,7 +253,7 @@ def _rate(
     context: Context,
     call: ast.Call,
     applied: ast.Call,
-    rates: Sequence[ast.expr | None],
+    calls: Sequence[ast.Call],
 ) -> _Rate:
     """Returns the rate of an optimizer: a number, or the schedule of a TF1 rate.
 
@@ -249,7 +261,7 @@ def _rate(
         context: The file.
         call: The call that makes the optimizer.
         applied: Its update.
-        rates: The rates of all optimizers that are rewritten with it.
+        calls: The calls that make all optimizers which are rewritten with it.
 
     Raises:
         UncertainError: If it may be something else.
@@ -263,8 +275,8 @@ def _rate(
         advice = context.advisor.of_value(rate)
         if advice.schedule is None or not advice.decays:
             raise reason from None
-        if not _counts_steps(context, call, applied, advice):
-            raise UncertainError("its step is not counted") from None
+        step_counts.check(context, call, calls, applied, advice.step)
+        rates = [argument_node(one, 0, "learning_rate") for one in calls]
         return _schedule(context, call, rate, advice, rates)
     return _Rate(ast.unparse(rate))
 
@@ -300,26 +312,6 @@ def _schedule(
     if any(definition.options for definition in advice.used):
         raise UncertainError("its rate depends on a test")
     return _Rate(*rewrite_schedules.made_at(context, advice, statement))
-
-
-def _counts_steps(
-    context: Context, call: ast.Call, applied: ast.Call, advice: Advice
-) -> bool:
-    """Returns whether an update adds one to the step of the rate."""
-    if last_name(call.func) == "AdamWeightDecayOptimizer":
-        # BERT's class leaves that to a statement below.
-        names = [ast.unparse(step) for step in advice.step]
-        return any(
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr in ("assign", "assign_add")
-            and ast.unparse(node.func.value) in names
-            for node in ast.walk(context.flows.function_of(call))
-        )
-    step = argument_node(applied, 1, "global_step")
-    return step is not None and not (
-        isinstance(step, ast.Constant) and step.value is None
-    )
 
 
 def _applied(context: Context, target: ast.Name) -> tuple[ast.Call, list[ast.stmt]]:
@@ -380,6 +372,16 @@ def _clip_of(context: Context, applied: ast.Call) -> Definition | None:
             return definition
         raise UncertainError("it is unclear which gradients are applied")
     return None
+
+
+def _check_only_applied(context: Context, clip: Definition, applied: ast.Call) -> None:
+    """Refuses clipped gradients that are changed, or used in another way, too."""
+    inside = set(ast.walk(applied))
+    for use in context.flows.uses(clip):
+        if use not in inside:
+            line = use.lineno
+            reason = f"the clipped `{clip.name}` are used in line {line}, too"
+            raise UncertainError(reason)
 
 
 def _unclipped(context: Context, clip: Definition) -> tuple[list[Edit], str]:

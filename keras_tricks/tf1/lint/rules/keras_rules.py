@@ -24,6 +24,7 @@ _DEFAULT_RATES = {
     "RMSprop": 0.001,
     "SGD": 0.01,
 }
+_REFUSED = ("schedule_decay",)
 _PATH = re.compile(r"(tensorflow\.)?keras\.optimizers\.(legacy\.)?(?P<name>\w+)")
 
 
@@ -48,9 +49,12 @@ def check(context: Context, node: ast.AST) -> Iterator[Finding]:
     others += [
         f"{keyword.arg}={ast.unparse(keyword.value)}" if keyword.arg else "**..."
         for keyword in node.keywords
-        if keyword.arg not in ("lr", "learning_rate", "decay")
+        if keyword.arg not in ("lr", "learning_rate", "decay", *_REFUSED)
+        and not _is_no_epsilon(keyword)
     ]
     instead = f"keras.optimizers.{name}({', '.join([new_rate, *others])})"
+    lost = [ast.unparse(k) for k in node.keywords if k.arg in _REFUSED]
+    instead += "".join(f"; without `{one}`" for one in lost)
     yield finding.make(
         context.source,
         node,
@@ -60,18 +64,38 @@ def check(context: Context, node: ast.AST) -> Iterator[Finding]:
     )
 
 
+def _is_no_epsilon(keyword: ast.keyword) -> bool:
+    """Returns whether an argument is None for 1e-7, which is Keras 3's default."""
+    is_none = isinstance(keyword.value, ast.Constant) and keyword.value.value is None
+    return keyword.arg == "epsilon" and is_none
+
+
 def _renamed(context: Context, call: ast.Call, rate: str, new_rate: str) -> Rewrite:
     """Returns the rewrite of the arguments `lr` and `decay`."""
     source = context.source
     if call.args or any(keyword.arg is None for keyword in call.keywords):
         raise UncertainError("it has arguments by position")
     imports: tuple[Import, ...] = ()
-    edits = []
+    kept, gone = {}, []
     for keyword in call.keywords:
-        if keyword.arg == "decay":
-            edits.append(rewrite_checks.removal(source, call, keyword))
+        if keyword.arg in _REFUSED:
+            raise UncertainError(f"Keras 3 has no `{ast.unparse(keyword)}`")
+        if keyword.arg == "decay" or _is_no_epsilon(keyword):
+            gone.append(keyword)
         elif keyword.arg in ("lr", "learning_rate"):
-            edits.append(Edit(*source.span(keyword), f"learning_rate={new_rate}"))
+            kept[keyword] = f"learning_rate={new_rate}"
+        else:
+            kept[keyword] = source.text[slice(*source.span(keyword))]
+    if len(gone) > 1:
+        # Removals of neighbours would overlap.
+        first = source.span(call.keywords[0])[0]
+        last = source.span(call.keywords[-1])[1]
+        if "#" in source.text[first:last]:
+            raise UncertainError("there are comments among its arguments")
+        edits = [Edit(first, last, ", ".join(kept.values()))]
+    else:
+        edits = [rewrite_checks.removal(source, call, keyword) for keyword in gone]
+        edits += [Edit(*source.span(keyword), text) for keyword, text in kept.items()]
     if not any(keyword.arg in ("lr", "learning_rate") for keyword in call.keywords):
         raise UncertainError(f"its rate is the default of Keras 2, {rate}")
     if new_rate != rate:

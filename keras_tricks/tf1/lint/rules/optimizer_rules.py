@@ -436,20 +436,30 @@ def _check_clip(
 
 
 def _only_if(context: Context, clip: ast.expr) -> str:
-    """Returns the test behind which gradients are clipped, but not applied, or ""."""
-    source, updates = context.source, context.update_lines
+    """Returns the test behind which gradients are clipped, and else are not, or ""."""
+    source = context.source
     tests = []
     inner: ast.AST = clip
     while inner is not source.tree and not isinstance(inner, ast.FunctionDef):
         around = source.parents[inner]
         if isinstance(around, ast.If):
-            branch = around.body if inner in around.body else around.orelse
-            first, last = branch[0].lineno, source.end_line(branch[-1])
-            if bisect.bisect_left(updates, first) == bisect.bisect_right(updates, last):
+            branch, other = around.body, around.orelse
+            if inner not in branch:
+                branch, other = other, branch
+            if not _updates_in(context, branch) or _updates_in(context, other):
                 test = ast.unparse(around.test)
                 tests.append(f"`{test}`" if branch is around.body else f"not `{test}`")
         inner = around
     return f"; only if {' and '.join(reversed(tests))}" if tests else ""
+
+
+def _updates_in(context: Context, branch: list[ast.stmt]) -> bool:
+    """Returns whether weights are updated in a branch."""
+    if not branch:
+        return False
+    lines = context.update_lines
+    first, last = branch[0].lineno, context.source.end_line(branch[-1])
+    return bisect.bisect_left(lines, first) < bisect.bisect_right(lines, last)
 
 
 def _condition_of(source: Source, call: ast.Call) -> str | None:
