@@ -120,6 +120,8 @@ def test_example_writes_its_files_and_says_where(name, finished_example):
             assert np.ptp(pixels[..., :3]) > 0.5
         elif path.suffix == ".keras":
             assert zipfile.is_zipfile(path)
+        elif path.suffix == ".html":
+            assert path.read_text(encoding="utf-8").count("<section") > 10
         else:
             assert len(table(path)) > 0
 

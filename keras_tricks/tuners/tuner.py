@@ -128,6 +128,7 @@ class TunerMixin(Results):
             oracle.continues_trials = True
         # In a worker process KerasTuner puts a proxy in its place, without the seed.
         self._local_oracle = oracle
+        self._roles = oracle.roles
         self._runner = TrialRunner(self, oracle, options)
         # Wherever the process goes meanwhile.
         place = Path(directory or ".").absolute()
@@ -336,7 +337,7 @@ class TunerMixin(Results):
     @property
     def roles(self) -> dict[str, Any]:
         """What hyperparameters are to this search; see the argument `roles`."""
-        return self._local_oracle.roles.as_dict()
+        return self._roles.as_dict()
 
     def _begin_project(self, session: SearchSession) -> None:
         """Makes the folder this search's, once no other one is going on there."""

@@ -6,7 +6,15 @@ import pytest
 from keras_tricks import tuners
 from tests.tuners import toys
 
-RESULTS = {"confirm", "curves", "leaderboard", "note", "pareto_front", "programs"}
+RESULTS = {
+    "confirm",
+    "curves",
+    "leaderboard",
+    "note",
+    "pareto_front",
+    "programs",
+    "roles",
+}
 OPTIONS = {"options"}
 # Beyond these, of each tuner.
 FURTHER = {

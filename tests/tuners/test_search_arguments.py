@@ -325,7 +325,7 @@ def test_an_argument_that_fit_does_not_have_ends_the_search_at_once(
     tuner = RandomSearch(
         one_input, "loss", directory=tmp_path, reuse_programs=reuse_programs
     )
-    message = rf"`live_curves`; did you mean `{hint}`\? Received: {name}=2"
+    message = rf"`report`; did you mean `{hint}`\? Received: {name}=2"
     with pytest.raises(keras_tuner.errors.FatalTypeError, match=message):
         tuner.search(A, Y, verbose=0, **{name: 2})
     assert tuner._ended_records() == []

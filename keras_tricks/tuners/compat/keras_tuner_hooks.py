@@ -67,6 +67,7 @@ from keras_tricks.tuners.compat import keras_hooks
 from keras_tricks.tuners.compat.keras_settings import KerasSettings
 from keras_tricks.tuners.search_space import exploration
 from keras_tricks.tuners.search_space import points
+from keras_tricks.tuners.search_space.roles import Roles
 from keras_tricks.tuners.storage import checkpoints
 from keras_tricks.tuners.storage import files
 from keras_tricks.tuners.storage import seals
@@ -204,6 +205,7 @@ class TunerHooks(BeforeKerasTuner):
     project_dir: str
     # Names whose ranges `hyperparameters` gave, whatever the hypermodel asks for.
     _given_names: frozenset[str] | None = None
+    _roles: Roles = Roles()
     # Whether the space was sought at random points.
     _space_was_drawn: bool = False
 
@@ -343,12 +345,10 @@ class TunerHooks(BeforeKerasTuner):
         if self._given_names is None:
             known = self.oracle.get_space().space
             self._given_names = frozenset(
-                (*(parameter.name for parameter in known), *self.oracle.roles.fixed)
+                (*(parameter.name for parameter in known), *self._roles.fixed)
             )
         if hypermodel is not None:
-            exploring = exploration.Exploring(
-                hypermodel, self.oracle.seed, self.oracle.roles
-            )
+            exploring = exploration.Exploring(hypermodel, self.oracle.seed, self._roles)
             self.hypermodel = exploring
         try:
             with KerasSettings.kept(), exploration.repeatable(self.oracle):
@@ -362,7 +362,7 @@ class TunerHooks(BeforeKerasTuner):
         self, hp: keras_tuner.HyperParameters
     ) -> contextlib.AbstractContextManager[None]:
         """Has `_on_asked` called for all that is asked for inside of the block."""
-        return ranges_watched(hp, self._on_asked, self._local_oracle.roles.replaced)
+        return ranges_watched(hp, self._on_asked, self._roles.replaced)
 
     def _has_given_range(self, name: str) -> bool:
         """Whether the range of a name is not the hypermodel's to say."""
