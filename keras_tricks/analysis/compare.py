@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Hashable
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from keras_tricks import _plotting
 from keras_tricks import _validation
 from keras_tricks.analysis import holm
 from keras_tricks.analysis import searches
+from keras_tricks.analysis.extremes import expected_best
 from keras_tricks.analysis.finished import FinishedTrials
 from keras_tricks.analysis.finished import finished_trials
 
@@ -184,7 +184,7 @@ def compare(
             f"Received: {hyperparameter!r}, always {next(iter(groups))!r}"
         )
     fair = min(len(losses) for losses in groups.values())
-    by_best = sorted(groups, key=lambda value: _best_of(groups[value], fair))
+    by_best = sorted(groups, key=lambda value: expected_best(groups[value], fair))
     rng = np.random.default_rng(seed)
     first = groups[by_best[0]]
     p_values = [math.nan]
@@ -201,7 +201,7 @@ def compare(
                 value,
                 len(losses),
                 losses.min(),
-                _best_of(losses, fair),
+                expected_best(losses, fair),
                 low,
                 high,
                 p_value,
@@ -280,30 +280,20 @@ def _groups(trials: FinishedTrials, name: str) -> dict[Any, np.ndarray]:
     return {label: losses[chosen == n] for n, label in enumerate(order)}
 
 
-def _best_of(losses: np.ndarray, number: int) -> float:
-    """Returns what the least of so many of the losses is on average."""
-    return float(np.sort(losses) @ _weights(len(losses), number))
-
-
-@functools.lru_cache
-def _weights(count: int, number: int) -> np.ndarray:
-    """Returns how probably each of the sorted scores is the least of so many."""
-    left = np.arange(1, count)
-    factors = np.maximum(count - number - left + 1, 0) / (count - left)
-    return number / count * np.cumprod(np.concatenate([[1.0], factors]))
-
-
 def _chance(
     one: np.ndarray, other: np.ndarray, number: int, rng: np.random.Generator
 ) -> float:
     """Returns how probable a lead as large is where values do not matter."""
-    lead = _best_of(other, number) - _best_of(one, number)
+    lead = expected_best(other, number) - expected_best(one, number)
     both, size = np.concatenate([one, other]), len(one)
     found = 0
     for _ in range(_RESAMPLES):
         mixed = rng.permutation(both)
         found += (
-            abs(_best_of(mixed[size:], number) - _best_of(mixed[:size], number))
+            abs(
+                expected_best(mixed[size:], number)
+                - expected_best(mixed[:size], number)
+            )
             >= lead - 1e-12
         )
     return (found + 1) / (_RESAMPLES + 1)

@@ -76,7 +76,8 @@ def next_space(
         matter: Its importances.
         comparisons: Of its choices, by name.
     """
-    best = _best_settings(search)
+    ranked = search.ranked
+    best = ranked[0].settings if ranked else {}
     crowded: dict[str, Any] = {}
     if edges is not None:
         crowded = {
@@ -103,14 +104,6 @@ def next_space(
         if reason is not None:
             reasons[hp.name] = reason
     return NextSpace(kept, reasons)
-
-
-def _best_settings(search: Search) -> dict[str, Any]:
-    table = search.leaderboard()
-    if not len(table) or table["status"].iloc[0] != "COMPLETED":
-        return {}
-    best = table["trial_id"].iloc[0]
-    return next(r.settings for r in search.records if r.trial_id == best)
 
 
 def _can_be_active(hp: Hyperparameter, kept: list[Hyperparameter]) -> bool:

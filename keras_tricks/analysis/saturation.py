@@ -13,6 +13,7 @@ import pandas as pd
 
 from keras_tricks import _plotting
 from keras_tricks import _validation
+from keras_tricks.analysis.extremes import expected_best
 from keras_tricks.analysis.finished import finished_trials
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def saturation(
             "trials": np.arange(1, count + 1),
             "best": sign * np.minimum.accumulate(losses),
             "expected": [
-                sign * _expected_best(losses, number) for number in range(1, count + 1)
+                sign * expected_best(losses, number) for number in range(1, count + 1)
             ],
         }
     )
@@ -186,27 +187,10 @@ def saturation(
     )
 
 
-def _expected_best(losses: np.ndarray, number: int) -> float:
-    """Returns what the least of so many of the losses is on average."""
-    ordered, count = np.sort(losses), len(losses)
-    # How many are above the i-th, of which all others of a choice have to be.
-    above = np.arange(count - 1, number - 2, -1)
-    shares = np.exp(_log_of_choices(above, number - 1) - _log_of_choices(count, number))
-    return float(shares @ ordered[: len(shares)])
-
-
-def _log_of_choices(count: Any, number: int) -> Any:
-    """Returns the logarithm of the number of choices of some out of so many."""
-    from scipy import special
-
-    gammaln = special.gammaln
-    return gammaln(count + 1) - gammaln(number + 1) - gammaln(count - number + 1)
-
-
 def _gain(losses: np.ndarray, more_trials: int) -> float:
     """Returns by how much further trials would improve the best loss, on average."""
     count = len(losses)
-    best = [_expected_best(losses, count // part) for part in (1, 2, 4, 8)]
+    best = [expected_best(losses, count // part) for part in (1, 2, 4, 8)]
     last, before, first = np.subtract(best[1:], best[:-1])
     if last <= 0.0:
         return 0.0

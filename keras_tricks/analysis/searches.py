@@ -15,6 +15,7 @@ from keras_tricks.analysis import space as spaces
 from keras_tricks.analysis.space import Hyperparameter
 from keras_tricks.tuners.results import leaderboard
 from keras_tricks.tuners.results import saved_search
+from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.results.records import ExecutionRecord
 from keras_tricks.tuners.results.records import TrialRecord
 from keras_tricks.tuners.results.reruns import Reruns
@@ -55,6 +56,12 @@ class Search:
     seed: int | None = None
     roles: dict[str, Any] = dataclasses.field(default_factory=dict)
     reruns: dict[str, Reruns] = dataclasses.field(default_factory=dict)
+
+    @property
+    def ranked(self) -> list[TrialRecord]:
+        """The records of the trials that have a score, best first."""
+        scored = [record for record in self.records if record.status == "COMPLETED"]
+        return scores.best_first(scored, self.objective.direction)
 
     def leaderboard(self) -> pd.DataFrame:
         """Returns the table of its trials, best first."""

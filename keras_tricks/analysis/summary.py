@@ -152,12 +152,7 @@ def summary_of(search: Search) -> Summary:
         )
     trials = trials_of(search)
     leaderboard = search.leaderboard()
-    by_id = {record.trial_id: record for record in search.records}
-    ranked = [
-        by_id[row.trial_id]
-        for row in leaderboard.itertuples(index=False)
-        if row.status == "COMPLETED"
-    ]
+    ranked = search.ranked
     reasons: dict[str, str] = {}
     edges = _answer(reasons, BOUNDARIES, lambda: boundaries(trials))
     enough = _answer(reasons, SATURATION, lambda: saturation(trials))

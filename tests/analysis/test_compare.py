@@ -11,7 +11,7 @@ import pytest
 
 from keras_tricks.analysis import compare
 from keras_tricks.analysis import holm
-from keras_tricks.analysis.compare import _best_of
+from keras_tricks.analysis.extremes import expected_best
 from keras_tricks.tuners import RandomSearch
 
 
@@ -27,7 +27,7 @@ def test_the_best_of_some_is_the_mean_over_all_choices():
     for number in range(1, 6):
         choices = itertools.combinations(losses, number)
         expected = np.mean([min(choice) for choice in choices])
-        assert _best_of(losses, number) == pytest.approx(expected)
+        assert expected_best(losses, number) == pytest.approx(expected)
 
 
 def test_more_trials_alone_give_no_lead():

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from keras_tricks.analysis import saturation
-from keras_tricks.analysis.saturation import _expected_best
+from keras_tricks.analysis.extremes import expected_best
 from keras_tricks.analysis.saturation import _gain
 from keras_tricks.tuners import RandomSearch
 
@@ -23,7 +23,7 @@ def test_the_expected_best_is_the_mean_over_all_choices():
     for number in range(1, 7):
         choices = itertools.combinations(losses, number)
         expected = np.mean([min(choice) for choice in choices])
-        assert _expected_best(losses, number) == pytest.approx(expected)
+        assert expected_best(losses, number) == pytest.approx(expected)
 
 
 KINDS = {

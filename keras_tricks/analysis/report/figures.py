@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_tricks import _plotting
 from keras_tricks.analysis.compare import Comparison
 from keras_tricks.analysis.importances import Importances
 from keras_tricks.analysis.rounds import Rounds
@@ -100,13 +101,7 @@ def isolation(found: Comparison) -> Figure:
         "x": list(range(len(values))),
         "y": _numbers(middle),
         "marker": {"color": COLORS[0], "size": 11},
-        "error_y": {
-            "type": "data",
-            "symmetric": False,
-            "array": _numbers(np.maximum(high - middle, 0.0)),
-            "arrayminus": _numbers(np.maximum(middle - low, 0.0)),
-            "color": COLORS[0],
-        },
+        "error_y": _error_bars(middle, low, high, COLORS[0]),
         "text": [
             f"{text(value, _LONGEST)}: of {number} trials"
             for value, number in zip(values, table["trials"], strict=True)
@@ -303,17 +298,24 @@ def _bars(x: Any, names: list[str], name: str, color: str) -> Figure:
     }
 
 
+def _error_bars(
+    middle: np.ndarray, low: np.ndarray, high: np.ndarray, color: str
+) -> Figure:
+    below, above = _plotting.reach(middle, low, high)
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": _numbers(above),
+        "arrayminus": _numbers(below),
+        "color": color,
+    }
+
+
 def _shares(table: Any, names: list[str], title: str) -> Figure:
     middle, low, high = table[["importance", "low", "high"]].to_numpy().T
     bars = _bars(middle, names, "share", COLORS[0])
     bars["marker"] = {"color": [COLORS[0] if m else _MUTED for m in table["matters"]]}
-    bars["error_x"] = {
-        "type": "data",
-        "symmetric": False,
-        "array": _numbers(np.maximum(high - middle, 0.0)),
-        "arrayminus": _numbers(np.maximum(middle - low, 0.0)),
-        "color": _MUTED,
-    }
+    bars["error_x"] = _error_bars(middle, low, high, _MUTED)
     axis = {**_axis(title), "rangemode": "tozero"}
     return {
         "data": [bars],
