@@ -76,6 +76,28 @@ def check_float(
     return number
 
 
+def check_floats(name: str, values: Any, **bounds: Any) -> tuple[float, ...]:
+    """Returns a list, a tuple or a vector of numbers as floats.
+
+    Args:
+        name: The argument's name, for the message.
+        values: The numbers, at least one.
+        **bounds: Of each: see `check_float`.
+
+    Raises:
+        TypeError: If it is none of these, or one of them is no number.
+        ValueError: If it is empty, or a number is out of its bounds.
+    """
+    is_row = isinstance(values, list | tuple) or np.ndim(values) == 1
+    if not is_row or isinstance(values, str):
+        raise TypeError(
+            f"`{name}` must be a list of numbers. {received(name, values, True)}"
+        )
+    if len(values) == 0:
+        raise ValueError(f"`{name}` must hold a number. {received(name, values)}")
+    return tuple(check_float(name, value, **bounds) for value in values)
+
+
 def check_int(name: str, value: Any, *, minimum: int = 0) -> int:
     """Returns `value` as an int, or raises if it is no whole number.
 

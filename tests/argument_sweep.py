@@ -338,6 +338,10 @@ def checkpoint() -> tuple[Any, Any, str]:
 
 _CLASSIFIER: dict[str, Kind] = {
     "num_classes": count(2),
+    "task": choice("classification"),
+    "num_outputs": none,
+    "metrics": optional(_is_empty),
+    "target_scale": none,
     "batch_size": count(1),
     "epochs": count(1),
     "total_steps": optional(count(1)),
@@ -701,6 +705,26 @@ CASES: dict[str, Case] = {
         losses.ClassificationLoss,
         {"label_smoothing": below_one, "focal_gamma": not_negative},
         {"label_smoothing": 0.1, "focal_gamma": 2.0},
+    ),
+    "losses.MultiLabelLoss": Case(
+        losses.MultiLabelLoss,
+        {
+            "label_smoothing": below_one,
+            "focal_gamma": not_negative,
+            "positive_weights": optional(_is_row),
+            "balance": not_negative,
+        },
+        {},
+    ),
+    "losses.RegressionLoss": Case(
+        losses.RegressionLoss,
+        {
+            "kind": choice("mse", "mae", "huber", "quantile"),
+            "delta": positive,
+            "quantile": number(0, 1, but=(0, 1)),
+            "deviation": either(positive, _is_row),
+        },
+        {},
     ),
     "optimizers.AdamWeightDecay": Case(
         optimizers.AdamWeightDecay,

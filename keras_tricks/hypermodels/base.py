@@ -1,7 +1,10 @@
 """The base class of hypermodels: how they are compiled, trained and compared."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
+from typing import Literal
+from typing import get_args
 
 import keras
 import keras_tuner
@@ -15,28 +18,49 @@ from keras_tricks.hypermodels.description import range_in_words
 from keras_tricks.hypermodels.examples import Examples
 from keras_tricks.hypermodels.examples import ReadBefore
 from keras_tricks.hypermodels.examples import examples_of
+from keras_tricks.hypermodels.examples import is_dataset
 from keras_tricks.hypermodels.examples import num_batches
-from keras_tricks.hypermodels.labels import check_labels
 from keras_tricks.hypermodels.layers import ScalarDropout
-from keras_tricks.hypermodels.losses import hyper_loss
 from keras_tricks.hypermodels.optimizer_space import hyper_optimizer
 from keras_tricks.hypermodels.optimizer_space import optimizer_settings
+from keras_tricks.hypermodels.tasks.arrays import arrays_of
+from keras_tricks.hypermodels.tasks.arrays import refuse
+from keras_tricks.hypermodels.tasks.classification import Classification
+from keras_tricks.hypermodels.tasks.multi_label import MultiLabel
+from keras_tricks.hypermodels.tasks.regression import Regression
+from keras_tricks.hypermodels.tasks.regression import Scale
+from keras_tricks.hypermodels.tasks.task import Task
 from keras_tricks.parameters import check_parameter_budget
 from keras_tricks.parameters import count_parameters
 from keras_tricks.parameters import parameter_table
 
 _PACKAGE = "keras_tricks.hypermodels."
+TaskName = Literal["classification", "multi_label", "regression"]
+TASKS = dict(
+    zip(get_args(TaskName), (Classification, MultiLabel, Regression), strict=True)
+)
 NORMS = ("batch", "layer", "none")
 # He's initialisation is made for units that are 0 for half of their inputs.
 RECTIFIERS = ("relu", "leaky_relu", "elu", "gelu", "silu", "swish", "relu6")
 
 
-class HyperClassifier(keras_tuner.HyperModel):
-    """Base class of hypermodels that classify into `num_classes` classes.
+class SupervisedHyperModel(keras_tuner.HyperModel):
+    """Base class of hypermodels that learn labels or numbers from examples.
 
-    A subclass implements `network(hp)`, which returns the uncompiled model with one
-    logit a class. Labels are class numbers, 0 to `num_classes - 1`. The optimizer's
-    settings are `hyper_optimizer`'s, the loss's `hyper_loss`'s.
+    A subclass implements `trunk(hp)`, which returns the inputs and the features that
+    the last layer is given; or `network(hp)`, which returns the whole uncompiled model.
+    The optimizer's settings are `hyper_optimizer`'s; those of the loss depend on what
+    is to be learned:
+
+    | `task` | labels in | out | losses | metrics (by default the first ones) |
+    |---|---|---|---|---|
+    | `"classification"` | class numbers, 0 to `num_classes - 1` | one logit a class | `"cross_entropy"`, `"focal"` | `"accuracy"`; `"macro_f1"`, `"auc"` |
+    | `"multi_label"` | rows of `num_classes` 0s and 1s | one logit a label | `"binary_cross_entropy"`, `"focal"` | `"accuracy"`, `"macro_f1"`; `"auc"` |
+    | `"regression"` | `num_outputs` numbers | as many, in their unit | `"mse"`, `"mae"`, `"huber"`, `"quantile"` | `"rmse"`, `"mae"`, `"r2"` |
+
+    A regression is of standardised targets: `fit` takes mean and deviation of those
+    that are trained on, the loss is in deviations, and the last layer, `TargetScale`,
+    brings the outputs back into the data's unit. Both are saved with the weights.
 
     The length of the learning rate schedule comes from the data: `fit` counts the
     updates that it is about to make and compiles the model with them. `build` alone
@@ -47,7 +71,15 @@ class HyperClassifier(keras_tuner.HyperModel):
     largest that still raises the throughput, and another one needs other settings.
 
     Args:
-        num_classes: Number of classes, >= 2.
+        num_classes: Number of classes, >= 2, or of labels that an example may have,
+            >= 1. Not for regressions.
+        task: What is learned: see above.
+        num_outputs: Numbers to be predicted of an example, >= 1; 1 by default. For
+            regressions alone.
+        metrics: Names of the metrics that are watched, from those above.
+        target_scale: `(mean, deviation)` of the targets of a regression, two numbers or
+            two tuples of `num_outputs`. Needed for generators, which can be read only
+            once, and where a model is trained without this `fit`.
         batch_size: Examples a batch, unless `fit` is given another.
         epochs: Epochs of a run, unless `fit` is given another number.
         total_steps: Optimizer updates of the run, if known before the data.
@@ -62,14 +94,18 @@ class HyperClassifier(keras_tuner.HyperModel):
     Attributes:
         total_steps: Optimizer updates of the last `fit`, or as given before one.
         is_for_sequences: Whether examples are sequences, such as texts.
-    """
+    """  # noqa: E501
 
     is_for_sequences = False
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: int | None = None,
         *,
+        task: TaskName = "classification",
+        num_outputs: int | None = None,
+        metrics: Sequence[str] | None = None,
+        target_scale: tuple[Any, Any] | None = None,
         batch_size: int = 32,
         epochs: int = 20,
         total_steps: int | None = None,
@@ -83,7 +119,15 @@ class HyperClassifier(keras_tuner.HyperModel):
         if name is not None:
             _validation.check_text("name", name)
         super().__init__(name=name, tunable=_validation.check_flag("tunable", tunable))
-        self.num_classes = _validation.check_int("num_classes", num_classes, minimum=2)
+        _validation.check_choice("task", task, tuple(TASKS))
+        self.task = task
+        self.num_classes, self.num_outputs = _checked_counts(
+            task, num_classes, num_outputs
+        )
+        self.metrics = _checked_metrics(task, metrics)
+        self.target_scale = _checked_scale(task, target_scale, self.num_outputs)
+        # What the labels of the last `fit` had to say to the network and the loss.
+        self._known_of_labels: Any = self.target_scale
         self.batch_size = _validation.check_int("batch_size", batch_size, minimum=1)
         self.epochs = _validation.check_int("epochs", epochs, minimum=1)
         if total_steps is not None:
@@ -103,11 +147,16 @@ class HyperClassifier(keras_tuner.HyperModel):
         self._networks: list[tuple[Any, dict[str, Any]]] = []
         self._read_before = ReadBefore()
 
-    def network(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """Returns the uncompiled model, its output one logit a class."""
+    def trunk(self, hp: keras_tuner.HyperParameters) -> tuple[Any, Any]:
+        """Returns the inputs and `(batch, features)`, which the last layer is given."""
         raise NotImplementedError(
-            f"{type(self).__name__} must implement `network(hp)`."
+            f"{type(self).__name__} must implement `trunk(hp)`, or `network(hp)`."
         )
+
+    def network(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """Returns the uncompiled model."""
+        inputs, features = self.trunk(hp)
+        return keras.Model(inputs, self.outputs(features))
 
     def optimizer(
         self, hp: keras_tuner.HyperParameters, total_steps: int
@@ -139,6 +188,7 @@ class HyperClassifier(keras_tuner.HyperModel):
         args, kwargs = self.fit_arguments(hp, *args, **kwargs)
         assert self.total_steps is not None
         self._compile(hp, model, self.total_steps)
+        self._learned().set_in(model, self._known_of_labels)
         return model.fit(*args, **kwargs)
 
     def describe(
@@ -219,7 +269,7 @@ class HyperClassifier(keras_tuner.HyperModel):
         From then on `build` compiles for so many.
 
         Raises:
-            keras_tuner.errors.FatalValueError: If a label is not a class number; it is
+            keras_tuner.errors.FatalValueError: If a label is none of the task's; it is
                 a `ValueError`. A dataset is read for that, once, as far as an epoch
                 goes. Labels are left alone where a subclass compiles in its own way.
             ValueError: If the number of updates is not known, or `patience` has
@@ -236,25 +286,57 @@ class HyperClassifier(keras_tuner.HyperModel):
         if self.patience is not None:
             stopping = self._early_stopping(hp, call)
             call = call.replace(callbacks=[*call.callbacks, stopping])
+        seen = []
         for found in examples_of(call, self._read_before, self._limits()):
             self._check_examples(found)
+            if found.is_trained_on and self._has_one_row_of_outputs():
+                seen += [_trained_on(y, call) for y in arrays_of(found.labels)]
+        self._known_of_labels = self._known(call, seen)
         return call.args, call.kwargs
+
+    def _learned(self) -> Task:
+        number = self.num_classes if self.num_classes is not None else self.num_outputs
+        return TASKS[self.task](number)
+
+    def _known(self, call: FitCall, seen: list[Any]) -> Any:
+        """Returns what is to be known of the labels that a call trains on."""
+        if self.target_scale is not None:
+            return self.target_scale
+        if self.task == "classification" or not self._has_one_row_of_outputs():
+            return None
+        key = (call["x"], call["steps_per_epoch"], "known", *self._limits())
+        if not seen and key in self._read_before:
+            return self._read_before[key]
+        if seen:
+            known = self._learned().seen(seen)
+            if is_dataset(call["x"]):
+                self._read_before.add(key, known)
+            return known
+        if self.task == "regression":
+            refuse(
+                "The targets of a regression must be known before it begins: as arrays "
+                "or a dataset with an end, or by `target_scale=(mean, deviation)`.",
+                "",
+                f"x={_validation.shown(call['x'])}",
+            )
+        return None
 
     def _limits(self) -> tuple[Any, ...]:
         """Returns what examples are compared with."""
-        return (self.num_classes,)
+        return self.task, self.num_classes, self.num_outputs
 
     def _check_examples(self, examples: Examples) -> None:
         """Raises an error if the network cannot learn from some examples."""
-        # Whoever brings another loss may want other labels, and whoever brings another
-        # network more than one an example.
+        # Whoever brings another loss may want other labels.
         if sameness.is_of_package(self, "compile_arguments", "_compile", "fit"):
-            check_labels(
-                examples.labels,
-                self.num_classes,
-                examples.place,
-                one_each=sameness.is_of_package(self, "network", "logits"),
-            )
+            one_each = self._has_one_row_of_outputs()
+            self._learned().check(examples.labels, examples.place, one_each=one_each)
+
+    def _has_one_row_of_outputs(self) -> bool:
+        # Whoever brings another network may want more than one label an example.
+        return sameness.is_of_package(
+            self, "compile_arguments", "_compile", "fit", "network", "trunk", "outputs"
+        )
 
     def compile_arguments(
         self,
@@ -272,10 +354,13 @@ class HyperClassifier(keras_tuner.HyperModel):
                 returned with other numbers, to be read only until the next call: a
                 new one takes four times as long.
         """
+        task, known = self._learned(), self._known_of_labels
         return {
             "optimizer": self._optimizer_to_read(hp, total_steps, used_before),
-            "loss": hyper_loss(hp),
-            "metrics": ["accuracy"],
+            "loss": task.loss(hp, known),
+            "metrics": [
+                task.metrics[name](task.num_outputs, known) for name in self.metrics
+            ],
             "jit_compile": self.jit_compile,
         }
 
@@ -285,7 +370,10 @@ class HyperClassifier(keras_tuner.HyperModel):
         total_steps: int,
         used_before: dict[str, Any] | None,
     ) -> keras.optimizers.Optimizer:
-        if used_before is None or type(self).optimizer is not HyperClassifier.optimizer:
+        if (
+            used_before is None
+            or type(self).optimizer is not SupervisedHyperModel.optimizer
+        ):
             return self.optimizer(hp, total_steps)
         settings = optimizer_settings(hp, total_steps, **self.optimizer_arguments)
         if settings.name not in used_before:
@@ -301,7 +389,7 @@ class HyperClassifier(keras_tuner.HyperModel):
         in between. None stands for a network that was not built yet, and for a class
         that compiles in its own way or has code that is not this package's.
         """
-        compiles_otherwise = type(self)._compile is not HyperClassifier._compile
+        compiles_otherwise = type(self)._compile is not SupervisedHyperModel._compile
         if compiles_otherwise or not sameness.is_all_of_package(self):
             return None
         surroundings = sameness.surroundings(self)
@@ -327,9 +415,9 @@ class HyperClassifier(keras_tuner.HyperModel):
 
     def _fed_names(self) -> tuple[str, ...]:
         """Returns what `network` reads only to set `ScalarDropout`."""
-        owner = next(c for c in type(self).__mro__ if "network" in vars(c))
         # Whoever writes another network may read the name for anything.
-        return ("dropout",) if owner.__module__.startswith(_PACKAGE) else ()
+        is_ours = sameness.is_of_package(self, "network", "trunk")
+        return ("dropout",) if is_ours else ()
 
     # The pieces that the networks have in common.
 
@@ -361,15 +449,9 @@ class HyperClassifier(keras_tuner.HyperModel):
         rate = hp.Float("dropout", 0.0, 0.7, step=0.1, default=default)
         return ScalarDropout(rate)(x)
 
-    def logits(self, x: Any, max_norm: float = 0.0) -> Any:
+    def outputs(self, x: Any, max_norm: float = 0.0) -> Any:
         """Returns the last layer's output, float32 also under mixed precision."""
-        return keras.layers.Dense(
-            self.num_classes,
-            # A column holds the weights of a class.
-            kernel_constraint=keras.constraints.MaxNorm(max_norm) if max_norm else None,
-            dtype="float32",
-            name="logits",
-        )(x)
+        return self._learned().outputs(x, self._known_of_labels, max_norm)
 
     def _compile(
         self, hp: keras_tuner.HyperParameters, model: keras.Model, total_steps: int
@@ -393,6 +475,62 @@ class HyperClassifier(keras_tuner.HyperModel):
             start_from_epoch=call["initial_epoch"] + warmup,
             restore_best_weights=True,
         )
+
+
+def _checked_counts(
+    task: str, num_classes: Any, num_outputs: Any
+) -> tuple[int | None, int | None]:
+    """Returns the number of classes or the number of outputs, the other one None."""
+    name, given = "num_outputs", num_outputs
+    if task == "regression":
+        name, given = "num_classes", num_classes
+    if given is not None:
+        other = "num_outputs" if name == "num_classes" else "num_classes"
+        raise ValueError(
+            f"`{name}` must be left out for task={task!r}, which takes `{other}`. "
+            f"{_validation.received(name, given)}"
+        )
+    if task == "regression":
+        number = 1 if num_outputs is None else num_outputs
+        return None, _validation.check_int("num_outputs", number, minimum=1)
+    minimum = 2 if task == "classification" else 1
+    return _validation.check_int("num_classes", num_classes, minimum=minimum), None
+
+
+def _checked_metrics(task: str, metrics: Any) -> tuple[str, ...]:
+    if metrics is None:
+        return TASKS[task].default_metrics
+    if not isinstance(metrics, tuple | list):
+        raise TypeError(
+            "`metrics` must be a tuple of names. "
+            f"{_validation.received('metrics', metrics, True)}"
+        )
+    known = tuple(TASKS[task].metrics)
+    found = tuple(_validation.check_choice("metrics", m, known) for m in metrics)
+    if len(set(found)) < len(found):
+        raise ValueError(
+            "`metrics` must name each metric once. "
+            f"{_validation.received('metrics', metrics)}"
+        )
+    return found
+
+
+def _checked_scale(task: str, scale: Any, num_outputs: int | None) -> Scale | None:
+    if scale is None:
+        return None
+    parts = scale if isinstance(scale, tuple | list) and len(scale) == 2 else ()
+    rows = [part if isinstance(part, tuple | list) else (part,) for part in parts]
+    if task != "regression" or [len(row) for row in rows] != [num_outputs] * 2:
+        raise ValueError(
+            "`target_scale` must be (mean, deviation) of the targets of a regression, "
+            "two numbers or two tuples of as many as `num_outputs`. "
+            f"{_validation.received('target_scale', scale)}"
+        )
+    low = -_validation.GREATEST
+    return Scale(
+        _validation.check_floats("target_scale", rows[0], minimum=low),
+        _validation.check_floats("target_scale", rows[1], exclusive=True),
+    )
 
 
 def checked_sizes(name: str, sizes: Any) -> tuple[int, ...]:
@@ -427,6 +565,13 @@ def checked_dictionary(name: str, value: Any) -> dict[str, Any]:
     return dict(value or {})
 
 
+def _trained_on(labels: Any, call: FitCall) -> Any:
+    """Returns the labels without those that `fit` sets aside for validation."""
+    if is_dataset(call["x"]):
+        return labels
+    return labels[: call.num_training_examples(len(labels))]
+
+
 def _first_input(x: Any) -> Any:
     """Returns the first array of several inputs, and anything else as it is."""
     several = isinstance(x, dict | list | tuple)
@@ -453,3 +598,7 @@ def _updates_per_epoch(call: FitCall) -> int:
             f"`tf.data.experimental.assert_cardinality`. Received: x={call['x']!r}"
         )
     return batches
+
+
+# The name of before version 0.2.
+HyperClassifier = SupervisedHyperModel

@@ -6,7 +6,7 @@ import keras
 import keras_tuner
 
 from keras_tricks import _validation
-from keras_tricks.hypermodels.base import HyperClassifier
+from keras_tricks.hypermodels.base import SupervisedHyperModel
 from keras_tricks.hypermodels.base import checked_sizes
 from keras_tricks.hypermodels.layers import SequencePooling
 
@@ -14,7 +14,7 @@ POOLING = ("mean", "max", "attention")
 MAX_BLOCKS = 4
 
 
-class HyperCNN(HyperClassifier):
+class HyperCNN(SupervisedHyperModel):
     """Convolution blocks over images: convolution, batch norm, ReLU, and half the size.
 
     Each block has twice the filters of the one before and, max-pooled between them,
@@ -31,15 +31,15 @@ class HyperCNN(HyperClassifier):
     | `pooling` | fixed; `"mean"`, `"max"`, `"attention"` | | `"mean"` | structural | 5 |
     | `dropout` (before the last layer) | 0 to 0.7, steps of 0.1 | linear | 0.5 | scalar | 2, 6 |
 
-    and those of `hyper_optimizer` and `hyper_loss`. Weights before a rectifier start
+    and those of `hyper_optimizer` and the loss. Weights before a rectifier start
     from He's distribution, others from Glorot's.
 
     Args:
         input_shape: `(height, width, channels)` of an image, channels last whatever
             `keras.config.image_data_format()` says.
-        num_classes: Number of classes, >= 2.
-        **kwargs: `batch_size`, `epochs`, `total_steps`, `patience`, `plain` and the
-            like: see `keras_tricks.hypermodels.base.HyperClassifier`.
+        num_classes: Number of classes, or of labels; not for regressions.
+        **kwargs: `task`, `num_outputs`, `batch_size`, `epochs`, `patience`, `plain` and
+            the like: see `keras_tricks.hypermodels.base.SupervisedHyperModel`.
 
     Raises:
         TypeError: If an argument is not a number.
@@ -66,7 +66,10 @@ class HyperCNN(HyperClassifier):
     """  # noqa: E501
 
     def __init__(
-        self, input_shape: tuple[int, int, int], num_classes: int, **kwargs: Any
+        self,
+        input_shape: tuple[int, int, int],
+        num_classes: int | None = None,
+        **kwargs: Any,
     ):
         super().__init__(num_classes, **kwargs)
         self.input_shape = checked_sizes("input_shape", input_shape)
@@ -77,7 +80,7 @@ class HyperCNN(HyperClassifier):
                 f"{_validation.received('input_shape', input_shape)}"
             )
 
-    def network(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+    def trunk(self, hp: keras_tuner.HyperParameters) -> tuple[Any, Any]:
         height, width, _ = self.input_shape
         halvings = min(height, width).bit_length() - 1
         most = min(MAX_BLOCKS, 1 + halvings)
@@ -92,8 +95,7 @@ class HyperCNN(HyperClassifier):
                 x = keras.layers.MaxPooling2D(data_format="channels_last")(x)
             for _ in range(convolutions):
                 x = self._convolution(hp, x, filters * 2**block, kernel_size)
-        x = self.dropout(hp, _pooled(x, pooling))
-        return keras.Model(inputs, self.logits(x))
+        return inputs, self.dropout(hp, _pooled(x, pooling))
 
     def _convolution(
         self, hp: keras_tuner.HyperParameters, x: Any, filters: int, kernel_size: int

@@ -22,15 +22,17 @@ class Examples(NamedTuple):
         inputs: What the network takes.
         labels: Their labels, None if there are none.
         place: Where the labels are, in words.
+        is_trained_on: Whether `fit` trains on them, but for those that it sets aside.
     """
 
     inputs: Any
     labels: Any
     place: str
+    is_trained_on: bool = True
 
 
 class ReadBefore:
-    """The datasets that were read already, so that a search reads each once.
+    """What was found in the datasets that were read, so that a search reads each once.
 
     A copy of it, in another process for instance, knows of none.
     """
@@ -38,18 +40,22 @@ class ReadBefore:
     def __init__(self) -> None:
         # The reference tells whether the object is still there: another one may get
         # the number of one that is gone.
-        self._known: dict[Any, weakref.ref] = {}
+        self._known: dict[Any, tuple[weakref.ref, Any]] = {}
 
     def __contains__(self, key: tuple[Any, ...]) -> bool:
         data, *rest = key
         known = self._known.get((id(data), *rest))
-        return known is not None and known() is data
+        return known is not None and known[0]() is data
 
-    def add(self, key: tuple[Any, ...]) -> None:
-        """Remembers a dataset, the first of `key`, and what it was read for."""
+    def __getitem__(self, key: tuple[Any, ...]) -> Any:
+        data, *rest = key
+        return self._known[(id(data), *rest)][1]
+
+    def add(self, key: tuple[Any, ...], found: Any = None) -> None:
+        """Remembers a dataset, the first of `key`, and what was found in it."""
         data, *rest = key
         with contextlib.suppress(TypeError):  # Some objects cannot be referred to.
-            self._known[(id(data), *rest)] = weakref.ref(data)
+            self._known[(id(data), *rest)] = weakref.ref(data), found
 
     def __reduce__(self) -> Any:
         return type(self), ()
@@ -76,13 +82,14 @@ def examples_of(
     validation = call["validation_data"]
     if validation is not None:
         pair = validation if isinstance(validation, tuple | list) else (validation,)
-        yield from _of_one(
+        for found in _of_one(
             (*pair, None)[:2],
             "`validation_data[1]`",
             call["validation_steps"],
             read_before,
             purpose,
-        )
+        ):
+            yield found._replace(is_trained_on=False)
 
 
 def _of_one(

@@ -13,7 +13,7 @@ import keras_tuner
 import numpy as np
 
 from keras_tricks import _validation
-from keras_tricks.hypermodels.base import HyperClassifier
+from keras_tricks.hypermodels.base import SupervisedHyperModel
 from keras_tricks.hypermodels.base import checked_dictionary
 from keras_tricks.hypermodels.layer_wise import layer_wise
 from keras_tricks.hypermodels.layers import PACKAGE
@@ -25,7 +25,7 @@ LEARNING_RATES = {"text": 1e-5, "image": 1e-3}
 DROPOUTS = {"text": 0.1, "image": 0.2}
 
 
-class HyperFineTune(HyperClassifier):
+class HyperFineTune(SupervisedHyperModel):
     """A trained backbone with a new head: pooling, dropout, one dense layer.
 
     Each model that is built starts from the backbone's weights as they are then, in
@@ -52,7 +52,7 @@ class HyperFineTune(HyperClassifier):
     | `dropout` | 0 to 0.7, steps of 0.1 | linear | 0.1 (text), 0.2 (images) | scalar | 2 |
 
     and the others of `hyper_optimizer`, warmup and decay of the rate among them, and
-    those of `hyper_loss`. What the backbone returns as `(batch, features)` is not
+    those of the loss. What the backbone returns as `(batch, features)` is not
     pooled. An attention that weighs all positions alike is where that pooling starts.
 
     Args:
@@ -61,7 +61,7 @@ class HyperFineTune(HyperClassifier):
             KerasHub, or one's own. Or a function that returns a new one at each call,
             for models that cannot be made anew from their configuration. Layers that
             are not trainable remain so.
-        num_classes: Number of classes, >= 2.
+        num_classes: Number of classes, or of labels; not for regressions.
         kind: `"text"` or `"image"`, which sets the defaults above.
         stages: Groups into which the backbone's layers are cut, >= 1, at most one a
             layer.
@@ -72,10 +72,10 @@ class HyperFineTune(HyperClassifier):
             those that are pooled: `lambda tokens: keras.ops.not_equal(tokens, 0)`. By
             default the input `"padding_mask"`, if there is one, or else the mask that
             Keras's layers pass on.
-        optimizer_arguments: See `HyperClassifier`; a `learning_rate` given here takes
+        optimizer_arguments: See `SupervisedHyperModel`; a `learning_rate` given here takes
             the place of the default.
-        **kwargs: `batch_size`, `epochs`, `total_steps`, `patience`, `plain` and the
-            like: see `keras_tricks.hypermodels.base.HyperClassifier`.
+        **kwargs: `task`, `num_outputs`, `batch_size`, `epochs`, `patience`, `plain` and
+            the like: see `keras_tricks.hypermodels.base.SupervisedHyperModel`.
 
     Raises:
         TypeError: If an argument is not of its type.
@@ -115,7 +115,7 @@ class HyperFineTune(HyperClassifier):
     def __init__(
         self,
         backbone: keras.Model | Callable[[], keras.Model],
-        num_classes: int,
+        num_classes: int | None = None,
         *,
         kind: Kind = "text",
         stages: int = 4,
@@ -149,7 +149,7 @@ class HyperFineTune(HyperClassifier):
         self.mask = mask
         self._last_made: Callable[[], Any] = lambda: None
 
-    def network(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+    def trunk(self, hp: keras_tuner.HyperParameters) -> tuple[Any, Any]:
         backbone = self._new_backbone()
         stages = _stages(backbone, self.stages)
         frozen = hp.Int("frozen_stages", 0, len(stages), default=0)
@@ -157,7 +157,7 @@ class HyperFineTune(HyperClassifier):
             layer.trainable = False
         features = self._pooled(hp, backbone.input, backbone(backbone.input))
         features = self.dropout(hp, features, default=DROPOUTS[self.kind])
-        return keras.Model(backbone.input, self.logits(features))
+        return backbone.input, features
 
     def optimizer(
         self, hp: keras_tuner.HyperParameters, total_steps: int
@@ -179,14 +179,13 @@ class HyperFineTune(HyperClassifier):
             for layer in stage
             for variable in layer.variables
         }
+        arguments = self.compile_arguments(hp, total_steps)
         model.compile(
             optimizer=layer_wise(
-                self.optimizer(hp, total_steps),
+                arguments["optimizer"],
                 [factors.get(id(v), 1.0) for v in model.trainable_variables],
             ),
-            loss=model.loss,
-            metrics=["accuracy"],
-            jit_compile=self.jit_compile,
+            **{k: v for k, v in arguments.items() if k != "optimizer"},
         )
 
     def _new_backbone(self) -> "Backbone":

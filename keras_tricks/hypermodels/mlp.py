@@ -5,12 +5,12 @@ from typing import Any
 import keras
 import keras_tuner
 
-from keras_tricks.hypermodels.base import HyperClassifier
+from keras_tricks.hypermodels.base import SupervisedHyperModel
 from keras_tricks.hypermodels.base import checked_dictionary
 from keras_tricks.hypermodels.base import checked_sizes
 
 
-class HyperMLP(HyperClassifier):
+class HyperMLP(SupervisedHyperModel):
     """Dense blocks over float features: dense, batch norm, ReLU, dropout.
 
     | name | range | scale | default | kind | source |
@@ -22,14 +22,14 @@ class HyperMLP(HyperClassifier):
     | `dropout` | 0 to 0.7, steps of 0.1 | linear | 0.5 | scalar | 1, 4 |
 
     and those of `hyper_optimizer`, with a default rate of 3e-3, which small tables want
-    (on 1,437 digits 1e-3 ends too early), and of `hyper_loss`. Weights before a
+    (on 1,437 digits 1e-3 ends too early), and of the loss. Weights before a
     rectifier start from He's distribution, others from Glorot's.
 
     Args:
         input_shape: Shape of one example; more than one axis is flattened.
-        num_classes: Number of classes, >= 2.
-        **kwargs: `batch_size`, `epochs`, `total_steps`, `patience`, `plain` and the
-            like: see `keras_tricks.hypermodels.base.HyperClassifier`.
+        num_classes: Number of classes, or of labels; not for regressions.
+        **kwargs: `task`, `num_outputs`, `batch_size`, `epochs`, `patience`, `plain` and
+            the like: see `keras_tricks.hypermodels.base.SupervisedHyperModel`.
 
     Raises:
         TypeError: If an argument is not a number.
@@ -55,7 +55,7 @@ class HyperMLP(HyperClassifier):
     def __init__(
         self,
         input_shape: tuple[int, ...],
-        num_classes: int,
+        num_classes: int | None = None,
         *,
         optimizer_arguments: dict[str, Any] | None = None,
         **kwargs: Any,
@@ -65,7 +65,7 @@ class HyperMLP(HyperClassifier):
         super().__init__(num_classes, optimizer_arguments=optimizer_arguments, **kwargs)
         self.input_shape = checked_sizes("input_shape", input_shape)
 
-    def network(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+    def trunk(self, hp: keras_tuner.HyperParameters) -> tuple[Any, Any]:
         layers = hp.Int("layers", 1, 3, default=1)
         units = hp.Int("units", 16, 512, step=2, sampling="log", default=128)
         activation, initializer = self.activation(hp)
@@ -76,4 +76,4 @@ class HyperMLP(HyperClassifier):
             x = self.norm(hp, x, "batch")
             x = keras.layers.Activation(activation)(x)
             x = self.dropout(hp, x)
-        return keras.Model(inputs, self.logits(x))
+        return inputs, x

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_tricks import tuners
 from keras_tricks.hypermodels import HyperMLP
-from keras_tricks.hypermodels.base import HyperClassifier
+from keras_tricks.hypermodels.base import SupervisedHyperModel
 from tests.hypermodels import cases
 
 MLP = cases.CASES["HyperMLP"]
@@ -311,5 +311,5 @@ def test_the_logits_are_float32_in_mixed_precision():
 
 
 def test_the_base_class_asks_for_a_network():
-    with pytest.raises(NotImplementedError, match=r"implement `network\(hp\)`"):
-        HyperClassifier(2).build(keras_tuner.HyperParameters())
+    with pytest.raises(NotImplementedError, match=r"implement `trunk\(hp\)`"):
+        SupervisedHyperModel(2).build(keras_tuner.HyperParameters())

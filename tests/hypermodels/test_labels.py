@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from keras_tricks import tuners
 from keras_tricks.hypermodels import HyperMLP
-from keras_tricks.hypermodels.base import HyperClassifier
-from keras_tricks.hypermodels.labels import check_labels
-from keras_tricks.hypermodels.losses import ClassificationLoss
+from keras_tricks.hypermodels.base import SupervisedHyperModel
+from keras_tricks.hypermodels.tasks.class_numbers import check_labels
+from keras_tricks.losses import ClassificationLoss
 from tests.hypermodels import cases
 
 MLP = cases.CASES["HyperMLP"]
@@ -201,17 +201,17 @@ def test_labels_are_the_business_of_whoever_brings_the_loss():
 
 @pytest.mark.usefixtures("uncompiled")
 def test_a_network_of_one_s_own_may_have_several_labels_an_example():
-    class Pairs(HyperClassifier):
+    class Pairs(SupervisedHyperModel):
         def network(self, hp):
             inputs = keras.Input((6,))
             return keras.Model(
-                inputs, self.logits(keras.layers.Reshape((2, 3))(inputs))
+                inputs, self.outputs(keras.layers.Reshape((2, 3))(inputs))
             )
 
     pairs = np.stack([Y, Y], 1)
     model = fit(Pairs(3), X, pairs)
     assert int(model.optimizer.iterations) == 2
-    with pytest.raises(ValueError, match=r"3 in row 2$"):
+    with pytest.raises(ValueError, match=r"3 in row 2, column 1$"):
         fit(Pairs(3), X, pairs + np.array([0, 1]))
 
 

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 import keras_tricks.losses
-from keras_tricks.hypermodels.losses import ClassificationLoss
-from keras_tricks.hypermodels.losses import hyper_loss
+from keras_tricks.hypermodels.tasks.classification import hyper_loss
+from keras_tricks.losses import ClassificationLoss
 from tests.hypermodels import cases
 
 NUM_CLASSES = 5

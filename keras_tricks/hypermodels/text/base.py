@@ -6,13 +6,13 @@ import keras
 import keras_tuner
 
 from keras_tricks import _validation
-from keras_tricks.hypermodels.base import HyperClassifier
+from keras_tricks.hypermodels.base import SupervisedHyperModel
 from keras_tricks.hypermodels.examples import Examples
 from keras_tricks.hypermodels.examples import batches_of
 from keras_tricks.hypermodels.examples import is_dataset
 
 
-class HyperTextClassifier(HyperClassifier):
+class TextHyperModel(SupervisedHyperModel):
     """Base class of hypermodels that classify sequences of token ids.
 
     The id 0 is padding. It is masked in everything that follows: whether a text is
@@ -24,8 +24,8 @@ class HyperTextClassifier(HyperClassifier):
         vocabulary_size: Number of ids, >= 2: those that occur are 0 to
             `vocabulary_size - 1`.
         sequence_length: Ids of a text, padding included, >= 1.
-        num_classes: Number of classes, >= 2.
-        **kwargs: See `keras_tricks.hypermodels.base.HyperClassifier`.
+        num_classes: Number of classes, or of labels; not for regressions.
+        **kwargs: See `keras_tricks.hypermodels.base.SupervisedHyperModel`.
     """
 
     is_for_sequences = True
@@ -34,7 +34,7 @@ class HyperTextClassifier(HyperClassifier):
         self,
         vocabulary_size: int,
         sequence_length: int,
-        num_classes: int,
+        num_classes: int | None = None,
         **kwargs: Any,
     ):
         super().__init__(num_classes, **kwargs)
@@ -75,7 +75,7 @@ class HyperTextClassifier(HyperClassifier):
     def fit_arguments(
         self, hp: keras_tuner.HyperParameters, *args: Any, **kwargs: Any
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Checks the ids, too; otherwise as that of `HyperClassifier`.
+        """Checks the ids, too; otherwise as that of `SupervisedHyperModel`.
 
         Raises:
             keras_tuner.errors.FatalValueError: If an id is negative or not below

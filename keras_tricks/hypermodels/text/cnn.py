@@ -8,10 +8,10 @@ import keras_tuner
 from keras_tricks import _validation
 from keras_tricks.hypermodels.layers import SequencePooling
 from keras_tricks.hypermodels.layers import ZeroPadding
-from keras_tricks.hypermodels.text.base import HyperTextClassifier
+from keras_tricks.hypermodels.text.base import TextHyperModel
 
 
-class HyperTextCNN(HyperTextClassifier):
+class HyperTextCNN(TextHyperModel):
     """Kim's convolutional network over token ids: the first model to try on text.
 
     Filters of several widths slide over the embedded text, each is pooled to its
@@ -27,17 +27,17 @@ class HyperTextCNN(HyperTextClassifier):
     | `dropout` | 0 to 0.7, steps of 0.1 | linear | 0.5 | scalar | 1, 2 |
     | `max_norm` (of a class's last weights) | fixed; 0 is none | | 0 | scalar | 1 |
 
-    and those of `hyper_optimizer` and `hyper_loss`. The paper has 300 units, 100
+    and those of `hyper_optimizer` and the loss. The paper has 300 units, 100
     filters of each width, and a norm of at most 3, which a later study found to matter
     little.
 
     Args:
-        vocabulary_size: See `keras_tricks.hypermodels.text.base.HyperTextClassifier`.
+        vocabulary_size: See `keras_tricks.hypermodels.text.base.TextHyperModel`.
         sequence_length: See there; at least the widest filter.
-        num_classes: Number of classes, >= 2.
+        num_classes: Number of classes, or of labels; not for regressions.
         filter_widths: The choices, each a tuple of widths.
-        **kwargs: `batch_size`, `epochs`, `total_steps`, `patience`, `plain` and the
-            like: see `keras_tricks.hypermodels.base.HyperClassifier`.
+        **kwargs: `task`, `num_outputs`, `batch_size`, `epochs`, `patience`, `plain` and
+            the like: see `keras_tricks.hypermodels.base.SupervisedHyperModel`.
 
     Raises:
         TypeError: If an argument is not a number.
@@ -64,7 +64,7 @@ class HyperTextCNN(HyperTextClassifier):
         self,
         vocabulary_size: int,
         sequence_length: int,
-        num_classes: int,
+        num_classes: int | None = None,
         *,
         filter_widths: tuple[tuple[int, ...], ...] = ((3, 4, 5), (2, 3, 4), (5,)),
         **kwargs: Any,
@@ -94,7 +94,7 @@ class HyperTextCNN(HyperTextClassifier):
                 f"Received: sequence_length={sequence_length}"
             )
 
-    def network(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+    def trunk(self, hp: keras_tuner.HyperParameters) -> tuple[Any, Any]:
         tokens = self.tokens()
         embedded = self.embedding(hp, tokens)
         choices = [" ".join(map(str, choice)) for choice in self.filter_widths]
@@ -102,7 +102,6 @@ class HyperTextCNN(HyperTextClassifier):
         filters = hp.Int("filters", 32, 256, step=2, sampling="log", default=128)
         activation, initializer = self.activation(hp)
         pooling = hp.Fixed("pooling", "max")
-        max_norm = hp.Fixed("max_norm", 0.0)
         mask = self.mask(tokens)
         x = ZeroPadding()(embedded, mask=mask)
         found = []
@@ -113,5 +112,9 @@ class HyperTextCNN(HyperTextClassifier):
             convolved = keras.layers.Activation(activation)(convolved)
             found.append(SequencePooling(pooling)(convolved, mask=mask))
         x = keras.layers.Concatenate()(found) if len(found) > 1 else found[0]
-        x = self.dropout(hp, x)
-        return keras.Model(tokens, self.logits(x, max_norm=max_norm))
+        return tokens, self.dropout(hp, x)
+
+    def network(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        max_norm = hp.Fixed("max_norm", 0.0)
+        inputs, features = self.trunk(hp)
+        return keras.Model(inputs, self.outputs(features, max_norm=max_norm))

@@ -7,7 +7,7 @@ import keras_tuner
 
 from keras_tricks import _validation
 from keras_tricks.hypermodels.layers import SequencePooling
-from keras_tricks.hypermodels.text.base import HyperTextClassifier
+from keras_tricks.hypermodels.text.base import TextHyperModel
 
 CELLS = {
     "lstm": keras.layers.LSTMCell,
@@ -16,7 +16,7 @@ CELLS = {
 }
 
 
-class HyperTextRCNN(HyperTextClassifier):
+class HyperTextRCNN(TextHyperModel):
     """The recurrent convolutional network of Lai et al. over token ids.
 
     A word is seen between all that stands before it and all that stands after it. With
@@ -39,17 +39,17 @@ class HyperTextRCNN(HyperTextClassifier):
     | `pooling` | fixed; `"max"`, `"mean"`, `"attention"` | | `"max"` | structural | 1 |
     | `dropout` (of the embedding and at the end) | 0 to 0.7, steps of 0.1 | linear | 0.5 | scalar | 2 |
 
-    and those of `hyper_optimizer` and `hyper_loss`. The paper has the cell `"simple"`,
+    and those of `hyper_optimizer` and the loss. The paper has the cell `"simple"`,
     50 units of embedding and of context, 100 units, and no dropout; that a gated cell
     remembers further back is why another is the default. It learns the outermost
     contexts, which are 0 here.
 
     Args:
-        vocabulary_size: See `keras_tricks.hypermodels.text.base.HyperTextClassifier`.
+        vocabulary_size: See `keras_tricks.hypermodels.text.base.TextHyperModel`.
         sequence_length: See there.
-        num_classes: Number of classes, >= 2.
-        **kwargs: `batch_size`, `epochs`, `total_steps`, `patience`, `plain` and the
-            like: see `keras_tricks.hypermodels.base.HyperClassifier`.
+        num_classes: Number of classes, or of labels; not for regressions.
+        **kwargs: `task`, `num_outputs`, `batch_size`, `epochs`, `patience`, `plain` and
+            the like: see `keras_tricks.hypermodels.base.SupervisedHyperModel`.
 
     Raises:
         TypeError: If an argument is not a number.
@@ -73,7 +73,7 @@ class HyperTextRCNN(HyperTextClassifier):
         "Learning Phrase Representations using RNN Encoder-Decoder", 2014.
     """  # noqa: E501
 
-    def network(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+    def trunk(self, hp: keras_tuner.HyperParameters) -> tuple[Any, Any]:
         tokens = self.tokens()
         # The embedding has most of the weights, and few examples of each word.
         embedded = self.dropout(hp, self.embedding(hp, tokens))
@@ -93,8 +93,7 @@ class HyperTextRCNN(HyperTextClassifier):
         x = keras.layers.Dense(units, kernel_initializer=initializer)(x)
         x = keras.layers.Activation(activation)(x)
         x = SequencePooling(pooling)(x, mask=mask)
-        x = self.dropout(hp, x)
-        return keras.Model(tokens, self.logits(x))
+        return tokens, self.dropout(hp, x)
 
 
 def _context(cell: Any, embedded: Any, mask: Any, *, backwards: bool) -> Any:

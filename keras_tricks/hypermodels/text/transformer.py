@@ -8,10 +8,10 @@ import keras_tuner
 from keras_tricks import _validation
 from keras_tricks.hypermodels.layers import PACKAGE
 from keras_tricks.hypermodels.layers import SequencePooling
-from keras_tricks.hypermodels.text.base import HyperTextClassifier
+from keras_tricks.hypermodels.text.base import TextHyperModel
 
 
-class HyperTextTransformer(HyperTextClassifier):
+class HyperTextTransformer(TextHyperModel):
     """A small pre-norm Transformer encoder over token ids, trained from nothing.
 
     A learned vector for each position is added to the embedded ids. With `norm` a
@@ -35,18 +35,18 @@ class HyperTextTransformer(HyperTextClassifier):
     | `pooling` | fixed; `"attention"`, `"mean"`, `"max"`, `"first"` | | `"attention"` | structural | 2, 5 |
     | `dropout` | 0 to 0.7, steps of 0.1 | linear | 0.3 | scalar | 2 |
 
-    and those of `hyper_optimizer` and `hyper_loss`. The paper's encoder has 6 blocks, 8
+    and those of `hyper_optimizer` and the loss. The paper's encoder has 6 blocks, 8
     heads, 512 units, the factor 4, ReLU, norms behind and a dropout of 0.1. Positions
     start as far apart as words do, not with BERT's deviation of 0.02: on the 5,452
     questions of TREC the validation loss then falls lower.
 
     Args:
-        vocabulary_size: See `keras_tricks.hypermodels.text.base.HyperTextClassifier`.
+        vocabulary_size: See `keras_tricks.hypermodels.text.base.TextHyperModel`.
         sequence_length: See there. The texts' words come first, padding behind them: a
             text that starts later has other positions.
-        num_classes: Number of classes, >= 2.
-        **kwargs: `batch_size`, `epochs`, `total_steps`, `patience`, `plain` and the
-            like: see `keras_tricks.hypermodels.base.HyperClassifier`.
+        num_classes: Number of classes, or of labels; not for regressions.
+        **kwargs: `task`, `num_outputs`, `batch_size`, `epochs`, `patience`, `plain` and
+            the like: see `keras_tricks.hypermodels.base.SupervisedHyperModel`.
 
     Raises:
         TypeError: If an argument is not a number.
@@ -70,7 +70,7 @@ class HyperTextTransformer(HyperTextClassifier):
         5. Yang et al., "Hierarchical Attention Networks", 2016.
     """  # noqa: E501
 
-    def network(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+    def trunk(self, hp: keras_tuner.HyperParameters) -> tuple[Any, Any]:
         tokens = self.tokens()
         x = self.embedding(hp, tokens)
         layers = hp.Int("layers", 1, 4, default=1)
@@ -94,7 +94,7 @@ class HyperTextTransformer(HyperTextClassifier):
             x = x + self._dropout(hp, keras.layers.Dense(units)(hidden))
         x = self.norm(hp, x, "layer")
         x = SequencePooling(pooling)(x, mask=mask)
-        return keras.Model(tokens, self.logits(self._dropout(hp, x)))
+        return tokens, self._dropout(hp, x)
 
     def _dropout(self, hp: keras_tuner.HyperParameters, x: Any) -> Any:
         return self.dropout(hp, x, default=0.3)

@@ -1,4 +1,4 @@
-"""Losses of classifiers, for class numbers and logits."""
+"""The loss of classifiers, for class numbers and logits."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import keras
 from keras import ops
 
 from keras_tricks import _validation
-
-__all__ = ["ClassificationLoss"]
+from keras_tricks.losses.shapes import may_be
+from keras_tricks.losses.shapes import rank_is_unknown
 
 
 @keras.saving.register_keras_serializable("keras_tricks", name="ClassificationLoss")
@@ -64,7 +64,7 @@ class ClassificationLoss(keras.losses.Loss):
         logits = ops.convert_to_tensor(y_pred)
         num_classes = logits.shape[-1]
         y_true = ops.convert_to_tensor(y_true)
-        _check_shapes(y_true.shape, logits.shape)
+        _check_shapes(y_true, logits)
         shape = ops.shape(logits)[:-1]
         # As floats, in which they come from Keras: a GPU compares integers elsewhere.
         numbers = ops.reshape(ops.cast(y_true, "float32"), shape)
@@ -105,24 +105,17 @@ def _log_of_others(log_p: Any) -> Any:
     return ops.log(ops.maximum(-ops.expm1(log_p), tiny))
 
 
-def _check_shapes(labels: Any, logits: Any) -> None:
-    if any(getattr(shape, "rank", 0) is None for shape in (labels, logits)):
-        return  # TensorFlow does not know how many axes there will be.
-    labels, rows = tuple(labels), tuple(logits[:-1])
-    if any(_may_be(labels, shape) for shape in (rows, (*rows, 1))):
+def _check_shapes(y_true: Any, y_pred: Any) -> None:
+    if rank_is_unknown(y_true, y_pred):
         return
-    one_hot = len(labels) == len(logits) and _may_be(labels[:-1], rows)
+    labels, logits = tuple(y_true.shape), tuple(y_pred.shape)
+    rows = logits[:-1]
+    if any(may_be(labels, shape) for shape in (rows, (*rows, 1))):
+        return
+    one_hot = len(labels) == len(logits) and may_be(labels[:-1], rows)
     remedy = ": `np.argmax(y, axis=-1)` makes them of one-hot labels" if one_hot else ""
     raise ValueError(
         f"Labels must be class numbers, one for each row of logits, of shape {rows} or "
         f"{(*rows, 1)}{remedy}. "
-        f"Received: labels of shape {labels}, logits of {tuple(logits)}"
-    )
-
-
-def _may_be(found: tuple, wanted: tuple) -> bool:
-    """Whether two shapes are the same as far as their dimensions are known."""
-    return len(found) == len(wanted) and all(
-        one is None or other is None or one == other
-        for one, other in zip(found, wanted, strict=True)
+        f"Received: labels of shape {labels}, logits of {logits}"
     )

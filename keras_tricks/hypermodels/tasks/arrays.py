@@ -1,0 +1,82 @@
+"""Labels of any kind as NumPy arrays, and the errors that name a row of them."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import NoReturn
+
+import keras
+import keras_tuner
+import numpy as np
+
+
+def arrays_of(labels: Any) -> list[np.ndarray]:
+    """Returns the arrays of labels that hold any, such as of `{"logits": labels}`.
+
+    What no array can be made of is left to Keras, which says what it takes.
+    """
+    found = [_array(part) for part in _parts(labels)]
+    return [array for array in found if array is not None and array.size]
+
+
+def _parts(labels: Any) -> list[Any]:
+    if labels is None:
+        return []
+    if isinstance(labels, dict):
+        return [*labels.values()]
+    several = isinstance(labels, list | tuple)
+    if several and any(hasattr(each, "shape") and each.shape for each in labels):
+        return [*labels]
+    return [labels]
+
+
+def _array(labels: Any) -> np.ndarray | None:
+    try:
+        if keras.ops.is_tensor(labels):
+            labels = keras.ops.convert_to_numpy(labels)
+        array = np.asarray(labels)
+        if array.dtype.kind == "V":
+            array = array.astype("float32")  # bfloat16 and its like.
+    except (TypeError, ValueError, AttributeError, RuntimeError):
+        return None
+    # A number alone is nothing that `fit` takes.
+    return array if array.ndim else None
+
+
+def refuse(required: str, remedy: str, received: str) -> NoReturn:
+    """Ends a search: its other trials would get the same labels.
+
+    Raises:
+        keras_tuner.errors.FatalValueError: Always; it is a `ValueError`.
+    """
+    raise keras_tuner.errors.FatalValueError(
+        " ".join(part for part in (required, remedy, f"Received: {received}") if part)
+    )
+
+
+def first_row(is_right: np.ndarray, array: np.ndarray) -> str:
+    """Returns the first entry that is not right, with its row, in words."""
+    index = np.unravel_index(int(np.argmin(is_right)), array.shape)
+    column = f", column {index[1]}" if len(index) > 1 and array.shape[1] > 1 else ""
+    return f"{plain(array[index])!r} in row {index[0]}{column}"
+
+
+def refuse_no_numbers(
+    array: np.ndarray, required: str, remedy_for_strings: str
+) -> None:
+    """Refuses strings, objects, complex numbers and dates."""
+    if array.dtype.kind in "iufb":
+        return
+    first = array.flat[0]
+    if array.dtype.kind in "SU" or isinstance(first, str | bytes):
+        refuse(required, remedy_for_strings, f"{plain(first)!r} in row 0")
+    refuse(
+        required,
+        'NumPy must know them as numbers, as after `labels.astype("int32")`.',
+        f"dtype={array.dtype}, {plain(first)!r} in row 0",
+    )
+
+
+def plain(value: Any) -> Any:
+    """Returns a NumPy number or string as Python's, which shows no type."""
+    return value.item() if isinstance(value, np.generic) else value

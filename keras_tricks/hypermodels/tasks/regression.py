@@ -1,0 +1,105 @@
+"""Examples with numbers to be predicted."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import ClassVar
+from typing import NamedTuple
+from typing import cast
+
+import keras
+import keras_tuner
+import numpy as np
+
+from keras_tricks import _validation
+from keras_tricks.hypermodels.tasks.arrays import arrays_of
+from keras_tricks.hypermodels.tasks.arrays import first_row
+from keras_tricks.hypermodels.tasks.arrays import refuse
+from keras_tricks.hypermodels.tasks.arrays import refuse_no_numbers
+from keras_tricks.hypermodels.tasks.metrics import StandardizedR2
+from keras_tricks.hypermodels.tasks.target_scale import TargetScale
+from keras_tricks.hypermodels.tasks.task import Metric
+from keras_tricks.hypermodels.tasks.task import Task
+from keras_tricks.losses import RegressionLoss
+from keras_tricks.losses.regression import KINDS
+from keras_tricks.losses.regression import Kind
+
+LARGEST = float(np.finfo("float32").max)
+
+
+class Scale(NamedTuple):
+    """Mean and deviation of each target."""
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+
+class Regression(Task):
+    """Numbers in, numbers in the same unit out.
+
+    The network learns standardised targets: its last layer multiplies by the deviation
+    of the targets that are trained on and adds their mean. The loss is in deviations.
+
+    | name | range | default | kind |
+    |---|---|---|---|
+    | `loss` | fixed; `"mse"`, `"mae"`, `"huber"`, `"quantile"` | `"mse"` | structural |
+    | `huber_delta` (only with `"huber"`), in deviations | fixed | 1 | scalar |
+    | `quantile` (only with `"quantile"`) | fixed | 0.5 | scalar |
+    """
+
+    layer = "standardized"
+    metrics: ClassVar[dict[str, Metric]] = {
+        "rmse": lambda num_outputs, known: keras.metrics.RootMeanSquaredError("rmse"),
+        "mae": lambda num_outputs, known: keras.metrics.MeanAbsoluteError("mae"),
+        "r2": lambda num_outputs, known: StandardizedR2(*(known or ())),
+    }
+    default_metrics = ("rmse", "mae", "r2")
+
+    def outputs(self, x: Any, known: Scale | None, max_norm: float = 0.0) -> Any:
+        outputs = super().outputs(x, known, max_norm)
+        return TargetScale(*(known or ()), dtype="float32", name="outputs")(outputs)
+
+    def loss(
+        self, hp: keras_tuner.HyperParameters, known: Scale | None = None
+    ) -> keras.losses.Loss:
+        kind = _validation.check_choice("loss", hp.Fixed("loss", "mse"), KINDS)
+        delta = hp.Fixed("huber_delta", 1.0)
+        quantile = hp.Fixed("quantile", 0.5)
+        deviation: Any = (1.0,) if known is None else known.deviation
+        if len(deviation) == 1:
+            [deviation] = deviation
+        return RegressionLoss(cast(Kind, kind), delta, quantile, deviation)
+
+    def check(self, labels: Any, place: str, *, one_each: bool) -> None:
+        shapes = f"(examples, {self.num_outputs})"
+        if self.num_outputs == 1:
+            shapes = f"(examples,) or {shapes}"
+        required = f"The targets in {place} must be finite numbers of shape {shapes}."
+        for array in arrays_of(labels):
+            refuse_no_numbers(array, required, "")
+            rows = [(self.num_outputs,), *([()] if self.num_outputs == 1 else [])]
+            if one_each and array.shape[1:] not in rows:
+                remedy = f"`num_outputs` is {self.num_outputs}."
+                refuse(required, remedy, f"shape={array.shape}")
+            # Beyond float32's numbers they would be infinite.
+            with np.errstate(invalid="ignore"):
+                is_right = np.abs(array.astype("float64")) <= LARGEST
+            if not is_right.all():
+                remedy = "Leave out the examples that have no target."
+                remedy = remedy if np.isnan(array.astype("float64")).any() else ""
+                refuse(required, remedy, first_row(is_right, array))
+
+    def seen(self, batches: list[np.ndarray]) -> Scale:
+        columns = np.concatenate(
+            [batch.astype("float64").reshape(-1, self.num_outputs) for batch in batches]
+        )
+        mean, deviation = columns.mean(axis=0), columns.std(axis=0)
+        # What does not vary, but for rounding, is learned as it is.
+        is_constant = deviation <= 1e-7 * np.abs(mean)
+        deviation = np.where(is_constant, 1.0, deviation)
+        return Scale(tuple(mean.tolist()), tuple(deviation.tolist()))
+
+    def set_in(self, model: keras.Model, known: Scale | None) -> None:
+        for layer in model.layers:
+            if isinstance(layer, TargetScale) and known is not None:
+                layer.set(*known)
