@@ -90,10 +90,20 @@ CASES = {
 }
 
 
-def space(case: Case) -> keras_tuner.HyperParameters:
+TASKS = ("classification", "multi_label", "regression")
+
+
+def of_task(case: Case, task: str, **kwargs) -> keras_tuner.HyperModel:
+    """Returns a hypermodel that learns a task: classes, labels, or one number."""
+    if task == "regression":
+        kwargs["num_classes"] = None
+    return case.make(task=task, **kwargs)
+
+
+def space(case: Case, task: str = "classification") -> keras_tuner.HyperParameters:
     """Returns the hyperparameters that the hypermodel declares, at their defaults."""
     hp = keras_tuner.HyperParameters()
-    case.make(total_steps=10).build(hp)
+    of_task(case, task, total_steps=10).build(hp)
     return hp
 
 
