@@ -668,6 +668,16 @@ CASES: dict[str, Case] = {
         },
         {"backbone": _backbone(), "num_classes": 3},
     ),
+    "hypermodels.HyperJoin": Case(
+        hypermodels.HyperJoin,
+        {"trunks": lambda value: False, **_CLASSIFIER},
+        {
+            "trunks": {
+                name: hypermodels.HyperMLP((4,), num_classes=2) for name in "ab"
+            },
+            "num_classes": 3,
+        },
+    ),
     "hypermodels.HyperMLP": Case(
         hypermodels.HyperMLP,
         {"input_shape": lambda value: False, **_CLASSIFIER},

@@ -28,20 +28,20 @@ class Program:
 
     Attributes:
         function: What one step does, a function of tensors.
-        arguments: Its data, as NumPy arrays with the batch first.
+        arguments: Its data, as NumPy arrays with the batch first, also in dictionaries.
         variables: The trainable variables that it changes; empty for a schedule.
     """
 
     function: Callable[..., Any]
-    arguments: tuple[np.ndarray, ...]
+    arguments: tuple[Any, ...]
     variables: tuple[keras.Variable, ...] = ()
 
     def trace(self) -> Any:
         """Returns the `ConcreteFunction`, for batches of any size as `fit` has them."""
-        specs = [
-            tf.TensorSpec((None, *a.shape[1:]) if a.ndim else (), a.dtype)
-            for a in self.arguments
-        ]
+        specs = keras.tree.map_structure(
+            lambda a: tf.TensorSpec((None, *a.shape[1:]) if a.ndim else (), a.dtype),
+            self.arguments,
+        )
         function = tf.function(self.function, autograph=False)
         return function.get_concrete_function(*specs)
 
@@ -128,7 +128,8 @@ def clipped_program(
 
 
 # A hypermodel's step with these hyperparameters, which change its graph; the others
-# have their defaults.
+# have their defaults. "task" and "metrics" are the hypermodel's arguments.
+ALL_METRICS = ("accuracy", "macro_f1", "auc")
 HYPERMODELS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in cases.CASES},
     **{
@@ -136,6 +137,16 @@ HYPERMODELS: dict[str, tuple[str, dict[str, Any]]] = {
         for o in ("nadam", "adamw", "sgd")
     },
     "HyperMLP focal": ("HyperMLP", {"loss": "focal", "label_smoothing": 0.1}),
+    "HyperMLP metrics": ("HyperMLP", {"metrics": ALL_METRICS}),
+    "HyperMLP labels": ("HyperMLP", {"task": "multi_label", "metrics": ALL_METRICS}),
+    "HyperMLP focal labels": ("HyperMLP", {"task": "multi_label", "loss": "focal"}),
+    **{
+        f"HyperMLP {loss}": ("HyperMLP", {"task": "regression", "loss": loss})
+        for loss in ("mse", "mae", "huber", "quantile")
+    },
+    "HyperMLP group": ("HyperMLP", {"norm": "group"}),
+    "HyperCNN group": ("HyperCNN", {"norm": "group"}),
+    "HyperCNN instance": ("HyperCNN", {"norm": "instance"}),
     "HyperCNN attention": ("HyperCNN", {"pooling": "attention"}),
     "HyperFineTune decay": ("HyperFineTune", {"layer_decay": 0.8, "frozen_stages": 1}),
     "HyperTextCNN mean": ("HyperTextCNN", {"pooling": "mean", "max_norm": 3.0}),
@@ -148,16 +159,20 @@ def hypermodel_program(name: str) -> Program:
     """A training step of one of `HYPERMODELS`."""
     keras.utils.set_random_seed(0)
     hypermodel, fixed = HYPERMODELS[name]
-    case = cases.CASES[hypermodel]
-    model = case.make(total_steps=100).build(cases.fixed(**fixed))
-    return _training_program(model, *case.data(16))
+    case, fixed = cases.CASES[hypermodel], dict(fixed)
+    task = fixed.pop("task", "classification")
+    metrics = fixed.pop("metrics", None)
+    made = cases.of_task(case, task, total_steps=100, metrics=metrics)
+    model = made.build(cases.fixed(**fixed))
+    x, classes = case.data(16)
+    return _training_program(model, x, cases.labels(task, classes))
 
 
 def _features() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(16, 64)).astype("float32")
 
 
-def _training_program(model: keras.Model, x: np.ndarray, y: np.ndarray) -> Program:
+def _training_program(model: keras.Model, x: Any, y: np.ndarray) -> Program:
     # `fit` calls exactly this on every batch (Keras's guide "Customizing fit()"):
     # forward pass, loss, gradients, optimizer, metrics. Only the iterator over the
     # data is left out, which lives on the host.

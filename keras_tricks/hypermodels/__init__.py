@@ -2,6 +2,7 @@
 
 from keras_tricks.hypermodels.cnn import HyperCNN
 from keras_tricks.hypermodels.fine_tune import HyperFineTune
+from keras_tricks.hypermodels.join import HyperJoin
 from keras_tricks.hypermodels.mlp import HyperMLP
 from keras_tricks.hypermodels.optimizer_space import hyper_optimizer
 from keras_tricks.hypermodels.text.cnn import HyperTextCNN
@@ -12,6 +13,7 @@ from keras_tricks.hypermodels.text.transformer import HyperTextTransformer
 __all__ = [
     "HyperCNN",
     "HyperFineTune",
+    "HyperJoin",
     "HyperMLP",
     "HyperTextCNN",
     "HyperTextRCNN",

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import keras_tuner
@@ -24,9 +25,9 @@ class Case:
     """
 
     make: Callable[..., keras_tuner.HyperModel]
-    inputs: Callable[[np.ndarray], np.ndarray]
+    inputs: Callable[[np.ndarray], Any]
 
-    def data(self, num_examples: int) -> tuple[np.ndarray, np.ndarray]:
+    def data(self, num_examples: int) -> tuple[Any, np.ndarray]:
         """Returns examples and labels, in which the classes take turns."""
         labels = np.arange(num_examples) % NUM_CLASSES
         return self.inputs(labels), labels
@@ -79,10 +80,28 @@ def _fine_tune(num_classes: int = NUM_CLASSES, **kwargs) -> keras_tuner.HyperMod
     return hypermodels.HyperFineTune(_backbone(), num_classes, **kwargs)
 
 
+def both(labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Features that tell the label, and tokens that do, too."""
+    return {"table": features(labels), "text": token_ids(labels)}
+
+
+def _join(num_classes: int | None = NUM_CLASSES, **kwargs) -> keras_tuner.HyperModel:
+    plain = kwargs.get("plain", False)
+    return hypermodels.HyperJoin(
+        {
+            "table": hypermodels.HyperMLP((6,), 2, plain=plain),
+            "text": hypermodels.HyperTextCNN(VOCABULARY_SIZE, LENGTH, 2, plain=plain),
+        },
+        num_classes,
+        **kwargs,
+    )
+
+
 # By public name; `tests/traced_steps.py` takes them from here, too.
 CASES = {
     "HyperCNN": Case(_images, images),
     "HyperFineTune": Case(_fine_tune, features),
+    "HyperJoin": Case(_join, both),
     "HyperMLP": Case(_features, features),
     "HyperTextCNN": Case(_text("HyperTextCNN"), token_ids),
     "HyperTextRCNN": Case(_text("HyperTextRCNN"), token_ids),
@@ -98,6 +117,21 @@ def of_task(case: Case, task: str, **kwargs) -> keras_tuner.HyperModel:
     if task == "regression":
         kwargs["num_classes"] = None
     return case.make(task=task, **kwargs)
+
+
+def labels(task: str, classes: np.ndarray) -> np.ndarray:
+    """Class numbers, rows of labels, or numbers far from 0, that tell the class."""
+    if task == "regression":
+        return 2000 + 5 * np.asarray(classes, "float64")
+    if task == "multi_label":
+        first = np.eye(NUM_CLASSES, dtype=int)
+        return (first + np.roll(first, 1, axis=1))[classes]
+    return classes
+
+
+def part(inputs: Any, rows: slice) -> Any:
+    """Some rows of inputs, of each in a dictionary."""
+    return keras.tree.map_structure(lambda array: array[rows], inputs)
 
 
 def space(case: Case, task: str = "classification") -> keras_tuner.HyperParameters:

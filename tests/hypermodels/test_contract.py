@@ -127,7 +127,7 @@ def train(case):
     model = hypermodel.build(hp)
     compiled = model.compiled
     loss = cross_entropy(np.asarray(model(x)), y)
-    hypermodel.fit(hp, model, x[:120], y[:120], verbose=0)
+    hypermodel.fit(hp, model, cases.part(x, slice(120)), y[:120], verbose=0)
     return Trained(model, (x, y), loss, compiled)
 
 

@@ -21,22 +21,13 @@ from keras_tricks.hypermodels.base import SupervisedHyperModel
 from tests import sampling
 from tests.hypermodels import cases
 
-TASKS = ("multi_label", "regression")
+TASKS = cases.TASKS[1:]
 SMALL = {"blocks": 1, "layers": 1, "filters": 32, "embedding_units": 64, "heads": 2}
 MLP = cases.CASES["HyperMLP"]
 X, CLASSES = MLP.data(96)
 # Their mean is many deviations from 0, as that of years is.
-NUMBERS = 2000 + 5 * np.asarray(CLASSES, "float64")
+NUMBERS = cases.labels("regression", CLASSES)
 PAIRS = np.stack([NUMBERS, -1e-3 * NUMBERS], axis=1)
-
-
-def labels_of(task, classes):
-    """Rows of labels, or numbers, that the class of an example tells."""
-    if task == "regression":
-        return 2000 + 5 * np.asarray(classes, "float64")
-    return (np.eye(cases.NUM_CLASSES) + np.roll(np.eye(cases.NUM_CLASSES), 1, 1))[
-        classes
-    ].astype(int)
 
 
 def mlp(task="regression", num_outputs=None, **kwargs):
@@ -57,8 +48,8 @@ def trained(name, task):
     x, classes = case.data(160)
     hp = cases.fixed(learning_rate=0.01, **SMALL)
     hypermodel = cases.of_task(case, task, epochs=3, batch_size=4, plain=True)
-    y = labels_of(task, classes)
-    model, history = fit(hypermodel, x[:120], y[:120], hp=hp)
+    y = cases.labels(task, classes)
+    model, history = fit(hypermodel, cases.part(x, slice(120)), y[:120], hp=hp)
     return model, x, y, history
 
 
@@ -261,9 +252,20 @@ def test_labels_are_balanced_by_what_is_trained_on():
     assert model.loss.balance == 0.5
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_xla_trains_as_the_graph_does(task):
+    losses = []
+    for jit_compile in (False, True):
+        hypermodel = cases.of_task(MLP, task, epochs=2, jit_compile=jit_compile)
+        hp = cases.fixed(dropout=0.0, learning_rate=1e-3)
+        y = cases.labels(task, CLASSES)
+        losses.append(fit(hypermodel, X, y, hp=hp, shuffle=False)[1]["loss"])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+
+
 # Wrong labels.
 
-ROWS = labels_of("multi_label", CLASSES)
+ROWS = cases.labels("multi_label", CLASSES)
 WRONG = {
     "regression: NaN": (
         {"task": "regression"},
