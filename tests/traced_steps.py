@@ -138,6 +138,13 @@ HYPERMODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "HyperMLP focal": ("HyperMLP", {"loss": "focal", "label_smoothing": 0.1}),
     "HyperCNN attention": ("HyperCNN", {"pooling": "attention"}),
     "HyperFineTune decay": ("HyperFineTune", {"layer_decay": 0.8, "frozen_stages": 1}),
+    **{
+        f"HyperRNN {cell}": (
+            "HyperRNN",
+            {"cell": cell, "layers": 2, "bidirectional": True, "pooling": "attention"},
+        )
+        for cell in ("gru", "simple")
+    },
     "HyperTextCNN mean": ("HyperTextCNN", {"pooling": "mean", "max_norm": 3.0}),
     "HyperTextCNN attention": ("HyperTextCNN", {"pooling": "attention"}),
     "HyperTextTransformer first": ("HyperTextTransformer", {"pooling": "first"}),

@@ -162,7 +162,13 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         self, hp: keras_tuner.HyperParameters, total_steps: int
     ) -> keras.optimizers.Optimizer:
         """Returns the optimizer of `hp` for a run of `total_steps` updates."""
-        return hyper_optimizer(hp, total_steps, **self.optimizer_arguments)
+        return hyper_optimizer(hp, total_steps, **self._arguments_of_optimizer(hp))
+
+    def _arguments_of_optimizer(
+        self, hp: keras_tuner.HyperParameters
+    ) -> dict[str, Any]:
+        """Returns what `hyper_optimizer` is given, which may depend on the network."""
+        return self.optimizer_arguments
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Returns the model of `hp`, compiled once the number of updates is known."""
@@ -375,7 +381,8 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
             or type(self).optimizer is not SupervisedHyperModel.optimizer
         ):
             return self.optimizer(hp, total_steps)
-        settings = optimizer_settings(hp, total_steps, **self.optimizer_arguments)
+        arguments = self._arguments_of_optimizer(hp)
+        settings = optimizer_settings(hp, total_steps, **arguments)
         if settings.name not in used_before:
             used_before[settings.name] = settings.optimizer()
         settings.set_in(used_before[settings.name])
