@@ -100,6 +100,11 @@ def number(least: float, most: float = _GREATEST, *, but: tuple[float, ...] = ()
     return accepts
 
 
+def _is_nan(value: Any) -> bool:
+    value = _plain(value)
+    return isinstance(value, float) and math.isnan(value)
+
+
 def count(least: int, most: int = 2**63 - 1) -> Kind:
     """Whole numbers, also those that are floats."""
 
@@ -683,6 +688,17 @@ CASES: dict[str, Case] = {
         {"input_shape": lambda value: False, **_CLASSIFIER},
         {"input_shape": (4,), "num_classes": 3},
     ),
+    "hypermodels.HyperRNN": Case(
+        hypermodels.HyperRNN,
+        {
+            "sequence_length": optional(count(1)),
+            "num_features": count(1),
+            "mask_value": optional(either(number(-_GREATEST), _is_nan)),
+            "cudnn": flag,
+            **_CLASSIFIER,
+        },
+        {"sequence_length": 6, "num_features": 2, "num_classes": 3},
+    ),
     "hypermodels.HyperTextCNN": Case(
         hypermodels.HyperTextCNN,
         {**_TEXT, "filter_widths": lambda value: False},
@@ -708,6 +724,7 @@ CASES: dict[str, Case] = {
             "total_steps": count(1),
             "optimizers": lambda value: False,
             "learning_rate": number(0, _GREATEST / 100, but=(0,)),
+            "global_clipnorm": lambda value: False,
         },
         {"hp": _DEFAULT, "total_steps": 10},
     ),

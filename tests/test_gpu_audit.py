@@ -116,6 +116,7 @@ def test_a_step_that_can_raise_has_gpu_kernels_for_all_but_its_message(clipping)
 # The default of each, each optimizer and loss, and each pooling once.
 HYPERMODELS = [
     *("HyperCNN attention", "HyperMLP nadam", "HyperMLP focal", "HyperTextRCNN"),
+    *("HyperRNN", "HyperRNN gru"),
     "HyperTextTransformer first",
 ]
 

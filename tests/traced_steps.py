@@ -149,6 +149,13 @@ HYPERMODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "HyperCNN instance": ("HyperCNN", {"norm": "instance"}),
     "HyperCNN attention": ("HyperCNN", {"pooling": "attention"}),
     "HyperFineTune decay": ("HyperFineTune", {"layer_decay": 0.8, "frozen_stages": 1}),
+    **{
+        f"HyperRNN {cell}": (
+            "HyperRNN",
+            {"cell": cell, "layers": 2, "bidirectional": True, "pooling": "attention"},
+        )
+        for cell in ("gru", "simple")
+    },
     "HyperTextCNN mean": ("HyperTextCNN", {"pooling": "mean", "max_norm": 3.0}),
     "HyperTextCNN attention": ("HyperTextCNN", {"pooling": "attention"}),
     "HyperTextTransformer first": ("HyperTextTransformer", {"pooling": "first"}),

@@ -5,6 +5,7 @@ from keras_tricks.hypermodels.fine_tune import HyperFineTune
 from keras_tricks.hypermodels.join import HyperJoin
 from keras_tricks.hypermodels.mlp import HyperMLP
 from keras_tricks.hypermodels.optimizer_space import hyper_optimizer
+from keras_tricks.hypermodels.rnn import HyperRNN
 from keras_tricks.hypermodels.text.cnn import HyperTextCNN
 from keras_tricks.hypermodels.text.raw_text import RawTextClassifier
 from keras_tricks.hypermodels.text.rcnn import HyperTextRCNN
@@ -15,6 +16,7 @@ __all__ = [
     "HyperFineTune",
     "HyperJoin",
     "HyperMLP",
+    "HyperRNN",
     "HyperTextCNN",
     "HyperTextRCNN",
     "HyperTextTransformer",

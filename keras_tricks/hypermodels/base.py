@@ -164,7 +164,13 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         self, hp: keras_tuner.HyperParameters, total_steps: int
     ) -> keras.optimizers.Optimizer:
         """Returns the optimizer of `hp` for a run of `total_steps` updates."""
-        return hyper_optimizer(hp, total_steps, **self.optimizer_arguments)
+        return hyper_optimizer(hp, total_steps, **self._arguments_of_optimizer(hp))
+
+    def _arguments_of_optimizer(
+        self, hp: keras_tuner.HyperParameters
+    ) -> dict[str, Any]:
+        """Returns what `hyper_optimizer` is given, which may depend on the network."""
+        return self.optimizer_arguments
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Returns the model of `hp`, compiled once the number of updates is known."""
@@ -327,13 +333,15 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
 
     def _check_examples(self, examples: Examples) -> None:
         """Raises an error if the network cannot learn from some examples."""
-        self._check_inputs(examples.inputs)
+        places = {"`y`": "`x`", "`validation_data[1]`": "`validation_data[0]`"}
+        place = places.get(examples.place, examples.place)
+        self._check_inputs(examples.inputs, place)
         # Whoever brings another loss may want other labels.
         if sameness.is_of_package(self, "compile_arguments", "_compile", "fit"):
             one_each = self._has_one_row_of_outputs()
             self._learned().check(examples.labels, examples.place, one_each=one_each)
 
-    def _check_inputs(self, inputs: Any) -> None:
+    def _check_inputs(self, inputs: Any, place: str) -> None:
         """Raises `FatalValueError` for inputs that the network would take silently."""
 
     def _has_one_row_of_outputs(self) -> bool:
@@ -379,7 +387,8 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
             or type(self).optimizer is not SupervisedHyperModel.optimizer
         ):
             return self.optimizer(hp, total_steps)
-        settings = optimizer_settings(hp, total_steps, **self.optimizer_arguments)
+        arguments = self._arguments_of_optimizer(hp)
+        settings = optimizer_settings(hp, total_steps, **arguments)
         if settings.name not in used_before:
             used_before[settings.name] = settings.optimizer()
         settings.set_in(used_before[settings.name])

@@ -110,9 +110,9 @@ class HyperJoin(SupervisedHyperModel):
     def _limits(self) -> tuple[Any, ...]:
         return (*super()._limits(), *(t._limits() for t in self.trunks.values()))
 
-    def _check_inputs(self, inputs: Any) -> None:
+    def _check_inputs(self, inputs: Any, place: str) -> None:
         required = (
-            "Examples must be a dictionary with an entry for each of "
+            f"Examples in {place} must be a dictionary with an entry for each of "
             f"{[*self.trunks]}, the names of the joined hypermodels."
         )
         if not isinstance(inputs, Mapping):
@@ -121,7 +121,7 @@ class HyperJoin(SupervisedHyperModel):
         if missing:
             refuse(required, f"There is none for {missing}.", f"{[*inputs]}")
         for name, hypermodel in self.trunks.items():
-            hypermodel._check_inputs(inputs[name])
+            hypermodel._check_inputs(inputs[name], f"{place}[{name!r}]")
 
 
 def _checked_trunks(trunks: Any) -> dict[str, SupervisedHyperModel]:

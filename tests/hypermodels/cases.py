@@ -54,6 +54,12 @@ def token_ids(labels: np.ndarray) -> np.ndarray:
     return np.where(np.arange(LENGTH) < lengths, words, 0).astype("int32")
 
 
+def sequences(labels: np.ndarray) -> np.ndarray:
+    """Three numbers a step, of which that of the label is larger."""
+    noise = np.random.default_rng(0).normal(size=(len(labels), LENGTH, NUM_CLASSES))
+    return (noise + 2 * np.eye(NUM_CLASSES)[labels][:, None]).astype("float32")
+
+
 def _backbone() -> keras.Model:
     inputs = keras.Input((6,))
     x = keras.layers.Dense(16, activation="relu", name="lower")(inputs)
@@ -66,6 +72,10 @@ def _features(num_classes: int = NUM_CLASSES, **kwargs) -> keras_tuner.HyperMode
 
 def _images(num_classes: int = NUM_CLASSES, **kwargs) -> keras_tuner.HyperModel:
     return hypermodels.HyperCNN((8, 8, 3), num_classes, **kwargs)
+
+
+def _sequences(num_classes: int = NUM_CLASSES, **kwargs) -> keras_tuner.HyperModel:
+    return hypermodels.HyperRNN(LENGTH, 3, num_classes, **kwargs)
 
 
 def _text(name: str) -> Callable[..., keras_tuner.HyperModel]:
@@ -103,6 +113,7 @@ CASES = {
     "HyperFineTune": Case(_fine_tune, features),
     "HyperJoin": Case(_join, both),
     "HyperMLP": Case(_features, features),
+    "HyperRNN": Case(_sequences, sequences),
     "HyperTextCNN": Case(_text("HyperTextCNN"), token_ids),
     "HyperTextRCNN": Case(_text("HyperTextRCNN"), token_ids),
     "HyperTextTransformer": Case(_text("HyperTextTransformer"), token_ids),

@@ -85,7 +85,7 @@ class TextHyperModel(SupervisedHyperModel):
     def _limits(self) -> tuple[Any, ...]:
         return (*super()._limits(), self.vocabulary_size)
 
-    def _check_inputs(self, inputs: Any) -> None:
+    def _check_inputs(self, inputs: Any, place: str) -> None:
         self._check_array_of_ids(inputs)
 
     def check_ids(self, x: Any, batches: int | None = None) -> None:
