@@ -115,7 +115,8 @@ def test_a_step_that_can_raise_has_gpu_kernels_for_all_but_its_message(clipping)
 
 # The default of each, each optimizer and loss, and each pooling once.
 HYPERMODELS = [
-    *("HyperCNN attention", "HyperMLP nadam", "HyperMLP focal", "HyperTextRCNN"),
+    *("HyperCNN attention", "HyperMLP nadam", "HyperMLP focal", "HyperTable"),
+    *("HyperTable resnet", "HyperTextRCNN"),
     "HyperTextTransformer first",
 ]
 

@@ -138,6 +138,7 @@ HYPERMODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "HyperMLP focal": ("HyperMLP", {"loss": "focal", "label_smoothing": 0.1}),
     "HyperCNN attention": ("HyperCNN", {"pooling": "attention"}),
     "HyperFineTune decay": ("HyperFineTune", {"layer_decay": 0.8, "frozen_stages": 1}),
+    "HyperTable resnet": ("HyperTable", {"trunk": "resnet", "numbers": "standard"}),
     "HyperTextCNN mean": ("HyperTextCNN", {"pooling": "mean", "max_norm": 3.0}),
     "HyperTextCNN attention": ("HyperTextCNN", {"pooling": "attention"}),
     "HyperTextTransformer first": ("HyperTextTransformer", {"pooling": "first"}),
@@ -149,22 +150,25 @@ def hypermodel_program(name: str) -> Program:
     keras.utils.set_random_seed(0)
     hypermodel, fixed = HYPERMODELS[name]
     case = cases.CASES[hypermodel]
-    model = case.make(total_steps=100).build(cases.fixed(**fixed))
-    return _training_program(model, *case.data(16))
+    made, hp = case.make(), cases.fixed(**fixed)
+    data, _ = made.fit_arguments(hp, *case.data(16), epochs=100)
+    return _training_program(made.build(hp), *data)
 
 
 def _features() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(16, 64)).astype("float32")
 
 
-def _training_program(model: keras.Model, x: np.ndarray, y: np.ndarray) -> Program:
+def _training_program(model: keras.Model, x: Any, y: np.ndarray) -> Program:
     # `fit` calls exactly this on every batch (Keras's guide "Customizing fit()"):
     # forward pass, loss, gradients, optimizer, metrics. Only the iterator over the
     # data is left out, which lives on the host.
-    def step(x, y):
-        return model.train_step((x, y))
+    def step(*leaves):
+        *inputs, labels = leaves
+        return model.train_step((keras.tree.pack_sequence_as(x, inputs), labels))
 
     # A first step creates what `fit` creates before it traces: the optimizer's and
     # the metrics' variables. Its rate is 0, so the weights stay.
-    step(tf.constant(x), tf.constant(y))
-    return Program(step, (x, y), tuple(model.trainable_variables))
+    arguments = (*keras.tree.flatten(x), y)
+    step(*map(tf.constant, arguments))
+    return Program(step, arguments, tuple(model.trainable_variables))

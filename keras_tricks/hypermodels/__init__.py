@@ -4,6 +4,8 @@ from keras_tricks.hypermodels.cnn import HyperCNN
 from keras_tricks.hypermodels.fine_tune import HyperFineTune
 from keras_tricks.hypermodels.mlp import HyperMLP
 from keras_tricks.hypermodels.optimizer_space import hyper_optimizer
+from keras_tricks.hypermodels.table.hyper_table import HyperTable
+from keras_tricks.hypermodels.table.raw_table import RawTablePredictor
 from keras_tricks.hypermodels.text.cnn import HyperTextCNN
 from keras_tricks.hypermodels.text.raw_text import RawTextClassifier
 from keras_tricks.hypermodels.text.rcnn import HyperTextRCNN
@@ -13,9 +15,11 @@ __all__ = [
     "HyperCNN",
     "HyperFineTune",
     "HyperMLP",
+    "HyperTable",
     "HyperTextCNN",
     "HyperTextRCNN",
     "HyperTextTransformer",
+    "RawTablePredictor",
     "RawTextClassifier",
     "hyper_optimizer",
 ]

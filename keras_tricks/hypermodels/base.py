@@ -188,7 +188,7 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         args, kwargs = self.fit_arguments(hp, *args, **kwargs)
         assert self.total_steps is not None
         self._compile(hp, model, self.total_steps)
-        self._learned().set_in(model, self._known_of_labels)
+        self._set_known(model)
         return model.fit(*args, **kwargs)
 
     def describe(
@@ -293,6 +293,10 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
                 seen += [_trained_on(y, call) for y in arrays_of(found.labels)]
         self._known_of_labels = self._known(call, seen)
         return call.args, call.kwargs
+
+    def _set_known(self, model: keras.Model) -> None:
+        """Writes what is known of the data into a model made before it was."""
+        self._learned().set_in(model, self._known_of_labels)
 
     def _learned(self) -> Task:
         number = self.num_classes if self.num_classes is not None else self.num_outputs

@@ -2,10 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import keras_tuner
 import numpy as np
+import pandas as pd
 
 from keras_tricks import hypermodels
 
@@ -24,9 +26,9 @@ class Case:
     """
 
     make: Callable[..., keras_tuner.HyperModel]
-    inputs: Callable[[np.ndarray], np.ndarray]
+    inputs: Callable[[np.ndarray], Any]
 
-    def data(self, num_examples: int) -> tuple[np.ndarray, np.ndarray]:
+    def data(self, num_examples: int) -> tuple[Any, np.ndarray]:
         """Returns examples and labels, in which the classes take turns."""
         labels = np.arange(num_examples) % NUM_CLASSES
         return self.inputs(labels), labels
@@ -53,6 +55,22 @@ def token_ids(labels: np.ndarray) -> np.ndarray:
     return np.where(np.arange(LENGTH) < lengths, words, 0).astype("int32")
 
 
+def table(labels: np.ndarray) -> pd.DataFrame:
+    """Numbers, one of them with gaps, and a word, a flag and a date that tell a bit."""
+    random = np.random.default_rng(0)
+    first, second, *_ = features(labels).T
+    words = [f"word {8 * label + random.integers(8)}" for label in labels]
+    return pd.DataFrame(
+        {
+            "first": np.where(random.random(len(labels)) < 0.1, np.nan, first),
+            "second": second,
+            "word": words,
+            "flag": labels == 0,
+            "day": pd.Timestamp("2024-01-01") + pd.to_timedelta(labels, unit="D"),
+        }
+    )
+
+
 def _backbone() -> keras.Model:
     inputs = keras.Input((6,))
     x = keras.layers.Dense(16, activation="relu", name="lower")(inputs)
@@ -61,6 +79,11 @@ def _backbone() -> keras.Model:
 
 def _features(num_classes: int = NUM_CLASSES, **kwargs) -> keras_tuner.HyperModel:
     return hypermodels.HyperMLP((6,), num_classes, **kwargs)
+
+
+def _table(num_classes: int = NUM_CLASSES, **kwargs) -> keras_tuner.HyperModel:
+    frame = table(np.arange(240) % NUM_CLASSES)
+    return hypermodels.HyperTable(frame, num_classes, **kwargs)
 
 
 def _images(num_classes: int = NUM_CLASSES, **kwargs) -> keras_tuner.HyperModel:
@@ -84,6 +107,7 @@ CASES = {
     "HyperCNN": Case(_images, images),
     "HyperFineTune": Case(_fine_tune, features),
     "HyperMLP": Case(_features, features),
+    "HyperTable": Case(_table, table),
     "HyperTextCNN": Case(_text("HyperTextCNN"), token_ids),
     "HyperTextRCNN": Case(_text("HyperTextRCNN"), token_ids),
     "HyperTextTransformer": Case(_text("HyperTextTransformer"), token_ids),
