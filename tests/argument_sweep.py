@@ -673,6 +673,16 @@ CASES: dict[str, Case] = {
         {"input_shape": lambda value: False, **_CLASSIFIER},
         {"input_shape": (4,), "num_classes": 3},
     ),
+    "hypermodels.HyperTable": Case(
+        hypermodels.HyperTable,
+        {
+            "features": lambda value: False,
+            **_CLASSIFIER,
+            "kinds": optional(_is_empty),
+            "max_categories": count(2),
+        },
+        {"features": {"a": [1.0, 2.0]}, "num_classes": 3},
+    ),
     "hypermodels.HyperTextCNN": Case(
         hypermodels.HyperTextCNN,
         {**_TEXT, "filter_widths": lambda value: False},

@@ -218,5 +218,5 @@ def _check(series: Any, is_right: list[bool], required: str, remedy: str = "") -
         refuse(
             f"The column {series.name!r} {required}.",
             remedy,
-            f"{_validation.shown(series.iloc[row])} in row {row}",
+            f"{_validation.shown(_validation.plain(series.iloc[row]))} in row {row}",
         )

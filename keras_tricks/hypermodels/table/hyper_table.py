@@ -211,21 +211,11 @@ class HyperTable(SupervisedHyperModel):
         found = fitted(table, self.columns, num_rows, self.max_categories)
         self._statistics = self._equal_arrays.of(tuple(found))
         call = call.replace(x=self._arrays(table, found))
-        validation = call["validation_data"]
-        if validation is not None:
-            place = "`validation_data`"
-            if not isinstance(validation, tuple | list) or len(validation) not in (
-                2,
-                3,
-            ):
-                refuse(
-                    f"{place} must be `(x, y)` or `(x, y, weights)`, x a table.",
-                    "",
-                    _validation.received("validation_data", type(validation)),
-                )
-            x, *rest = validation
-            arrays_of_it = self._arrays(table_of(x, self.columns, place), found)
-            call = call.replace(validation_data=(arrays_of_it, *rest))
+        if call["validation_data"] is not None:
+            x, *rest = _checked_pair(call["validation_data"])
+            validation = table_of(x, self.columns, "`validation_data`")
+            pair = (self._arrays(validation, found), *rest)
+            call = call.replace(validation_data=pair)
         return super().fit_arguments(hp, *call.args, **call.kwargs)
 
     def _arrays(self, table: Table, found: Fitted) -> Any:
@@ -246,3 +236,14 @@ class HyperTable(SupervisedHyperModel):
             labels: Names of the classes or labels; see `RawTablePredictor`.
         """
         return RawTablePredictor(self.columns, model, self.task, labels)
+
+
+def _checked_pair(validation: Any) -> Any:
+    several = isinstance(validation, tuple | list)
+    if several and len(validation) in (2, 3):
+        return validation
+    refuse(
+        "`validation_data` must be `(x, y)` or `(x, y, weights)`, x a table.",
+        "",
+        f"{type(validation).__module__}.{type(validation).__qualname__}",
+    )

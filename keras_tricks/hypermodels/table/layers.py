@@ -248,18 +248,22 @@ class CategoryVectors(FittedLayer):
         self.units = _validation.check_int("units", units, minimum=1)
         self._few = [i for i, n in enumerate(self.sizes) if n <= MOST_ONE_HOT]
         self._many = [i for i, n in enumerate(self.sizes) if n > MOST_ONE_HOT]
-        self.vectors_initializer = keras.initializers.TruncatedNormal(stddev=0.1)
         super().__init__(fitted, **kwargs)
+        # The rows of a column begin with one for what is not known.
+        self._rows = [self.sizes[column] + 1 for column in self._many]
+        if self._many:
+            self.vectors = keras.layers.Embedding(
+                sum(self._rows),
+                self.units,
+                embeddings_initializer=keras.initializers.TruncatedNormal(stddev=0.1),
+                dtype="float32",
+                name="vectors",
+            )
 
     def build(self, input_shape: Any) -> None:
         self.add_statistic("keys", sum(self.sizes), KEY_PARTS)
         if self._many:
-            rows = sum(self.sizes[column] + 1 for column in self._many)
-            self.vectors = self.add_weight(
-                shape=(rows, self.units),
-                initializer=self.vectors_initializer,
-                name="vectors",
-            )
+            self.vectors.build((None, len(self._many)))
 
     def statistics(self, fitted: Fitted) -> dict[str, np.ndarray]:
         keys = np.zeros((sum(self.sizes), KEY_PARTS), "float32")
@@ -288,11 +292,9 @@ class CategoryVectors(FittedLayer):
             features.append(ops.cast(is_it, "float32"))
         if self._many:
             chosen = ops.take(codes, np.array(self._many, "int32"), axis=1)
-            sizes = [self.sizes[column] + 1 for column in self._many]
-            starts = np.cumsum([0, *sizes[:-1]]).astype("float32")
-            rows = ops.cast(chosen + starts, "int32")
+            starts = np.cumsum([0, *self._rows[:-1]]).astype("float32")
             is_known = ops.minimum(chosen, 1.0)[:, :, None]
-            vectors = ops.take(self.vectors, rows, axis=0) * is_known
+            vectors = self.vectors(ops.cast(chosen + starts, "int32")) * is_known
             width = len(self._many) * self.units
             features.append(ops.reshape(vectors, (-1, width)))
         return features[0] if len(features) == 1 else ops.concatenate(features, axis=1)
