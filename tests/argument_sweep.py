@@ -699,6 +699,16 @@ CASES: dict[str, Case] = {
         },
         {"sequence_length": 6, "num_features": 2, "num_classes": 3},
     ),
+    "hypermodels.HyperTable": Case(
+        hypermodels.HyperTable,
+        {
+            "features": lambda value: False,
+            **_CLASSIFIER,
+            "kinds": optional(_is_empty),
+            "max_categories": count(2),
+        },
+        {"features": {"a": [1.0, 2.0]}, "num_classes": 3},
+    ),
     "hypermodels.HyperTextCNN": Case(
         hypermodels.HyperTextCNN,
         {**_TEXT, "filter_widths": lambda value: False},

@@ -57,6 +57,10 @@ EXAMPLES = {
         ("--trials", "1", "--epochs", "1", "--output", "out"),
         ("out/confusion.png",),
     ),
+    "tune_regression.py": (
+        ("--trials", "1", "--epochs", "2", "--output", "out"),
+        ("out/leaderboard.csv", "out/predictor.keras"),
+    ),
     "tune_text.py": (
         ("--trials", "1", "--epochs", "1", "--output", "out"),
         ("out/leaderboard.csv", "out/classifier.keras"),

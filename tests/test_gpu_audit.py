@@ -117,6 +117,7 @@ def test_a_step_that_can_raise_has_gpu_kernels_for_all_but_its_message(clipping)
 HYPERMODELS = [
     *("HyperCNN attention", "HyperMLP nadam", "HyperMLP focal", "HyperTextRCNN"),
     *("HyperRNN", "HyperRNN gru"),
+    *("HyperTable", "HyperTable resnet"),
     "HyperTextTransformer first",
 ]
 

@@ -156,6 +156,7 @@ HYPERMODELS: dict[str, tuple[str, dict[str, Any]]] = {
         )
         for cell in ("gru", "simple")
     },
+    "HyperTable resnet": ("HyperTable", {"trunk": "resnet", "numbers": "standard"}),
     "HyperTextCNN mean": ("HyperTextCNN", {"pooling": "mean", "max_norm": 3.0}),
     "HyperTextCNN attention": ("HyperTextCNN", {"pooling": "attention"}),
     "HyperTextTransformer first": ("HyperTextTransformer", {"pooling": "first"}),
@@ -169,10 +170,12 @@ def hypermodel_program(name: str) -> Program:
     case, fixed = cases.CASES[hypermodel], dict(fixed)
     task = fixed.pop("task", "classification")
     metrics = fixed.pop("metrics", None)
-    made = cases.of_task(case, task, total_steps=100, metrics=metrics)
-    model = made.build(cases.fixed(**fixed))
+    made = cases.of_task(case, task, metrics=metrics)
+    hp = cases.fixed(**fixed)
     x, classes = case.data(16)
-    return _training_program(model, x, cases.labels(task, classes))
+    # What is known of the data is part of the step.
+    data, _ = made.fit_arguments(hp, x, cases.labels(task, classes), epochs=100)
+    return _training_program(made.build(hp), *data)
 
 
 def _features() -> np.ndarray:
@@ -183,10 +186,12 @@ def _training_program(model: keras.Model, x: Any, y: np.ndarray) -> Program:
     # `fit` calls exactly this on every batch (Keras's guide "Customizing fit()"):
     # forward pass, loss, gradients, optimizer, metrics. Only the iterator over the
     # data is left out, which lives on the host.
-    def step(x, y):
-        return model.train_step((x, y))
+    def step(*leaves):
+        *inputs, labels = leaves
+        return model.train_step((keras.tree.pack_sequence_as(x, inputs), labels))
 
     # A first step creates what `fit` creates before it traces: the optimizer's and
     # the metrics' variables. Its rate is 0, so the weights stay.
-    step(tf.constant(x), tf.constant(y))
-    return Program(step, (x, y), tuple(model.trainable_variables))
+    arguments = (*keras.tree.flatten(x), y)
+    step(*map(tf.constant, arguments))
+    return Program(step, arguments, tuple(model.trainable_variables))

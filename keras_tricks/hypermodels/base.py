@@ -196,7 +196,7 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         args, kwargs = self.fit_arguments(hp, *args, **kwargs)
         assert self.total_steps is not None
         self._compile(hp, model, self.total_steps)
-        self._learned().set_in(model, self._known_of_labels)
+        self._set_known(model)
         return model.fit(*args, **kwargs)
 
     def describe(
@@ -281,7 +281,7 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
             ValueError: If the number of updates is not known, or `patience` has
                 nothing to judge by.
         """
-        call = FitCall.of(args, kwargs)
+        call = self._with_arrays(FitCall.of(args, kwargs))
         if not call.is_given("epochs"):
             call = call.replace(epochs=self.epochs)
         if _holds_all_examples(call["x"]) and call["batch_size"] is None:
@@ -299,6 +299,14 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
                 seen += [_trained_on(y, call) for y in arrays_of(found.labels)]
         self._known_of_labels = self._known(call, seen)
         return call.args, call.kwargs
+
+    def _with_arrays(self, call: FitCall) -> FitCall:
+        """Returns the call with inputs as the network takes them."""
+        return call
+
+    def _set_known(self, model: keras.Model) -> None:
+        """Writes what is known of the data into a model made before it was."""
+        self._learned().set_in(model, self._known_of_labels)
 
     def _learned(self) -> Task:
         number = self.num_classes if self.num_classes is not None else self.num_outputs

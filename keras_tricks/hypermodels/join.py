@@ -9,6 +9,7 @@ import keras
 import keras_tuner
 
 from keras_tricks import _validation
+from keras_tricks._fit_call import FitCall
 from keras_tricks.hypermodels.base import SupervisedHyperModel
 from keras_tricks.hypermodels.tasks.arrays import refuse
 
@@ -87,8 +88,11 @@ class HyperJoin(SupervisedHyperModel):
         inputs, found = {}, []
         for name, hypermodel in self.trunks.items():
             with hp.name_scope(name):
-                inputs[name], features = hypermodel.trunk(hp)
-            found.append(features)
+                own, features = hypermodel.trunk(hp)
+            # A model by itself, whose layers may have the names of another's.
+            network = keras.Model(own, features, name=name)
+            inputs[name] = keras.tree.map_structure(_another_input, own)
+            found.append(network(inputs[name]))
         x = keras.layers.Concatenate()(found)
         layers = hp.Int("layers", 0, 2, default=1)
         units = hp.Int("units", 16, 512, step=2, sampling="log", default=128)
@@ -107,10 +111,43 @@ class HyperJoin(SupervisedHyperModel):
         """
         return None
 
+    def _with_arrays(self, call: FitCall) -> FitCall:
+        if not isinstance(call["x"], Mapping):
+            return call
+        # Each takes its own part.
+        self._check_names(call["x"], "`x`")
+        x, validation_x = dict(call["x"]), None
+        validation, rest = call["validation_data"], []
+        if isinstance(validation, tuple | list) and isinstance(validation[0], Mapping):
+            self._check_names(validation[0], "`validation_data[0]`")
+            validation_x, *rest = validation
+            validation_x = dict(validation_x)
+        for name, hypermodel in self.trunks.items():
+            part = call.replace(x=x[name])
+            if validation_x is not None:
+                part = part.replace(validation_data=(validation_x[name], *rest))
+            part = hypermodel._with_arrays(part)
+            x[name] = part["x"]
+            if validation_x is not None:
+                validation_x[name] = part["validation_data"][0]
+        if validation_x is not None:
+            call = call.replace(validation_data=(validation_x, *rest))
+        return call.replace(x=x)
+
+    def _set_known(self, model: keras.Model) -> None:
+        super()._set_known(model)
+        for name, hypermodel in self.trunks.items():
+            hypermodel._set_known(model.get_layer(name))
+
     def _limits(self) -> tuple[Any, ...]:
         return (*super()._limits(), *(t._limits() for t in self.trunks.values()))
 
     def _check_inputs(self, inputs: Any, place: str) -> None:
+        self._check_names(inputs, place)
+        for name, hypermodel in self.trunks.items():
+            hypermodel._check_inputs(inputs[name], f"{place}[{name!r}]")
+
+    def _check_names(self, inputs: Any, place: str) -> None:
         required = (
             f"Examples in {place} must be a dictionary with an entry for each of "
             f"{[*self.trunks]}, the names of the joined hypermodels."
@@ -120,8 +157,10 @@ class HyperJoin(SupervisedHyperModel):
         missing = [name for name in self.trunks if name not in inputs]
         if missing:
             refuse(required, f"There is none for {missing}.", f"{[*inputs]}")
-        for name, hypermodel in self.trunks.items():
-            hypermodel._check_inputs(inputs[name], f"{place}[{name!r}]")
+
+
+def _another_input(tensor: Any) -> Any:
+    return keras.Input(tensor.shape[1:], dtype=tensor.dtype)
 
 
 def _checked_trunks(trunks: Any) -> dict[str, SupervisedHyperModel]:

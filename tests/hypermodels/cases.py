@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import keras_tuner
 import numpy as np
+import pandas as pd
 
 from keras_tricks import hypermodels
 
@@ -60,6 +61,22 @@ def sequences(labels: np.ndarray) -> np.ndarray:
     return (noise + 2 * np.eye(NUM_CLASSES)[labels][:, None]).astype("float32")
 
 
+def table(labels: np.ndarray) -> pd.DataFrame:
+    """Numbers, one of them with gaps, and a word, a flag and a date that tell a bit."""
+    random = np.random.default_rng(0)
+    first, second, *_ = features(labels).T
+    words = [f"word {8 * label + random.integers(8)}" for label in labels]
+    return pd.DataFrame(
+        {
+            "first": np.where(random.random(len(labels)) < 0.1, np.nan, first),
+            "second": second,
+            "word": words,
+            "flag": labels == 0,
+            "day": pd.Timestamp("2024-01-01") + pd.to_timedelta(labels, unit="D"),
+        }
+    )
+
+
 def _backbone() -> keras.Model:
     inputs = keras.Input((6,))
     x = keras.layers.Dense(16, activation="relu", name="lower")(inputs)
@@ -68,6 +85,11 @@ def _backbone() -> keras.Model:
 
 def _features(num_classes: int = NUM_CLASSES, **kwargs) -> keras_tuner.HyperModel:
     return hypermodels.HyperMLP((6,), num_classes, **kwargs)
+
+
+def _table(num_classes: int = NUM_CLASSES, **kwargs) -> keras_tuner.HyperModel:
+    frame = table(np.arange(240) % NUM_CLASSES)
+    return hypermodels.HyperTable(frame, num_classes, **kwargs)
 
 
 def _images(num_classes: int = NUM_CLASSES, **kwargs) -> keras_tuner.HyperModel:
@@ -114,6 +136,7 @@ CASES = {
     "HyperJoin": Case(_join, both),
     "HyperMLP": Case(_features, features),
     "HyperRNN": Case(_sequences, sequences),
+    "HyperTable": Case(_table, table),
     "HyperTextCNN": Case(_text("HyperTextCNN"), token_ids),
     "HyperTextRCNN": Case(_text("HyperTextRCNN"), token_ids),
     "HyperTextTransformer": Case(_text("HyperTextTransformer"), token_ids),
@@ -142,7 +165,9 @@ def labels(task: str, classes: np.ndarray) -> np.ndarray:
 
 def part(inputs: Any, rows: slice) -> Any:
     """Some rows of inputs, of each in a dictionary."""
-    return keras.tree.map_structure(lambda array: array[rows], inputs)
+    if isinstance(inputs, dict):
+        return {name: part(array, rows) for name, array in inputs.items()}
+    return inputs[rows]
 
 
 def space(case: Case, task: str = "classification") -> keras_tuner.HyperParameters:

@@ -107,7 +107,7 @@ class Trained(NamedTuple):
 
     Attributes:
         model: After two epochs on 120 of 160 examples, four at a time.
-        data: All examples and their labels.
+        data: All examples, as the model takes them, and their labels.
         loss_before: Of all examples, by NumPy from the logits.
         compiled_before: Whether `build` compiled the model.
     """
@@ -126,9 +126,12 @@ def train(case):
     x, y = case.data(160)
     model = hypermodel.build(hp)
     compiled = model.compiled
-    loss = cross_entropy(np.asarray(model(x)), y)
-    hypermodel.fit(hp, model, cases.part(x, slice(120)), y[:120], verbose=0)
-    return Trained(model, (x, y), loss, compiled)
+    training = cases.part(x, slice(120)), y[:120]
+    _, given = hypermodel.fit_arguments(hp, *training, validation_data=(x, y))
+    data = given["validation_data"]
+    loss = cross_entropy(np.asarray(model(data[0])), y)
+    hypermodel.fit(hp, model, *training, verbose=0)
+    return Trained(model, data, loss, compiled)
 
 
 @pytest.fixture
@@ -166,12 +169,13 @@ def final_losses(case, **compiling):
     keras.utils.set_random_seed(0)
     # Dropout would draw other numbers in XLA, and in other dtypes.
     hp = cases.fixed(dropout=0.0, learning_rate=1e-3, **SMALL)
-    model = case.make(total_steps=2 * batches).build(hp)
+    hypermodel = case.make()
+    fit = {"epochs": 2, "batch_size": 16, "shuffle": False, "verbose": 0}
+    data, fit = hypermodel.fit_arguments(hp, *case.data(16 * batches), **fit)
+    model = hypermodel.build(hp)
     for name, value in compiling.items():
         setattr(model, name, value)
-    x, y = case.data(16 * batches)
-    fit = {"epochs": 2, "batch_size": 16, "shuffle": False, "verbose": 0}
-    return model.fit(x, y, **fit).history["loss"]
+    return model.fit(*data, **fit).history["loss"]
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +187,9 @@ def graph_losses():
 # An encoder takes as long as the others together: its logits are compared, compiled and
 # in mixed precision, in test_text_transformer.py.
 some_cases = pytest.mark.parametrize(
-    "case", sampling.only(["HyperMLP", "HyperCNN"], cases.CASES), indirect=True
+    "case",
+    sampling.only(["HyperMLP", "HyperCNN", "HyperTable"], cases.CASES),
+    indirect=True,
 )
 
 

@@ -7,12 +7,15 @@ import pytest
 import tensorflow as tf
 
 from keras_tricks import tuners
+from keras_tricks._fit_call import FitCall
 from keras_tricks.hypermodels import HyperCNN
 from keras_tricks.hypermodels import HyperFineTune
 from keras_tricks.hypermodels import HyperJoin
 from keras_tricks.hypermodels import HyperMLP
+from keras_tricks.hypermodels import HyperTable
 from keras_tricks.hypermodels import HyperTextCNN
 from keras_tricks.hypermodels.base import SupervisedHyperModel
+from keras_tricks.parameters.keras_hooks import all_layers
 from tests.hypermodels import cases
 
 JOIN = cases.CASES["HyperJoin"]
@@ -36,7 +39,9 @@ def test_two_of_a_kind_have_values_of_their_own():
     hp = cases.fixed(**{"first/units": 16, "second/units": 64, "units": 32})
     model = two(plain=True, total_steps=1).build(hp)
     sizes = [
-        layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)
+        layer.units
+        for layer in all_layers(model)
+        if isinstance(layer, keras.layers.Dense)
     ]
     assert sorted(sizes) == [3, 16, 32, 64]
     names = [each.name for each in hp.space]
@@ -140,13 +145,58 @@ def test_a_hypermodel_of_one_s_own_is_joined():
     assert hp.get("own/width") == 2
 
 
+def test_two_texts_have_vocabularies_of_their_own():
+    trunks = {
+        name: HyperTextCNN(size, 8, 2) for name, size in (("title", 13), ("body", 50))
+    }
+    x = {"title": X["text"], "body": X["text"] + 30}
+    model = fit(HyperJoin(trunks, 3), x, Y)
+    sizes = [model.get_layer(n).get_layer("embedding").input_dim for n in trunks]
+    assert sizes == [13, 50]
+    with pytest.raises(ValueError, match=r"Token ids .*the id 42"):
+        fit(HyperJoin(trunks, 3), {"title": x["body"], "body": x["body"]}, Y)
+
+
+STANDARD = {"numbers": "standard"}
+
+
+def standardized(model):
+    """The layer that knows the numbers of a table."""
+    [layer] = [n for n in model.layers if type(n).__name__ == "StandardizedNumbers"]
+    return layer
+
+
+def test_frames_are_read_by_what_is_trained_on(tmp_path):
+    """Two tables, whose numbers differ in size."""
+    frame = cases.table(Y)
+    frames = {"small": frame, "large": frame.assign(first=1000 * frame["first"])}
+    trunks = {name: HyperTable(each, 2) for name, each in frames.items()}
+    hypermodel = HyperJoin(trunks, 3, batch_size=16)
+    hp = cases.fixed(**{f"{name}/numbers": "standard" for name in frames})
+    model = fit(hypermodel, frames, Y, hp=hp, validation_split=0.25)
+    for name, each in frames.items():
+        alone = fit(HyperTable(each, 3), each[:36], Y[:36], hp=cases.fixed(**STANDARD))
+        found = standardized(model.get_layer(name)).non_trainable_weights
+        expected = standardized(alone).non_trainable_weights
+        assert len(found) == len(expected) > 0
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one.numpy(), other.numpy())
+    model.save(tmp_path / "model.keras")
+    restored = keras.models.load_model(tmp_path / "model.keras")
+    call = FitCall.of((frames, Y), {})
+    arrays = hypermodel._with_arrays(call)["x"]
+    np.testing.assert_array_equal(
+        restored.predict(arrays, verbose=0), model.predict(arrays, verbose=0)
+    )
+
+
 def test_what_changes_inside_is_seen_by_the_next_build():
     hypermodel, hp = two(total_steps=1), keras_tuner.HyperParameters()
     hypermodel.build(hp)
     hypermodel.trunks["first"].plain = True
     assert hypermodel.same_network(hp) is None
     model = hypermodel.build(keras_tuner.HyperParameters())
-    norms = [n for n in model.layers if "batch_norm" in n.name]
+    norms = [n for n in all_layers(model) if "batch_norm" in n.name]
     assert len(norms) == 2
 
 
