@@ -45,5 +45,5 @@ def test_what_was_said_is_not_corrected(tmp_path):
 
 
 def test_a_name_that_tells_nothing_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="must tell its direction .*val_mine"):
+    with pytest.raises(ValueError, match=r"must tell its direction .*val_mine"):
         made("RandomSearch", "val_mine", tmp_path)
