@@ -199,6 +199,18 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         self._set_known(model)
         return model.fit(*args, **kwargs)
 
+    def inputs_for(self, model: keras.Model, x: Any) -> Any:
+        """Returns examples as a trained model takes them, for `predict` for instance.
+
+        They are `x` itself but for data frames: those of `HyperTable`, alone or within
+        a `HyperJoin`, become arrays, by what the model has learned of the columns.
+
+        Args:
+            model: A trained model of this hypermodel.
+            x: Examples as `fit` takes them.
+        """
+        return x
+
     def describe(
         self,
         hp: keras_tuner.HyperParameters | None = None,

@@ -104,6 +104,14 @@ class HyperJoin(SupervisedHyperModel):
             x = self.dropout(hp, x)
         return inputs, x
 
+    def inputs_for(self, model: keras.Model, x: Any) -> dict[str, Any]:
+        """Returns examples as a trained model takes them, frames as arrays."""
+        self._check_names(x, "`x`")
+        return {
+            name: hypermodel.inputs_for(model.get_layer(name), x[name])
+            for name, hypermodel in self.trunks.items()
+        }
+
     def same_network(self, hp: keras_tuner.HyperParameters) -> None:
         """Returns None: what the hypermodels inside depend on is not known here.
 

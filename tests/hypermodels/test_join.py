@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 
 from keras_tricks import tuners
-from keras_tricks._fit_call import FitCall
 from keras_tricks.hypermodels import HyperCNN
 from keras_tricks.hypermodels import HyperFineTune
 from keras_tricks.hypermodels import HyperJoin
@@ -183,8 +182,7 @@ def test_frames_are_read_by_what_is_trained_on(tmp_path):
             np.testing.assert_array_equal(one.numpy(), other.numpy())
     model.save(tmp_path / "model.keras")
     restored = keras.models.load_model(tmp_path / "model.keras")
-    call = FitCall.of((frames, Y), {})
-    arrays = hypermodel._with_arrays(call)["x"]
+    arrays = hypermodel.inputs_for(restored, frames)
     np.testing.assert_array_equal(
         restored.predict(arrays, verbose=0), model.predict(arrays, verbose=0)
     )

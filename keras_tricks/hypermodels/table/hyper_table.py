@@ -25,6 +25,7 @@ from keras_tricks.hypermodels.table.layers import PiecewiseLinearNumbers
 from keras_tricks.hypermodels.table.layers import StandardizedNumbers
 from keras_tricks.hypermodels.table.raw_table import CATEGORIES
 from keras_tricks.hypermodels.table.raw_table import RawTablePredictor
+from keras_tricks.hypermodels.table.raw_table import arrays_for
 from keras_tricks.hypermodels.tasks.arrays import refuse
 
 NUMBERS = ("piecewise", "standard")
@@ -221,6 +222,10 @@ class HyperTable(SupervisedHyperModel):
 
     def _arrays(self, table: Table, found: Fitted) -> Any:
         return self._equal_arrays.of(arrays(table, found.keys))
+
+    def inputs_for(self, model: keras.Model, x: Any) -> dict[str, Any]:
+        """Returns what a trained model takes of a frame; `predictor` is simpler."""
+        return arrays_for(model, self.columns, x)
 
     def _set_known(self, model: keras.Model) -> None:
         super()._set_known(model)

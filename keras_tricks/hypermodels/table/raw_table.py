@@ -99,10 +99,7 @@ class RawTablePredictor(keras.Model):
             keras_tuner.errors.FatalValueError: If a column is missing, or a cell is not
                 of its column's kind; it is a `ValueError`.
         """
-        keys = ()
-        if any(column.size for column in self._table.columns):
-            keys = self.network.get_layer(CATEGORIES).keys_of()
-        return arrays(table_of(x, self._table.columns, "`x`"), keys)
+        return arrays_for(self.network, self._table.columns, x)
 
     def call(self, inputs: Any) -> Any:
         """Returns `(batch, outputs)` for what `arrays` has made of a frame."""
@@ -147,6 +144,16 @@ class RawTablePredictor(keras.Model):
         ]
         network = keras.saving.deserialize_keras_object(config["network"])
         return cls(**{**config, "columns": columns, "network": network})
+
+
+def arrays_for(
+    network: keras.Model, columns: tuple[Column, ...], x: Any
+) -> dict[str, np.ndarray]:
+    """Returns what a trained network takes of a frame with these columns."""
+    keys = ()
+    if any(column.size for column in columns):
+        keys = network.get_layer(CATEGORIES).keys_of()
+    return arrays(table_of(x, columns, "`x`"), keys)
 
 
 @dataclasses.dataclass(frozen=True)
