@@ -493,6 +493,23 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         rate = hp.Float("dropout", 0.0, 0.7, step=0.1, default=default)
         return ScalarDropout(rate)(x)
 
+    def dense_blocks(
+        self,
+        hp: keras_tuner.HyperParameters,
+        x: Any,
+        layers: int,
+        units: int,
+        dropout: float = 0.5,
+    ) -> Any:
+        """Applies blocks of a dense layer, its norm, its activation and dropout."""
+        activation, initializer = self.activation(hp)
+        for _ in range(layers):
+            x = keras.layers.Dense(units, kernel_initializer=initializer)(x)
+            x = self.norm(hp, x, "batch")
+            x = keras.layers.Activation(activation)(x)
+            x = self.dropout(hp, x, default=dropout)
+        return x
+
     def outputs(self, x: Any, max_norm: float = 0.0) -> Any:
         """Returns the last layer's output, float32 also under mixed precision."""
         return self._learned().outputs(x, self._known_of_labels, max_norm)

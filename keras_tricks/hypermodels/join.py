@@ -96,13 +96,7 @@ class HyperJoin(SupervisedHyperModel):
         x = keras.layers.Concatenate()(found)
         layers = hp.Int("layers", 0, 2, default=1)
         units = hp.Int("units", 16, 512, step=2, sampling="log", default=128)
-        activation, initializer = self.activation(hp)
-        for _ in range(layers):
-            x = keras.layers.Dense(units, kernel_initializer=initializer)(x)
-            x = self.norm(hp, x, "batch")
-            x = keras.layers.Activation(activation)(x)
-            x = self.dropout(hp, x)
-        return inputs, x
+        return inputs, self.dense_blocks(hp, x, layers, units)
 
     def inputs_for(self, model: keras.Model, x: Any) -> dict[str, Any]:
         """Returns examples as a trained model takes them, frames as arrays."""

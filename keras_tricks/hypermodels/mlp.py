@@ -69,12 +69,6 @@ class HyperMLP(SupervisedHyperModel):
     def trunk(self, hp: keras_tuner.HyperParameters) -> tuple[Any, Any]:
         layers = hp.Int("layers", 1, 3, default=1)
         units = hp.Int("units", 16, 512, step=2, sampling="log", default=128)
-        activation, initializer = self.activation(hp)
         inputs = keras.Input(self.input_shape)
         x = keras.layers.Flatten()(inputs) if len(self.input_shape) > 1 else inputs
-        for _ in range(layers):
-            x = keras.layers.Dense(units, kernel_initializer=initializer)(x)
-            x = self.norm(hp, x, "batch")
-            x = keras.layers.Activation(activation)(x)
-            x = self.dropout(hp, x)
-        return inputs, x
+        return inputs, self.dense_blocks(hp, x, layers, units)

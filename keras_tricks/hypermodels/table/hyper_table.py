@@ -30,6 +30,7 @@ from keras_tricks.hypermodels.tasks.arrays import refuse
 
 NUMBERS = ("piecewise", "standard")
 TRUNKS = ("mlp", "resnet")
+DROPOUT = 0.2
 
 
 class HyperTable(SupervisedHyperModel):
@@ -151,10 +152,12 @@ class HyperTable(SupervisedHyperModel):
             features.append(vectors(inputs["codes"]))
         x = keras.layers.Concatenate()(features) if len(features) > 1 else features[0]
         kind = hp.Choice("trunk", [*TRUNKS])
+        _validation.check_choice("trunk", kind, TRUNKS)
         layers = hp.Int("layers", 1, 4, default=2)
         units = hp.Int("units", 32, 512, step=2, sampling="log", default=128)
-        make = self._resnet if kind == "resnet" else self._mlp
-        return inputs, make(hp, x, layers, units)
+        if kind == "resnet":
+            return inputs, self._resnet(hp, x, layers, units)
+        return inputs, self.dense_blocks(hp, x, layers, units, dropout=DROPOUT)
 
     def _numbers(
         self, hp: keras_tuner.HyperParameters, known: Fitted | None
@@ -165,22 +168,12 @@ class HyperTable(SupervisedHyperModel):
             may_miss += [place] if column.has_gaps and column.scales else []
             place += len(column.scales)
         kind = hp.Choice("numbers", [*NUMBERS])
+        _validation.check_choice("numbers", kind, NUMBERS)
         with hp.conditional_scope("numbers", ["piecewise"]):
             bins = hp.Choice("bins", [8, 16, 32], default=16)
         if kind == "piecewise":
             return PiecewiseLinearNumbers(bins, may_miss, known)
         return StandardizedNumbers(may_miss, known)
-
-    def _mlp(
-        self, hp: keras_tuner.HyperParameters, x: Any, layers: int, units: int
-    ) -> Any:
-        activation, initializer = self.activation(hp)
-        for _ in range(layers):
-            x = keras.layers.Dense(units, kernel_initializer=initializer)(x)
-            x = self.norm(hp, x, "batch")
-            x = keras.layers.Activation(activation)(x)
-            x = self.dropout(hp, x, default=0.2)
-        return x
 
     def _resnet(
         self, hp: keras_tuner.HyperParameters, x: Any, layers: int, units: int
@@ -192,7 +185,7 @@ class HyperTable(SupervisedHyperModel):
             inner = keras.layers.Dense(
                 2 * units, activation, kernel_initializer=initializer
             )(inner)
-            inner = self.dropout(hp, inner, default=0.2)
+            inner = self.dropout(hp, inner, default=DROPOUT)
             x = keras.layers.Add()([x, keras.layers.Dense(units)(inner)])
         return keras.layers.Activation(activation)(self.norm(hp, x, "batch"))
 

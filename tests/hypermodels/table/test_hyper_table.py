@@ -230,3 +230,10 @@ def test_what_is_no_table_ends_a_search_at_once(args, fit, message):
     model = hypermodel.build(hp)
     with pytest.raises(keras_tuner.errors.FatalValueError, match=message):
         hypermodel.fit(hp, model, *args, verbose=0, **fit)
+
+
+@pytest.mark.parametrize("name", ["trunk", "numbers"])
+def test_an_unknown_choice_is_refused(name):
+    hypermodel = HyperTable({"a": [1.0, 2.0]}, num_classes=2)
+    with pytest.raises(ValueError, match=f"`{name}` must be one of"):
+        hypermodel.network(cases.fixed(**{name: "transformer"}))
