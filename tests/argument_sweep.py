@@ -100,6 +100,11 @@ def number(least: float, most: float = _GREATEST, *, but: tuple[float, ...] = ()
     return accepts
 
 
+def _is_nan(value: Any) -> bool:
+    value = _plain(value)
+    return isinstance(value, float) and math.isnan(value)
+
+
 def count(least: int, most: int = 2**63 - 1) -> Kind:
     """Whole numbers, also those that are floats."""
 
@@ -668,17 +673,38 @@ CASES: dict[str, Case] = {
         },
         {"backbone": _backbone(), "num_classes": 3},
     ),
+    "hypermodels.HyperJoin": Case(
+        hypermodels.HyperJoin,
+        {"trunks": lambda value: False, **_CLASSIFIER},
+        {
+            "trunks": {
+                name: hypermodels.HyperMLP((4,), num_classes=2) for name in "ab"
+            },
+            "num_classes": 3,
+        },
+    ),
     "hypermodels.HyperMLP": Case(
         hypermodels.HyperMLP,
         {"input_shape": lambda value: False, **_CLASSIFIER},
         {"input_shape": (4,), "num_classes": 3},
+    ),
+    "hypermodels.HyperRNN": Case(
+        hypermodels.HyperRNN,
+        {
+            "sequence_length": optional(count(1)),
+            "num_features": count(1),
+            "mask_value": optional(either(number(-_GREATEST), _is_nan)),
+            "cudnn": flag,
+            **_CLASSIFIER,
+        },
+        {"sequence_length": 6, "num_features": 2, "num_classes": 3},
     ),
     "hypermodels.HyperTable": Case(
         hypermodels.HyperTable,
         {
             "features": lambda value: False,
             **_CLASSIFIER,
-            "kinds": optional(_is_empty),
+            "kinds": optional(lambda value: value == {} and isinstance(value, dict)),
             "max_categories": count(2),
         },
         {"features": {"a": [1.0, 2.0]}, "num_classes": 3},
@@ -708,6 +734,7 @@ CASES: dict[str, Case] = {
             "total_steps": count(1),
             "optimizers": lambda value: False,
             "learning_rate": number(0, _GREATEST / 100, but=(0,)),
+            "global_clipnorm": lambda value: False,
         },
         {"hp": _DEFAULT, "total_steps": 10},
     ),

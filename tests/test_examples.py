@@ -34,6 +34,10 @@ EXAMPLES = {
         ("--trials", "5", "--epochs", "2", "--output", "out"),
         ("out/rates.png", "out/live_curves.png"),
     ),
+    "forecast.py": (
+        ("--trials", "1", "--epochs", "1", "--output", "out"),
+        ("out/leaderboard.csv", "out/forecast.png"),
+    ),
     "playbook.py": (
         ("--trials", "16", "--epochs", "7", "--seeds", "2", "--output", "out"),
         ("out/leaderboard.csv", "out/report.html"),

@@ -40,7 +40,7 @@ def assert_trains_on_gpu_kernels(program):
     # What was audited is a whole training step: it moves every weight.
     before = [variable.numpy() for variable in program.variables]
     for _ in range(NUM_STEPS):
-        traced(*(tf.constant(argument) for argument in program.arguments))
+        traced(*keras.tree.map_structure(tf.constant, program.arguments))
     assert before
     for variable, start in zip(program.variables, before, strict=True):
         assert np.any(variable.numpy() != start), variable.path
@@ -115,8 +115,9 @@ def test_a_step_that_can_raise_has_gpu_kernels_for_all_but_its_message(clipping)
 
 # The default of each, each optimizer and loss, and each pooling once.
 HYPERMODELS = [
-    *("HyperCNN attention", "HyperMLP nadam", "HyperMLP focal", "HyperTable"),
-    *("HyperTable resnet", "HyperTextRCNN"),
+    *("HyperCNN attention", "HyperMLP nadam", "HyperMLP focal", "HyperTextRCNN"),
+    *("HyperRNN", "HyperRNN gru"),
+    *("HyperTable", "HyperTable resnet"),
     "HyperTextTransformer first",
 ]
 

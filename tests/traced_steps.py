@@ -28,20 +28,20 @@ class Program:
 
     Attributes:
         function: What one step does, a function of tensors.
-        arguments: Its data, as NumPy arrays with the batch first.
+        arguments: Its data, as NumPy arrays with the batch first, also in dictionaries.
         variables: The trainable variables that it changes; empty for a schedule.
     """
 
     function: Callable[..., Any]
-    arguments: tuple[np.ndarray, ...]
+    arguments: tuple[Any, ...]
     variables: tuple[keras.Variable, ...] = ()
 
     def trace(self) -> Any:
         """Returns the `ConcreteFunction`, for batches of any size as `fit` has them."""
-        specs = [
-            tf.TensorSpec((None, *a.shape[1:]) if a.ndim else (), a.dtype)
-            for a in self.arguments
-        ]
+        specs = keras.tree.map_structure(
+            lambda a: tf.TensorSpec((None, *a.shape[1:]) if a.ndim else (), a.dtype),
+            self.arguments,
+        )
         function = tf.function(self.function, autograph=False)
         return function.get_concrete_function(*specs)
 
@@ -128,7 +128,8 @@ def clipped_program(
 
 
 # A hypermodel's step with these hyperparameters, which change its graph; the others
-# have their defaults.
+# have their defaults. "task" and "metrics" are the hypermodel's arguments.
+ALL_METRICS = ("accuracy", "macro_f1", "auc")
 HYPERMODELS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in cases.CASES},
     **{
@@ -136,8 +137,25 @@ HYPERMODELS: dict[str, tuple[str, dict[str, Any]]] = {
         for o in ("nadam", "adamw", "sgd")
     },
     "HyperMLP focal": ("HyperMLP", {"loss": "focal", "label_smoothing": 0.1}),
+    "HyperMLP metrics": ("HyperMLP", {"metrics": ALL_METRICS}),
+    "HyperMLP labels": ("HyperMLP", {"task": "multi_label", "metrics": ALL_METRICS}),
+    "HyperMLP focal labels": ("HyperMLP", {"task": "multi_label", "loss": "focal"}),
+    **{
+        f"HyperMLP {loss}": ("HyperMLP", {"task": "regression", "loss": loss})
+        for loss in ("mse", "mae", "huber", "quantile")
+    },
+    "HyperMLP group": ("HyperMLP", {"norm": "group"}),
+    "HyperCNN group": ("HyperCNN", {"norm": "group"}),
+    "HyperCNN instance": ("HyperCNN", {"norm": "instance"}),
     "HyperCNN attention": ("HyperCNN", {"pooling": "attention"}),
     "HyperFineTune decay": ("HyperFineTune", {"layer_decay": 0.8, "frozen_stages": 1}),
+    **{
+        f"HyperRNN {cell}": (
+            "HyperRNN",
+            {"cell": cell, "layers": 2, "bidirectional": True, "pooling": "attention"},
+        )
+        for cell in ("gru", "simple")
+    },
     "HyperTable resnet": ("HyperTable", {"trunk": "resnet", "numbers": "standard"}),
     "HyperTextCNN mean": ("HyperTextCNN", {"pooling": "mean", "max_norm": 3.0}),
     "HyperTextCNN attention": ("HyperTextCNN", {"pooling": "attention"}),
@@ -149,9 +167,14 @@ def hypermodel_program(name: str) -> Program:
     """A training step of one of `HYPERMODELS`."""
     keras.utils.set_random_seed(0)
     hypermodel, fixed = HYPERMODELS[name]
-    case = cases.CASES[hypermodel]
-    made, hp = case.make(), cases.fixed(**fixed)
-    data, _ = made.fit_arguments(hp, *case.data(16), epochs=100)
+    case, fixed = cases.CASES[hypermodel], dict(fixed)
+    task = fixed.pop("task", "classification")
+    metrics = fixed.pop("metrics", None)
+    made = cases.of_task(case, task, metrics=metrics)
+    hp = cases.fixed(**fixed)
+    x, classes = case.data(16)
+    # What is known of the data is part of the step.
+    data, _ = made.fit_arguments(hp, x, cases.labels(task, classes), epochs=100)
     return _training_program(made.build(hp), *data)
 
 

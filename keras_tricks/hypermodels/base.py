@@ -39,7 +39,9 @@ TaskName = Literal["classification", "multi_label", "regression"]
 TASKS = dict(
     zip(get_args(TaskName), (Classification, MultiLabel, Regression), strict=True)
 )
-NORMS = ("batch", "layer", "none")
+# The last two take statistics over the positions of an example, padding among them.
+NORMS = ("batch", "layer", "none", "group", "instance")
+MAX_GROUPS = 32
 # He's initialisation is made for units that are 0 for half of their inputs.
 RECTIFIERS = ("relu", "leaky_relu", "elu", "gelu", "silu", "swish", "relu6")
 
@@ -162,7 +164,13 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         self, hp: keras_tuner.HyperParameters, total_steps: int
     ) -> keras.optimizers.Optimizer:
         """Returns the optimizer of `hp` for a run of `total_steps` updates."""
-        return hyper_optimizer(hp, total_steps, **self.optimizer_arguments)
+        return hyper_optimizer(hp, total_steps, **self._arguments_of_optimizer(hp))
+
+    def _arguments_of_optimizer(
+        self, hp: keras_tuner.HyperParameters
+    ) -> dict[str, Any]:
+        """Returns what `hyper_optimizer` is given, which may depend on the network."""
+        return self.optimizer_arguments
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Returns the model of `hp`, compiled once the number of updates is known."""
@@ -254,10 +262,8 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         if self.plain or norm is None:
             return ()
         best = "layer" if self.is_for_sequences else "batch"
-        if norm == best:
-            return ()
-        kind = "sequences" if self.is_for_sequences else "all but sequences"
-        return (f"norm: {best!r} is advised for {kind}. Received: {norm!r}.",)
+        received = "" if norm == best else f" Received: {norm!r}."
+        return (f"norm: 'layer' for sequences, 'batch' otherwise.{received}",)
 
     # What `fit` consists of, for those who train many settings at a time.
 
@@ -275,7 +281,7 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
             ValueError: If the number of updates is not known, or `patience` has
                 nothing to judge by.
         """
-        call = FitCall.of(args, kwargs)
+        call = self._with_arrays(FitCall.of(args, kwargs))
         if not call.is_given("epochs"):
             call = call.replace(epochs=self.epochs)
         if _holds_all_examples(call["x"]) and call["batch_size"] is None:
@@ -293,6 +299,10 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
                 seen += [_trained_on(y, call) for y in arrays_of(found.labels)]
         self._known_of_labels = self._known(call, seen)
         return call.args, call.kwargs
+
+    def _with_arrays(self, call: FitCall) -> FitCall:
+        """Returns the call with inputs as the network takes them."""
+        return call
 
     def _set_known(self, model: keras.Model) -> None:
         """Writes what is known of the data into a model made before it was."""
@@ -331,10 +341,16 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
 
     def _check_examples(self, examples: Examples) -> None:
         """Raises an error if the network cannot learn from some examples."""
+        places = {"`y`": "`x`", "`validation_data[1]`": "`validation_data[0]`"}
+        place = places.get(examples.place, examples.place)
+        self._check_inputs(examples.inputs, place)
         # Whoever brings another loss may want other labels.
         if sameness.is_of_package(self, "compile_arguments", "_compile", "fit"):
             one_each = self._has_one_row_of_outputs()
             self._learned().check(examples.labels, examples.place, one_each=one_each)
+
+    def _check_inputs(self, inputs: Any, place: str) -> None:
+        """Raises `FatalValueError` for inputs that the network would take silently."""
 
     def _has_one_row_of_outputs(self) -> bool:
         # Whoever brings another network may want more than one label an example.
@@ -379,7 +395,8 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
             or type(self).optimizer is not SupervisedHyperModel.optimizer
         ):
             return self.optimizer(hp, total_steps)
-        settings = optimizer_settings(hp, total_steps, **self.optimizer_arguments)
+        arguments = self._arguments_of_optimizer(hp)
+        settings = optimizer_settings(hp, total_steps, **arguments)
         if settings.name not in used_before:
             used_before[settings.name] = settings.optimizer()
         settings.set_in(used_before[settings.name])
@@ -434,15 +451,26 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         return activation, "he_normal" if rectified else "glorot_uniform"
 
     def norm(self, hp: keras_tuner.HyperParameters, x: Any, default: str) -> Any:
-        """Declares `norm`, fixed to `default`, and applies it."""
+        """Declares `norm`, fixed to `default`, and applies it.
+
+        `"batch"`, `"layer"` and `"none"` are for all; `"group"`, with 32 groups of
+        channels or as many as divide them, is not for sequences, and `"instance"` for
+        images alone.
+        """
         if self.plain:
             return x
-        kind = _validation.check_choice("norm", hp.Fixed("norm", default), NORMS)
+        known: tuple[str, ...] = NORMS if len(x.shape) > 2 else NORMS[:-1]
+        known = NORMS[:3] if self.is_for_sequences else known
+        kind = _validation.check_choice("norm", hp.Fixed("norm", default), known)
         if kind == "none":
             return x
         if kind == "batch":
             return keras.layers.BatchNormalization()(x)
-        return keras.layers.LayerNormalization(epsilon=1e-6)(x)
+        if kind == "layer":
+            return keras.layers.LayerNormalization(epsilon=1e-6)(x)
+        # -1 is Keras's for an instance norm: each channel is a group.
+        groups = math.gcd(MAX_GROUPS, x.shape[-1]) if kind == "group" else -1
+        return keras.layers.GroupNormalization(groups, epsilon=1e-6)(x)
 
     def dropout(
         self, hp: keras_tuner.HyperParameters, x: Any, default: float = 0.5

@@ -8,9 +8,8 @@ import keras_tuner
 from keras_tricks import _validation
 from keras_tricks.hypermodels.base import SupervisedHyperModel
 from keras_tricks.hypermodels.base import checked_sizes
-from keras_tricks.hypermodels.layers import SequencePooling
+from keras_tricks.hypermodels.layers import pooled_image
 
-POOLING = ("mean", "max", "attention")
 MAX_BLOCKS = 4
 
 
@@ -27,7 +26,7 @@ class HyperCNN(SupervisedHyperModel):
     | `filters` (of the first block) | 16 to 64, powers of two | log | 32 | structural | 1, 2 |
     | `kernel_size` | 3, 5 | choice | 3 | structural | 1 |
     | `activation` | fixed | | `"relu"` | structural | 3 |
-    | `norm` | fixed; `"batch"`, `"layer"`, `"none"` | | `"batch"` | structural | 4 |
+    | `norm` | fixed; `"batch"`, `"layer"`, `"group"`, `"instance"`, `"none"` | | `"batch"` | structural | 4, 7 |
     | `pooling` | fixed; `"mean"`, `"max"`, `"attention"` | | `"mean"` | structural | 5 |
     | `dropout` (before the last layer) | 0 to 0.7, steps of 0.1 | linear | 0.5 | scalar | 2, 6 |
 
@@ -63,6 +62,8 @@ class HyperCNN(SupervisedHyperModel):
         4. Ioffe and Szegedy, "Batch Normalization", 2015.
         5. Lin et al., "Network In Network", 2014 (the mean over the image).
         6. Srivastava et al., "Dropout", 2014.
+        7. Wu and He, "Group Normalization", 2018 (32 groups, or as many as divide the
+        channels); Ulyanov et al., "Instance Normalization", 2016.
     """  # noqa: E501
 
     def __init__(
@@ -95,7 +96,7 @@ class HyperCNN(SupervisedHyperModel):
                 x = keras.layers.MaxPooling2D(data_format="channels_last")(x)
             for _ in range(convolutions):
                 x = self._convolution(hp, x, filters * 2**block, kernel_size)
-        return inputs, self.dropout(hp, _pooled(x, pooling))
+        return inputs, self.dropout(hp, pooled_image(x, pooling))
 
     def _convolution(
         self, hp: keras_tuner.HyperParameters, x: Any, filters: int, kernel_size: int
@@ -109,14 +110,3 @@ class HyperCNN(SupervisedHyperModel):
             data_format="channels_last",
         )(x)
         return keras.layers.Activation(activation)(self.norm(hp, x, "batch"))
-
-
-def _pooled(x: Any, pooling: str) -> Any:
-    """Returns `(batch, filters)`, pooled over the image."""
-    _validation.check_choice("pooling", pooling, POOLING)
-    if pooling == "mean":
-        return keras.layers.GlobalAveragePooling2D(data_format="channels_last")(x)
-    if pooling == "max":
-        return keras.layers.GlobalMaxPooling2D(data_format="channels_last")(x)
-    positions = keras.layers.Reshape((-1, x.shape[-1]))(x)
-    return SequencePooling("attention")(positions)

@@ -18,6 +18,7 @@ from keras_tricks.hypermodels.base import checked_dictionary
 from keras_tricks.hypermodels.layer_wise import layer_wise
 from keras_tricks.hypermodels.layers import PACKAGE
 from keras_tricks.hypermodels.layers import SequencePooling
+from keras_tricks.hypermodels.layers import pooled_image
 
 Kind = Literal["text", "image"]
 KINDS = get_args(Kind)
@@ -48,7 +49,7 @@ class HyperFineTune(SupervisedHyperModel):
     | `frozen_stages` | 0 to the number of stages | linear | 0 | structural | 3 |
     | `layer_decay` | fixed; above 0 and at most 1 | | 1 | structural | 4 |
     | `pooling` of `(batch, positions, features)` | fixed; `"attention"`, `"mean"`, `"max"`, `"first"` | | `"attention"` | structural | 5 |
-    | `pooling` of images | fixed; `"mean"`, `"max"` | | `"mean"` | structural | 6 |
+    | `pooling` of images | fixed; `"mean"`, `"max"`, `"attention"` | | `"mean"` | structural | 6 |
     | `dropout` | 0 to 0.7, steps of 0.1 | linear | 0.1 (text), 0.2 (images) | scalar | 2 |
 
     and the others of `hyper_optimizer`, warmup and decay of the rate among them, and
@@ -260,11 +261,7 @@ class HyperFineTune(SupervisedHyperModel):
                 "features) or (batch, height, width, features). "
                 f"Received: an output of shape {features.shape}"
             )
-        layers = _GLOBAL_POOLING[rank]
-        method = _validation.check_choice(
-            "pooling", hp.Fixed("pooling", "mean"), tuple(layers)
-        )
-        return layers[method]()(features)
+        return pooled_image(features, hp.Fixed("pooling", "mean"))
 
 
 @keras.saving.register_keras_serializable(PACKAGE, name="Backbone")
@@ -280,18 +277,6 @@ class Backbone(keras.Model):
         model = super().from_config(config, custom_objects)
         _freeze_inside(model)
         return model
-
-
-_GLOBAL_POOLING = {
-    4: {
-        "mean": keras.layers.GlobalAveragePooling2D,
-        "max": keras.layers.GlobalMaxPooling2D,
-    },
-    5: {
-        "mean": keras.layers.GlobalAveragePooling3D,
-        "max": keras.layers.GlobalMaxPooling3D,
-    },
-}
 
 
 def _check_inputs(model: keras.Model) -> None:

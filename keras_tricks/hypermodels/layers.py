@@ -214,6 +214,37 @@ class ZeroPadding(keras.layers.Layer):
         return input_shape
 
 
+_GLOBAL_POOLING = {
+    4: {
+        "mean": keras.layers.GlobalAveragePooling2D,
+        "max": keras.layers.GlobalMaxPooling2D,
+    },
+    5: {
+        "mean": keras.layers.GlobalAveragePooling3D,
+        "max": keras.layers.GlobalMaxPooling3D,
+    },
+}
+
+
+def pooled_image(x: Any, pooling: str) -> Any:
+    """Returns `(batch, channels)` of images or volumes, channels last.
+
+    Args:
+        x: `(batch, height, width, channels)`, or a depth in front of the height.
+        pooling: `"mean"`, `"max"`, or `"attention"`, that of `SequencePooling` over all
+            positions.
+
+    Raises:
+        ValueError: If `pooling` is none of those.
+    """
+    layers = _GLOBAL_POOLING[len(x.shape)]
+    _validation.check_choice("pooling", pooling, (*layers, "attention"))
+    if pooling == "attention":
+        positions = keras.layers.Reshape((-1, x.shape[-1]))(x)
+        return SequencePooling("attention")(positions)
+    return layers[pooling](data_format="channels_last")(x)
+
+
 def _where_valid(inputs: Any, mask: Any) -> Any:
     """Returns `inputs` with a number that is less than any other where masked."""
     half = keras.backend.standardize_dtype(inputs.dtype) == "float16"

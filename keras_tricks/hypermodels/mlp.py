@@ -18,7 +18,7 @@ class HyperMLP(SupervisedHyperModel):
     | `layers` | 1 to 3 | linear | 1 | structural | 1 |
     | `units` (of every layer) | 16 to 512, powers of two | log | 128 | structural | 1 |
     | `activation` | fixed | | `"relu"` | structural | 2 |
-    | `norm` | fixed; `"batch"`, `"layer"`, `"none"` | | `"batch"` | structural | 3 |
+    | `norm` | fixed; `"batch"`, `"layer"`, `"group"`, `"none"` | | `"batch"` | structural | 3 |
     | `dropout` | 0 to 0.7, steps of 0.1 | linear | 0.5 | scalar | 1, 4 |
 
     and those of `hyper_optimizer`, with a default rate of 3e-3, which small tables want
@@ -48,9 +48,10 @@ class HyperMLP(SupervisedHyperModel):
         1. What practitioners advise to start from: one layer up, widths of 16, 32 and
         128 by powers of two, dropout of 0.3, 0.5 or 0.7, and 0 sometimes wins.
         2. He et al., "Delving Deep into Rectifiers", 2015 (initialisation, too).
-        3. Ioffe and Szegedy, "Batch Normalization", 2015.
+        3. Ioffe and Szegedy, "Batch Normalization", 2015; Wu and He, "Group
+        Normalization", 2018.
         4. Srivastava et al., "Dropout", 2014.
-    """
+    """  # noqa: E501
 
     def __init__(
         self,

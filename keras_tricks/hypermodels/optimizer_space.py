@@ -27,6 +27,7 @@ def hyper_optimizer(
     *,
     optimizers: tuple[str, ...] = ("adam", "nadam", "adamw", "sgd"),
     learning_rate: float = 1e-3,
+    global_clipnorm: tuple[float, float, float] = (0.1, 1.0, 15.0),
 ) -> ClippedOptimizer:
     """Declares an optimizer's hyperparameters in `hp` and returns the optimizer.
 
@@ -36,7 +37,7 @@ def hyper_optimizer(
     | `learning_rate` | a tenth to 100 times the default | log | 1e-3 | scalar | 1, 2 |
     | `warmup_fraction` | 0 to 0.2 of the updates | linear | 0.1 | scalar | 1 |
     | `decay_power` | 0.5 to 2 | linear | 1 | scalar | 3 |
-    | `global_clipnorm` | 0.1 to 15 | log | 1 | scalar | 3, 4 |
+    | `global_clipnorm` | 0.1 to 15, or as given | log | 1 | scalar | 3, 4 |
     | `beta_1` | fixed | | 0.9 | scalar | 5 |
     | `beta_2` | fixed | | 0.999 | scalar | 5 |
     | `epsilon` | fixed | | 1e-7 | scalar | Keras |
@@ -64,13 +65,15 @@ def hyper_optimizer(
         optimizers: The choices, from "adam", "nadam", "adamw", "sgd" (with Nesterov
             momentum) and "adam_then_sgd".
         learning_rate: Default of the rate of that name, > 0.
+        global_clipnorm: Least, default and greatest limit of that name, > 0 and in this
+            order. Recurrent networks want more than others (4).
 
     Returns:
         The optimizer inside a `ClippedOptimizer`.
 
     Raises:
-        ValueError: If `total_steps` is below 1, `learning_rate` is not positive or an
-            optimizer is unknown.
+        ValueError: If `total_steps` is below 1, `learning_rate` is not positive, an
+            optimizer is unknown or the limits are in another order.
 
     Example:
 
@@ -95,7 +98,11 @@ def hyper_optimizer(
         after a part of the run.
     """
     return optimizer_settings(
-        hp, total_steps, optimizers=optimizers, learning_rate=learning_rate
+        hp,
+        total_steps,
+        optimizers=optimizers,
+        learning_rate=learning_rate,
+        global_clipnorm=global_clipnorm,
     ).optimizer()
 
 
@@ -143,6 +150,7 @@ def optimizer_settings(
     *,
     optimizers: tuple[str, ...] = ("adam", "nadam", "adamw", "sgd"),
     learning_rate: float = 1e-3,
+    global_clipnorm: tuple[float, float, float] = (0.1, 1.0, 15.0),
 ) -> OptimizerSettings:
     """Declares what `hyper_optimizer` declares, and makes no optimizer."""
     if not isinstance(hp, keras_tuner.HyperParameters):
@@ -166,6 +174,7 @@ def optimizer_settings(
             "float32. "
             f"{_validation.received('learning_rate', learning_rate)}"
         )
+    least, default, greatest = _checked_limits(global_clipnorm)
     if not optimizers:
         raise ValueError("`optimizers` must name at least one optimizer. Received: ()")
     for name in optimizers:
@@ -182,7 +191,9 @@ def optimizer_settings(
     )
     warmup_fraction = hp.Float("warmup_fraction", 0.0, 0.2, default=0.1)
     power = hp.Float("decay_power", 0.5, 2.0, default=1.0)
-    clipnorm = hp.Float("global_clipnorm", 0.1, 15.0, sampling="log", default=1.0)
+    clipnorm = hp.Float(
+        "global_clipnorm", least, greatest, sampling="log", default=default
+    )
     schedule = WarmupPolynomialDecay(
         peak,
         decay_steps=total_steps,
@@ -207,6 +218,17 @@ def optimizer_settings(
     if "adam_then_sgd" in optimizers:
         numbers |= _switch(hp, name, total_steps, learning_rate, power)
     return OptimizerSettings(name, schedule, numbers, clipnorm)
+
+
+def _checked_limits(limits: Any) -> tuple[float, ...]:
+    checked = _validation.check_floats("global_clipnorm", limits, exclusive=True)
+    in_order = len(checked) == 3 and list(checked) == sorted(checked)
+    if not in_order or checked[0] == checked[-1]:
+        raise ValueError(
+            "`global_clipnorm` must be three limits: the least, the default and the "
+            f"greatest. {_validation.received('global_clipnorm', limits)}"
+        )
+    return checked
 
 
 def _switch(

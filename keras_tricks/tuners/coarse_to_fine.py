@@ -196,10 +196,9 @@ class CoarseToFine:
                 f"{_validation.received('tuner', tuner)}"
             )
         _check_tuner_arguments(tuner, tuner_arguments)
-        base.check_objective(objective)
         base.check_hyperparameters(hyperparameters)
         self.hypermodel = hypermodel
-        self.objective = objective
+        self.objective = base.checked_objective(objective)
         self.tuner = tuner
         self.rounds = _validation.check_int("rounds", rounds, minimum=1)
         self.trials_per_round = _validation.check_int(

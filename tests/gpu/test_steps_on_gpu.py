@@ -7,6 +7,7 @@ stateless ones, which Keras uses, are "consistent ... between CPU and GPU"
 
 import contextlib
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -49,7 +50,7 @@ def training_on(device, make_program):
     assert all(v.value.device.endswith(device) for v in program.variables)
     before = [v.numpy() for v in program.variables]
     for _ in range(NUM_STEPS):
-        logs = traced(*(tf.constant(a) for a in program.arguments))
+        logs = traced(*keras.tree.map_structure(tf.constant, program.arguments))
     moved = [v.numpy() - b for v, b in zip(program.variables, before, strict=True)]
     return np.concatenate([m.ravel() for m in moved]), float(logs["loss"])
 

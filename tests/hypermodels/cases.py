@@ -55,6 +55,12 @@ def token_ids(labels: np.ndarray) -> np.ndarray:
     return np.where(np.arange(LENGTH) < lengths, words, 0).astype("int32")
 
 
+def sequences(labels: np.ndarray) -> np.ndarray:
+    """Three numbers a step, of which that of the label is larger."""
+    noise = np.random.default_rng(0).normal(size=(len(labels), LENGTH, NUM_CLASSES))
+    return (noise + 2 * np.eye(NUM_CLASSES)[labels][:, None]).astype("float32")
+
+
 def table(labels: np.ndarray) -> pd.DataFrame:
     """Numbers, one of them with gaps, and a word, a flag and a date that tell a bit."""
     random = np.random.default_rng(0)
@@ -90,6 +96,10 @@ def _images(num_classes: int = NUM_CLASSES, **kwargs) -> keras_tuner.HyperModel:
     return hypermodels.HyperCNN((8, 8, 3), num_classes, **kwargs)
 
 
+def _sequences(num_classes: int = NUM_CLASSES, **kwargs) -> keras_tuner.HyperModel:
+    return hypermodels.HyperRNN(LENGTH, 3, num_classes, **kwargs)
+
+
 def _text(name: str) -> Callable[..., keras_tuner.HyperModel]:
     def make(num_classes: int = NUM_CLASSES, **kwargs) -> keras_tuner.HyperModel:
         hypermodel = getattr(hypermodels, name)
@@ -102,11 +112,30 @@ def _fine_tune(num_classes: int = NUM_CLASSES, **kwargs) -> keras_tuner.HyperMod
     return hypermodels.HyperFineTune(_backbone(), num_classes, **kwargs)
 
 
+def both(labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Features that tell the label, and tokens that do, too."""
+    return {"table": features(labels), "text": token_ids(labels)}
+
+
+def _join(num_classes: int | None = NUM_CLASSES, **kwargs) -> keras_tuner.HyperModel:
+    plain = kwargs.get("plain", False)
+    return hypermodels.HyperJoin(
+        {
+            "table": hypermodels.HyperMLP((6,), 2, plain=plain),
+            "text": hypermodels.HyperTextCNN(VOCABULARY_SIZE, LENGTH, 2, plain=plain),
+        },
+        num_classes,
+        **kwargs,
+    )
+
+
 # By public name; `tests/traced_steps.py` takes them from here, too.
 CASES = {
     "HyperCNN": Case(_images, images),
     "HyperFineTune": Case(_fine_tune, features),
+    "HyperJoin": Case(_join, both),
     "HyperMLP": Case(_features, features),
+    "HyperRNN": Case(_sequences, sequences),
     "HyperTable": Case(_table, table),
     "HyperTextCNN": Case(_text("HyperTextCNN"), token_ids),
     "HyperTextRCNN": Case(_text("HyperTextRCNN"), token_ids),
@@ -114,10 +143,37 @@ CASES = {
 }
 
 
-def space(case: Case) -> keras_tuner.HyperParameters:
+TASKS = ("classification", "multi_label", "regression")
+
+
+def of_task(case: Case, task: str, **kwargs) -> keras_tuner.HyperModel:
+    """Returns a hypermodel that learns a task: classes, labels, or one number."""
+    if task == "regression":
+        kwargs["num_classes"] = None
+    return case.make(task=task, **kwargs)
+
+
+def labels(task: str, classes: np.ndarray) -> np.ndarray:
+    """Class numbers, rows of labels, or numbers far from 0, that tell the class."""
+    if task == "regression":
+        return 2000 + 5 * np.asarray(classes, "float64")
+    if task == "multi_label":
+        first = np.eye(NUM_CLASSES, dtype=int)
+        return (first + np.roll(first, 1, axis=1))[classes]
+    return classes
+
+
+def part(inputs: Any, rows: slice) -> Any:
+    """Some rows of inputs, of each in a dictionary."""
+    if isinstance(inputs, dict):
+        return {name: part(array, rows) for name, array in inputs.items()}
+    return inputs[rows]
+
+
+def space(case: Case, task: str = "classification") -> keras_tuner.HyperParameters:
     """Returns the hyperparameters that the hypermodel declares, at their defaults."""
     hp = keras_tuner.HyperParameters()
-    case.make(total_steps=10).build(hp)
+    of_task(case, task, total_steps=10).build(hp)
     return hp
 
 

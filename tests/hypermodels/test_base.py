@@ -275,6 +275,7 @@ def test_the_initializer_suits_the_activation(activation, initializer):
     [
         ("batch", ["BatchNormalization"]),
         ("layer", ["LayerNormalization"]),
+        ("group", ["GroupNormalization"]),
         ("none", []),
     ],
 )
@@ -284,9 +285,18 @@ def test_the_norm_is_the_declared_one(norm, kinds):
     assert [name for name in names if "Normalization" in name] == kinds
 
 
-def test_an_unknown_norm_is_refused():
+@pytest.mark.parametrize(
+    ("name", "norm"),
+    [
+        ("HyperMLP", "weight"),
+        ("HyperMLP", "instance"),  # Of one number for each feature: it would be 0.
+        ("HyperTextTransformer", "group"),  # Padding would be among the positions.
+        ("HyperTextTransformer", "instance"),
+    ],
+)
+def test_a_norm_that_is_unknown_or_of_no_use_is_refused(name, norm):
     with pytest.raises(ValueError, match="`norm` must be one of 'batch', 'layer'"):
-        MLP.make().build(cases.fixed(norm="group"))
+        cases.CASES[name].make().build(cases.fixed(norm=norm))
 
 
 def test_the_optimizer_s_space_is_narrowed_by_its_arguments():

@@ -126,7 +126,7 @@ def train(case):
     x, y = case.data(160)
     model = hypermodel.build(hp)
     compiled = model.compiled
-    training = x[:120], y[:120]
+    training = cases.part(x, slice(120)), y[:120]
     _, given = hypermodel.fit_arguments(hp, *training, validation_data=(x, y))
     data = given["validation_data"]
     loss = cross_entropy(np.asarray(model(data[0])), y)

@@ -46,13 +46,15 @@ def test_settings_that_are_given_are_described_and_left_alone():
     # Three layers with their norms and dropout, and the last one.
     assert len(found.parameters.rows) == 10
     assert found.advice == (
-        "norm: 'batch' is advised for all but sequences. Received: 'layer'.",
+        "norm: 'layer' for sequences, 'batch' otherwise. Received: 'layer'.",
     )
 
 
 def test_advice_on_sequences():
     hp = keras_tuner.HyperParameters()
-    assert HyperTextTransformer(100, 8, 2).describe(hp).advice == ()
+    assert HyperTextTransformer(100, 8, 2).describe(hp).advice == (
+        "norm: 'layer' for sequences, 'batch' otherwise.",
+    )
 
 
 def test_a_description_changes_nothing_of_the_next_build():

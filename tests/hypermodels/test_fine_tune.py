@@ -540,7 +540,11 @@ def test_masked_positions_are_not_pooled(mask_zero, mask):
 
 
 @pytest.mark.usefixtures("uncompiled")
-@pytest.mark.parametrize(("pooling", "pooled"), [("mean", np.mean), ("max", np.max)])
+@pytest.mark.parametrize(
+    ("pooling", "pooled"),
+    # An attention starts with equal weights.
+    [("mean", np.mean), ("max", np.max), ("attention", np.mean)],
+)
 def test_images_are_pooled_over_all_positions(pooling, pooled):
     backbone = image_backbone()
     model = built(backbone, kind="image", fixed={"pooling": pooling})

@@ -162,6 +162,13 @@ def test_each_choice_is_the_keras_optimizer_in_a_clipping_wrapper(name, expected
         ({"total_steps": 10, "optimizers": ("rmsprop",)}, "'adam', 'nadam'"),
         ({"total_steps": 10, "optimizers": ()}, "at least one optimizer"),
         ({"total_steps": 10, "learning_rate": 0.0}, "`learning_rate` must be .* > 0"),
+        ({"total_steps": 10, "global_clipnorm": (1, 15)}, "must be three limits"),
+        ({"total_steps": 10, "global_clipnorm": (1, 0.5, 15)}, "must be three limits"),
+        ({"total_steps": 10, "global_clipnorm": (5, 5, 5)}, "must be three limits"),
+        (
+            {"total_steps": 10, "global_clipnorm": (0, 1, 2)},
+            "`global_clipnorm` must be",
+        ),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):

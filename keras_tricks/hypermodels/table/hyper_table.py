@@ -205,18 +205,19 @@ class HyperTable(SupervisedHyperModel):
                 has a cell that is not of its column's kind, and for a label; it is a
                 `ValueError`.
         """
-        call = FitCall.of(args, kwargs)
+        return super().fit_arguments(hp, *args, **kwargs)
+
+    def _with_arrays(self, call: FitCall) -> FitCall:
         table = table_of(call["x"], self.columns, "`x`")
         num_rows = call.num_training_examples(len(table))
         found = fitted(table, self.columns, num_rows, self.max_categories)
         self._statistics = self._equal_arrays.of(tuple(found))
         call = call.replace(x=self._arrays(table, found))
-        if call["validation_data"] is not None:
-            x, *rest = _checked_pair(call["validation_data"])
-            validation = table_of(x, self.columns, "`validation_data`")
-            pair = (self._arrays(validation, found), *rest)
-            call = call.replace(validation_data=pair)
-        return super().fit_arguments(hp, *call.args, **call.kwargs)
+        if call["validation_data"] is None:
+            return call
+        x, *rest = _checked_pair(call["validation_data"])
+        validation = table_of(x, self.columns, "`validation_data`")
+        return call.replace(validation_data=(self._arrays(validation, found), *rest))
 
     def _arrays(self, table: Table, found: Fitted) -> Any:
         return self._equal_arrays.of(arrays(table, found.keys))

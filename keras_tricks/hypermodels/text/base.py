@@ -7,7 +7,6 @@ import keras_tuner
 
 from keras_tricks import _validation
 from keras_tricks.hypermodels.base import SupervisedHyperModel
-from keras_tricks.hypermodels.examples import Examples
 from keras_tricks.hypermodels.examples import batches_of
 from keras_tricks.hypermodels.examples import is_dataset
 
@@ -86,9 +85,8 @@ class TextHyperModel(SupervisedHyperModel):
     def _limits(self) -> tuple[Any, ...]:
         return (*super()._limits(), self.vocabulary_size)
 
-    def _check_examples(self, examples: Examples) -> None:
-        self._check_array_of_ids(examples.inputs)
-        super()._check_examples(examples)
+    def _check_inputs(self, inputs: Any, place: str) -> None:
+        self._check_array_of_ids(inputs)
 
     def check_ids(self, x: Any, batches: int | None = None) -> None:
         """Raises `ValueError` if an id in `x` is not in the vocabulary.

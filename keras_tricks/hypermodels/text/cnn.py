@@ -6,6 +6,7 @@ import keras
 import keras_tuner
 
 from keras_tricks import _validation
+from keras_tricks.hypermodels.layers import ScalarDropout
 from keras_tricks.hypermodels.layers import SequencePooling
 from keras_tricks.hypermodels.layers import ZeroPadding
 from keras_tricks.hypermodels.text.base import TextHyperModel
@@ -25,6 +26,7 @@ class HyperTextCNN(TextHyperModel):
     | `activation` | fixed | | `"relu"` | structural | 1 |
     | `pooling` | fixed; `"max"`, `"mean"`, `"attention"` | | `"max"` | structural | 1, 3 |
     | `dropout` | 0 to 0.7, steps of 0.1 | linear | 0.5 | scalar | 1, 2 |
+    | `embedding_dropout` (of the embedded text) | fixed; 0 is none | | 0 | scalar | 2 |
     | `max_norm` (of a class's last weights) | fixed; 0 is none | | 0 | scalar | 1 |
 
     and those of `hyper_optimizer` and the loss. The paper has 300 units, 100
@@ -96,7 +98,7 @@ class HyperTextCNN(TextHyperModel):
 
     def trunk(self, hp: keras_tuner.HyperParameters) -> tuple[Any, Any]:
         tokens = self.tokens()
-        embedded = self.embedding(hp, tokens)
+        embedded = self._embedded(hp, tokens)
         choices = [" ".join(map(str, choice)) for choice in self.filter_widths]
         widths = [int(width) for width in hp.Choice("filter_widths", choices).split()]
         filters = hp.Int("filters", 32, 256, step=2, sampling="log", default=128)
@@ -113,6 +115,11 @@ class HyperTextCNN(TextHyperModel):
             found.append(SequencePooling(pooling)(convolved, mask=mask))
         x = keras.layers.Concatenate()(found) if len(found) > 1 else found[0]
         return tokens, self.dropout(hp, x)
+
+    def _embedded(self, hp: keras_tuner.HyperParameters, tokens: Any) -> Any:
+        embedded = self.embedding(hp, tokens)
+        rate = 0.0 if self.plain else hp.Fixed("embedding_dropout", 0.0)
+        return ScalarDropout(rate)(embedded) if rate else embedded
 
     def network(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         max_norm = hp.Fixed("max_norm", 0.0)

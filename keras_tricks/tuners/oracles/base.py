@@ -14,6 +14,7 @@ import keras_tuner
 import numpy as np
 
 from keras_tricks import _validation
+from keras_tricks.diagnosis.metrics import known_direction
 from keras_tricks.tuners import errors
 from keras_tricks.tuners import seeds
 from keras_tricks.tuners.compat import keras_tuner_hooks
@@ -105,7 +106,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         for name in ("tune_new_entries", "allow_new_entries"):
             if name in kwargs:
                 kwargs[name] = _validation.check_flag(name, kwargs[name])
-        check_objective(kwargs.get("objective"))
+        kwargs["objective"] = checked_objective(kwargs.get("objective"))
         check_hyperparameters(kwargs.get("hyperparameters"))
         if kwargs.get("hyperparameters"):
             # What this search finds besides is not to be in the next one's.
@@ -606,8 +607,11 @@ def _epochs_of(trial: Any) -> Any:
     return trial.hyperparameters.values.get("tuner/epochs")
 
 
-def check_objective(objective: Any) -> None:
-    """Checks that KerasTuner can tell what is best.
+def checked_objective(objective: Any) -> Any:
+    """Returns an objective of which KerasTuner can tell what is best.
+
+    A metric that KerasTuner does not know, such as `"val_r2"`, has the direction that
+    its name is known for.
 
     Raises:
         TypeError: If it is no objective, and no list of them.
@@ -623,14 +627,24 @@ def check_objective(objective: Any) -> None:
             "list of those that is not empty, or None. "
             f"{_validation.received('objective', objective, True)}"
         )
+    told = [_with_direction(each, objective) for each in several]
+    return told if isinstance(objective, list) else told[0]
+
+
+def _with_direction(one: Any, objective: Any) -> Any:
+    """Returns one objective, with a direction where KerasTuner knows none."""
     try:
-        keras_tuner.Oracle(objective=objective)
+        keras_tuner.Oracle(objective=one)
     except ValueError as error:
+        direction = known_direction(one) if isinstance(one, str) else None
+        if direction is not None:
+            return keras_tuner.Objective(one, direction)
         raise ValueError(
             "`objective` must tell its direction where its name does not: "
             '`keras_tuner.Objective("val_f1", "max")`. '
             f"{_validation.received('objective', objective)}"
         ) from error
+    return one
 
 
 def check_hyperparameters(hyperparameters: Any) -> None:
