@@ -120,7 +120,7 @@ def _comparable(value: Any) -> Any:
     kind = type(value)
     if value is None or kind in (bool, int, float, str, bytes):
         return kind, value  # As Python has it, 1 equals True and 1.0.
-    if kind in (list, tuple):
+    if isinstance(value, list | tuple):  # Mean and deviation of targets have names.
         return kind, [_comparable(each) for each in value]
     if kind is dict:
         return kind, [(_comparable(k), _comparable(v)) for k, v in value.items()]

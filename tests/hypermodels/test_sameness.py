@@ -154,6 +154,18 @@ def test_the_number_of_updates_does_not():
     assert hypermodel.same_network(hp) == 0
 
 
+def test_targets_of_another_mean_or_deviation_want_another_network():
+    hypermodel, hp = built(HyperMLP((6,), task="regression"))
+    x, y = cases.CASES["HyperMLP"].data(48)
+    hypermodel.fit_arguments(hp, x, 1.0 * y)
+    assert hypermodel.same_network(hp) is None
+    hypermodel.build(hp)
+    hypermodel.fit_arguments(hp, x, 1.0 * y)
+    assert hypermodel.same_network(hp) == 1
+    hypermodel.fit_arguments(hp, x, 2.0 * y)
+    assert hypermodel.same_network(hp) is None
+
+
 @pytest.mark.parametrize(
     ("copied", "number"),
     [

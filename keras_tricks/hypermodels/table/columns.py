@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import sys
 from typing import Any
@@ -217,17 +218,18 @@ def frame_of(x: Any, place: str) -> Any:
             remedy = "Batches of a dataset are not read: give the whole table."
         refuse(required, remedy, f"{type(x).__module__}.{type(x).__qualname__}")
     names = [_validation.plain(name) for name in x.columns]
-    for name in names:
+    counts = collections.Counter(names)
+    for name, count in counts.items():
         if not isinstance(name, str | int) or isinstance(name, bool):
             refuse(
                 f"The names of the columns in {place} must be texts or whole numbers.",
                 "",
                 repr(name),
             )
-        if names.count(name) > 1:
+        if count > 1:
             refuse(
                 f"The names of the columns in {place} must differ.",
                 "",
-                f"{name!r} {names.count(name)} times",
+                f"{name!r} {count} times",
             )
     return x
