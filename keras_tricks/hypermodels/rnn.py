@@ -5,15 +5,13 @@ from typing import Any
 
 import keras
 import keras_tuner
-import numpy as np
 from keras import ops
 
 from keras_tricks import _validation
 from keras_tricks.hypermodels import sameness
 from keras_tricks.hypermodels.base import SupervisedHyperModel
 from keras_tricks.hypermodels.layers import SequencePooling
-from keras_tricks.hypermodels.tasks.arrays import arrays_of
-from keras_tricks.hypermodels.tasks.arrays import refuse
+from keras_tricks.hypermodels.sequences import check_sequences
 
 CELLS = {
     "lstm": (keras.layers.LSTMCell, keras.layers.LSTM),
@@ -21,7 +19,6 @@ CELLS = {
     "simple": (keras.layers.SimpleRNNCell, keras.layers.SimpleRNN),
 }
 POOLING = ("last", "max", "mean", "attention")
-LARGEST = float(np.finfo("float32").max)
 
 
 class HyperRNN(SupervisedHyperModel):
@@ -203,8 +200,6 @@ class HyperRNN(SupervisedHyperModel):
             **self.optimizer_arguments,
         }
 
-    # What the sequences must be.
-
     def _limits(self) -> tuple[Any, ...]:
         limits = self.sequence_length, self.num_features, self.mask_value, self.cudnn
         return (*super()._limits(), *limits)
@@ -212,92 +207,12 @@ class HyperRNN(SupervisedHyperModel):
     def _check_inputs(self, inputs: Any, place: str) -> None:
         # Whoever brings another network may want other inputs.
         if sameness.is_of_package(self, "network", "trunk"):
-            self._check_sequences(inputs, place)
-
-    def _check_sequences(self, x: Any, place: str) -> None:
-        length = "steps" if self.sequence_length is None else self.sequence_length
-        required = (
-            f"The sequences in {place} must be finite numbers of shape (examples, "
-            f"{length}, {self.num_features})."
-        )
-        several = isinstance(x, list | tuple) and len(x) != 1
-        if several or hasattr(x, "nested_row_splits"):  # A tf.RaggedTensor.
-            is_nan = self.mask_value is None or math.isnan(self.mask_value)
-            value = "np.nan" if is_nan else self.mask_value
-            refuse(
-                required,
-                "Pad those of unequal lengths: keras.utils.pad_sequences(sequences, "
-                f'dtype="float32", padding="post", value={value}) makes one array, '
-                f"and HyperRNN(..., mask_value={value}) leaves the padding out.",
-                f"x of type {type(x).__name__}",
-            )
-        for array in arrays_of(x):
-            if array.dtype.kind not in "iufb":
-                refuse(
-                    required,
-                    "NumPy must know them as numbers, as after "
-                    '`sequences.astype("float32")`.',
-                    f"dtype={array.dtype}",
-                )
-            if not self._is_shape(array.shape):
-                refuse(required, self._remedy(array.shape), f"shape={array.shape}")
-            self._check_values(array, required)
-
-    def _is_shape(self, shape: tuple[int, ...]) -> bool:
-        return (
-            len(shape) == 3
-            and self.sequence_length in (None, shape[1])
-            and shape[2] == self.num_features
-        )
-
-    def _remedy(self, shape: tuple[int, ...]) -> str:
-        """Returns what to do about a shape, as far as that can be told."""
-        ways = {
-            "x[..., None]": (*shape, 1),
-            "np.swapaxes(x, 1, 2)": (shape[0], *shape[:0:-1]),
-            "np.swapaxes(x, 0, 1)": (*shape[1::-1], *shape[2:]),
-        }
-        fitting = [way for way, found in ways.items() if self._is_shape(found)]
-        return f"Perhaps `{fitting[0]}` is meant." if len(fitting) == 1 else ""
-
-    def _check_values(self, array: np.ndarray, required: str) -> None:
-        with np.errstate(over="ignore", invalid="ignore"):
-            array = array.astype("float32")
-            is_number = np.abs(array) <= LARGEST
-        if self.mask_value is not None:
-            is_padding = _is_padding(array, self.mask_value)
-            self._check_padding(is_padding, required)
-            is_number |= is_padding[:, :, None]
-        if not is_number.all():
-            row, step, feature = np.argwhere(~is_number)[0]
-            refuse(
-                required,
-                "Fill gaps or leave out such examples.",
-                f"{float(array[row, step, feature])!r} in row {row}, step {step}, "
-                f"feature {feature}",
-            )
-
-    def _check_padding(self, is_padding: np.ndarray, required: str) -> None:
-        padding = f"padding, rows of mask_value={self.mask_value!r}"
-        for row in np.flatnonzero(is_padding.all(axis=1)):
-            refuse(required, "Leave out empty ones.", f"only {padding}, in row {row}")
-        # A sequence begins and ends once.
-        edges = np.diff(np.pad(is_padding, ((0, 0), (1, 1)), constant_values=True))
-        for row in np.flatnonzero(edges.sum(axis=1) > 2):
-            begin = int(np.argmin(is_padding[row]))
-            step = begin + int(np.argmax(is_padding[row, begin:]))
-            refuse(
-                required,
-                "Fill gaps, and take a `mask_value` that no step of a sequence has.",
-                f"{padding}, between others in row {row}, step {step}",
-            )
-        if self.cudnn and is_padding[:, 0].any():
-            first = int(np.argmax(is_padding[:, 0]))
-            refuse(
-                required,
-                "cuDNN takes padding behind the sequence alone, as of "
-                'keras.utils.pad_sequences(..., padding="post").',
-                f"{padding}, in front in row {first}",
+            check_sequences(
+                inputs,
+                place,
+                (self.sequence_length, self.num_features),
+                self.mask_value,
+                only_behind=self.cudnn,
             )
 
 
@@ -308,11 +223,3 @@ def _checked_mask_value(mask_value: Any) -> float | None:
     return _validation.check_float(
         "mask_value", mask_value, minimum=-_validation.GREATEST
     )
-
-
-def _is_padding(array: np.ndarray, mask_value: float) -> np.ndarray:
-    """Returns which steps of float32 sequences are padding."""
-    same = (
-        np.isnan(array) if math.isnan(mask_value) else array == np.float32(mask_value)
-    )
-    return same.all(axis=-1)
