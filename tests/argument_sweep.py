@@ -362,6 +362,7 @@ _TEXT: dict[str, Kind] = {
     "sequence_length": count(1),
     **_CLASSIFIER,
 }
+_TABLE = hypermodels.HyperTable({"a": [1.0, 2.0]}, num_classes=2)
 _TEXT_VALID = {"vocabulary_size": 9, "sequence_length": 6, "num_classes": 3}
 
 _ORACLE: dict[str, Kind] = {
@@ -718,12 +719,27 @@ CASES: dict[str, Case] = {
     "hypermodels.HyperTextTransformer": Case(
         hypermodels.HyperTextTransformer, _TEXT, _TEXT_VALID
     ),
+    "hypermodels.RawTablePredictor": Case(
+        hypermodels.RawTablePredictor,
+        {
+            "columns": lambda value: False,
+            "network": lambda value: False,
+            "task": choice("classification", "multi_label"),
+            "labels": none,
+        },
+        {
+            "columns": _TABLE.columns,
+            "network": _TABLE.build(keras_tuner.HyperParameters()),
+            "task": "classification",
+        },
+    ),
     "hypermodels.RawTextClassifier": Case(
         hypermodels.RawTextClassifier,
         {
             "vectorizer": instance(keras.layers.TextVectorization),
             "classifier": instance(keras.Model),
             "labels": none,
+            "task": choice("classification", "multi_label"),
         },
         {"vectorizer": _vectorizer(), "classifier": model()},
     ),

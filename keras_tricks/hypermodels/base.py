@@ -67,7 +67,8 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
     The length of the learning rate schedule comes from the data: `fit` counts the
     updates that it is about to make and compiles the model with them. `build` alone
     cannot know them; until a `fit` has been seen it compiles only if `total_steps`
-    was given, and otherwise returns the model uncompiled.
+    was given (and `target_scale` for a regression), and otherwise returns the model
+    uncompiled.
 
     Batch size and epochs are arguments, not hyperparameters: the best batch is the
     largest that still raises the throughput, and another one needs other settings.
@@ -175,7 +176,9 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Returns the model of `hp`, compiled once the number of updates is known."""
         model = self._recorded_network(hp)
-        if self.total_steps is not None:
+        # Who trains a regression without this `fit` would train it in the data's unit.
+        is_known = self.task != "regression" or self._known_of_labels is not None
+        if self.total_steps is not None and is_known:
             self._compile(hp, model, self.total_steps)
         else:
             # The space must be whole before the data are seen.
@@ -304,6 +307,7 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         if self.patience is not None:
             stopping = self._early_stopping(hp, call)
             call = call.replace(callbacks=[*call.callbacks, stopping])
+        self._check_call(call)
         seen = []
         for found in examples_of(call, self._read_before, self._limits()):
             self._check_examples(found)
@@ -311,6 +315,28 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
                 seen += [_trained_on(y, call) for y in arrays_of(found.labels)]
         self._known_of_labels = self._known(call, seen)
         return call.args, call.kwargs
+
+    def _check_call(self, call: FitCall) -> None:
+        """Raises an error for arguments that Keras would take otherwise than meant."""
+        weights = call["class_weight"]
+        if weights is not None and self.task != "classification":
+            own = " or `balance`" if self.task == "multi_label" else ""
+            refuse(
+                f"`class_weight` must be left out for task={self.task!r}: Keras takes "
+                "the labels for class numbers.",
+                f"Pass `sample_weight`{own}.",
+                f"class_weight={weights!r}",
+            )
+        specs = keras.tree.flatten(getattr(call["x"], "element_spec", None))
+        if any(getattr(spec, "shape", (None,)) == () for spec in specs):
+            refuse(
+                "A dataset must give batches of examples.",
+                f"`dataset.batch({self.batch_size})` makes them.",
+                f"x={_validation.shown(call['x'])}",
+            )
+        if self._has_one_row_of_outputs() and _holds_all_examples(call["x"]):
+            if call["y"] is None:
+                refuse("`y` must hold the labels of the examples.", "", "y=None")
 
     def _with_arrays(self, call: FitCall) -> FitCall:
         """Returns the call with inputs as the network takes them."""

@@ -6,9 +6,11 @@ import keras
 import keras_tuner
 
 from keras_tricks import _validation
+from keras_tricks.hypermodels import sameness
 from keras_tricks.hypermodels.base import SupervisedHyperModel
 from keras_tricks.hypermodels.base import checked_sizes
 from keras_tricks.hypermodels.layers import pooled_image
+from keras_tricks.hypermodels.tasks.arrays import check_finite
 
 MAX_BLOCKS = 4
 
@@ -97,6 +99,11 @@ class HyperCNN(SupervisedHyperModel):
             for _ in range(convolutions):
                 x = self._convolution(hp, x, filters * 2**block, kernel_size)
         return inputs, self.dropout(hp, pooled_image(x, pooling))
+
+    def _check_inputs(self, inputs: Any, place: str) -> None:
+        # Whoever brings another network may have a use for NaN.
+        if sameness.is_of_package(self, "network", "trunk"):
+            check_finite(inputs, place)
 
     def _convolution(
         self, hp: keras_tuner.HyperParameters, x: Any, filters: int, kernel_size: int

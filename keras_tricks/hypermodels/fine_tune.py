@@ -154,6 +154,11 @@ class HyperFineTune(SupervisedHyperModel):
         backbone = self._new_backbone()
         stages = _stages(backbone, self.stages)
         frozen = hp.Int("frozen_stages", 0, len(stages), default=0)
+        if frozen > len(stages):  # Somebody fixed it.
+            raise ValueError(
+                f"`frozen_stages` must be at most {len(stages)}, the stages that the "
+                f"backbone has. Received: frozen_stages={frozen}"
+            )
         for layer in itertools.chain(*stages[:frozen]):
             layer.trainable = False
         features = self._pooled(hp, backbone.input, backbone(backbone.input))

@@ -90,8 +90,8 @@ class HyperJoin(SupervisedHyperModel):
             with hp.name_scope(name):
                 own, features = hypermodel.trunk(hp)
             # A model by itself, whose layers may have the names of another's.
-            network = keras.Model(own, features, name=name)
-            inputs[name] = keras.tree.map_structure(_another_input, own)
+            network = keras.Model(own, features, name=_network_name(name))
+            inputs[name] = _another_input(name, own)
             found.append(network(inputs[name]))
         x = keras.layers.Concatenate()(found)
         layers = hp.Int("layers", 0, 2, default=1)
@@ -102,7 +102,7 @@ class HyperJoin(SupervisedHyperModel):
         """Returns examples as a trained model takes them, frames as arrays."""
         self._check_names(x, "`x`")
         return {
-            name: hypermodel.inputs_for(model.get_layer(name), x[name])
+            name: hypermodel.inputs_for(model.get_layer(_network_name(name)), x[name])
             for name, hypermodel in self.trunks.items()
         }
 
@@ -139,7 +139,7 @@ class HyperJoin(SupervisedHyperModel):
     def _set_known(self, model: keras.Model) -> None:
         super()._set_known(model)
         for name, hypermodel in self.trunks.items():
-            hypermodel._set_known(model.get_layer(name))
+            hypermodel._set_known(model.get_layer(_network_name(name)))
 
     def _limits(self) -> tuple[Any, ...]:
         return (*super()._limits(), *(t._limits() for t in self.trunks.values()))
@@ -161,8 +161,18 @@ class HyperJoin(SupervisedHyperModel):
             refuse(required, f"There is none for {missing}.", f"{[*inputs]}")
 
 
-def _another_input(tensor: Any) -> Any:
-    return keras.Input(tensor.shape[1:], dtype=tensor.dtype)
+def _network_name(name: str) -> str:
+    """Returns the name of the network of an input, which has the name itself."""
+    return f"{name}_network"
+
+
+def _another_input(name: str, own: Any) -> Any:
+    """Returns inputs like others, with names that Keras expects in a dictionary."""
+    if isinstance(own, dict):
+        return {k: _another_input(f"{name}_{k}", each) for k, each in own.items()}
+    if isinstance(own, list | tuple):
+        return [_another_input(f"{name}_{n}", each) for n, each in enumerate(own)]
+    return keras.Input(own.shape[1:], dtype=own.dtype, name=name)
 
 
 def _checked_trunks(trunks: Any) -> dict[str, SupervisedHyperModel]:

@@ -5,9 +5,11 @@ from typing import Any
 import keras
 import keras_tuner
 
+from keras_tricks.hypermodels import sameness
 from keras_tricks.hypermodels.base import SupervisedHyperModel
 from keras_tricks.hypermodels.base import checked_dictionary
 from keras_tricks.hypermodels.base import checked_sizes
+from keras_tricks.hypermodels.tasks.arrays import check_finite
 
 
 class HyperMLP(SupervisedHyperModel):
@@ -72,3 +74,8 @@ class HyperMLP(SupervisedHyperModel):
         inputs = keras.Input(self.input_shape)
         x = keras.layers.Flatten()(inputs) if len(self.input_shape) > 1 else inputs
         return inputs, self.dense_blocks(hp, x, layers, units)
+
+    def _check_inputs(self, inputs: Any, place: str) -> None:
+        # Whoever brings another network may have a use for NaN.
+        if sameness.is_of_package(self, "network", "trunk"):
+            check_finite(inputs, place)

@@ -1,5 +1,7 @@
 """HyperJoin: several inputs by name, each with a space of its own."""
 
+import warnings
+
 import keras
 import keras_tuner
 import numpy as np
@@ -64,6 +66,13 @@ def test_the_head_has_the_features_of_all_side_by_side():
         found.append(np.maximum(x[name] @ kernel + bias, 0))
     expected = np.concatenate(found, axis=1) @ weights[4] + weights[5]
     np.testing.assert_allclose(model.predict(x, verbose=0), expected, rtol=1e-4)
+
+
+def test_nothing_is_warned_of():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = two(total_steps=1).build(keras_tuner.HyperParameters())
+        model(dict.fromkeys(("first", "second"), X["table"]))
 
 
 @pytest.mark.parametrize("kind", ["arrays", "dataset"])
@@ -150,7 +159,9 @@ def test_two_texts_have_vocabularies_of_their_own():
     }
     x = {"title": X["text"], "body": X["text"] + 30}
     model = fit(HyperJoin(trunks, 3), x, Y)
-    sizes = [model.get_layer(n).get_layer("embedding").input_dim for n in trunks]
+    sizes = [
+        model.get_layer(f"{n}_network").get_layer("embedding").input_dim for n in trunks
+    ]
     assert sizes == [13, 50]
     with pytest.raises(ValueError, match=r"Token ids .*the id 42"):
         fit(HyperJoin(trunks, 3), {"title": x["body"], "body": x["body"]}, Y)
@@ -175,7 +186,7 @@ def test_frames_are_read_by_what_is_trained_on(tmp_path):
     model = fit(hypermodel, frames, Y, hp=hp, validation_split=0.25)
     for name, each in frames.items():
         alone = fit(HyperTable(each, 3), each[:36], Y[:36], hp=cases.fixed(**STANDARD))
-        found = standardized(model.get_layer(name)).non_trainable_weights
+        found = standardized(model.get_layer(f"{name}_network")).non_trainable_weights
         expected = standardized(alone).non_trainable_weights
         assert len(found) == len(expected) > 0
         for one, other in zip(found, expected, strict=True):

@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from keras_tricks.hypermodels import HyperTextCNN
 from keras_tricks.hypermodels import RawTextClassifier
+from keras_tricks.hypermodels.tasks.target_scale import TargetScale
+from keras_tricks.losses import MultiLabelLoss
 
 TEXTS = ["a good film", "a bad film", "good acting , good script", "bad , bad , bad"]
 LABELS = np.array([1, 0, 1, 0])
@@ -141,3 +143,46 @@ def test_a_vectorizer_of_longer_texts_than_the_classifier_is_refused(parts):
     vectorizer = keras.layers.TextVectorization(output_sequence_length=LENGTH + 1)
     with pytest.raises(ValueError, match="output_sequence_length=6"):
         RawTextClassifier(vectorizer, classifier)
+
+
+def other_task(task, num_outputs):
+    vectorizer = keras.layers.TextVectorization(output_sequence_length=4)
+    vectorizer.adapt(["good film", "bad film"])
+    inputs = keras.Input((4,))
+    outputs = keras.layers.Dense(num_outputs)(inputs)
+    if task == "regression":
+        outputs = TargetScale([1000.0], [10.0])(outputs)
+    model = keras.Model(inputs, outputs)
+    if task == "multi_label":
+        model.compile("sgd", MultiLabelLoss())
+    return vectorizer, model
+
+
+def test_a_regression_gives_numbers_in_their_unit(tmp_path):
+    vectorizer, model = other_task("regression", 1)
+    joined = RawTextClassifier(vectorizer, model, task="regression")
+    ids = vectorizer(["good film"])
+    joined.save(tmp_path / "joined.keras")
+    for each in (joined, keras.models.load_model(tmp_path / "joined.keras")):
+        found = each.predict(["good film"], verbose=0)
+        np.testing.assert_allclose(found, model.predict(ids, verbose=0), rtol=1e-6)
+    with pytest.raises(ValueError, match="call `predict`"):
+        joined.classify(["good film"])
+    with pytest.raises(ValueError, match="`labels` must be left out"):
+        RawTextClassifier(vectorizer, model, ["a"], task="regression")
+
+
+def test_several_labels_have_a_probability_each():
+    vectorizer, model = other_task("multi_label", 3)
+    joined = RawTextClassifier(vectorizer, model, [*"abc"], task="multi_label")
+    logits = model.predict(vectorizer(["good film"]), verbose=0)
+    found = joined.predict(["good film"], verbose=0)
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-logits)), rtol=1e-5)
+    expected = [label for label, z in zip("abc", logits[0], strict=True) if z > 0]
+    assert joined.classify(["good film"]) == [expected]
+
+
+@pytest.mark.parametrize("task", ["regression", "multi_label"])
+def test_a_model_that_learned_another_task_is_refused(task):
+    with pytest.raises(ValueError, match=f"`task` must be '{task}'"):
+        RawTextClassifier(*other_task(task, 1))

@@ -18,6 +18,7 @@ import tensorflow as tf
 from keras_tricks import tuners
 from keras_tricks.hypermodels import HyperMLP
 from keras_tricks.hypermodels.base import SupervisedHyperModel
+from keras_tricks.hypermodels.tasks import metrics
 from tests import sampling
 from tests.hypermodels import cases
 
@@ -50,7 +51,7 @@ def trained(name, task):
     hypermodel = cases.of_task(case, task, epochs=3, batch_size=4, plain=True)
     y = cases.labels(task, classes)
     model, history = fit(hypermodel, cases.part(x, slice(120)), y[:120], hp=hp)
-    return model, x, y, history
+    return model, hypermodel.inputs_for(model, x), y, history
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -367,6 +368,113 @@ def test_whole_numbers_and_booleans_are_labels_and_targets():
     fit(HyperMLP((6,), 3, task="multi_label", epochs=1), X, ROWS.astype(bool))
 
 
+# Where float32 has no digits.
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        1.7e9 + 200 * X[:, 0].astype("float64"),  # Seconds since 1970.
+        1.7e9 + 10 * X[:, 0].astype("float64"),
+        1.7e12 + 6e5 * X[:, 0].astype("float64"),  # Milliseconds.
+        2.46e6 + np.linspace(0, 1, 96),  # Julian days.
+        10**18 + 1000 * np.arange(96),
+        1e-40 * X[:, 0].astype("float64"),
+    ],
+    ids=["seconds", "a minute", "milliseconds", "days", "int64", "tiny"],
+)
+def test_targets_that_float32_cannot_tell_apart_are_refused(targets):
+    with pytest.raises(ValueError, match=r"Subtract an offset .*Received: targets"):
+        fit(mlp(), X, targets)
+
+
+@pytest.mark.parametrize("offset", [0.0, 2000.0, -1e5])
+def test_the_metrics_keep_their_digits_far_from_0(offset):
+    """Oracle: NumPy in float64 of the predictions."""
+    y = offset + 5 * X[:, 0].astype("float64")
+    model, _ = fit(mlp(epochs=5, batch_size=8), X, y)
+    found = model.evaluate(X, y, verbose=0, return_dict=True)
+    errors = model.predict(X, verbose=0)[:, 0].astype("float64") - y
+    assert found["rmse"] == pytest.approx(np.sqrt(np.mean(errors**2)), rel=5e-3)
+    r2 = 1 - np.mean(errors**2) / np.var(y)
+    assert found["r2"] == pytest.approx(r2, abs=5e-3)
+
+
+# What Keras would take otherwise than meant.
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_class_weights_are_for_classes(task):
+    hypermodel, y = cases.of_task(MLP, task), cases.labels(task, CLASSES)
+    with pytest.raises(ValueError, match=r"`class_weight` .*Pass `sample_weight`"):
+        fit(hypermodel, X, y, class_weight={0: 1.0, 1: 0.0, 2: 0.0})
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "category"])
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_columns_of_pandas_s_own_types_are_refused_with_the_remedy(task, dtype):
+    y = pd.Series(cases.labels(task, CLASSES)).astype("int64").astype(dtype)
+    with pytest.raises(keras_tuner.errors.FatalValueError, match=r"y\.to_numpy\("):
+        fit(cases.of_task(MLP, task), X, y)
+
+
+def test_times_are_no_targets_and_no_remedy_cuts_numbers():
+    times = np.datetime64("2026-01-01") + np.arange(96)
+    with pytest.raises(ValueError, match="timedelta64"):
+        fit(mlp(), X, times)
+    with pytest.raises(ValueError, match=r'astype\("float32"\)'):
+        fit(mlp(), X, NUMBERS.astype(object))
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_examples_without_batches_or_labels_are_refused(task):
+    y = cases.labels(task, CLASSES)
+    with pytest.raises(ValueError, match=r"must give batches .*\.batch\(32\)"):
+        fit(cases.of_task(MLP, task), tf.data.Dataset.from_tensor_slices((X, y)))
+    with pytest.raises(ValueError, match="`y` must hold the labels"):
+        fit(cases.of_task(MLP, task), X)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["HyperMLP", "HyperCNN"])
+def test_features_that_are_not_finite_are_refused_by_row(name, wrong):
+    x, y = cases.CASES[name].data(12)
+    x.reshape(12, -1)[7, 3] = wrong
+    with pytest.raises(ValueError, match=f"finite numbers.* {wrong} in row 7$"):
+        fit(cases.CASES[name].make(), x, y)
+    good, _ = cases.CASES[name].data(12)
+    with pytest.raises(ValueError, match=r"in `validation_data\[0\]` must be finite"):
+        fit(cases.CASES[name].make(), good, y, validation_data=(x, y))
+
+
+def test_a_regression_whose_targets_nobody_knows_is_not_compiled():
+    hp = keras_tuner.HyperParameters()
+    assert not mlp(total_steps=9).build(hp).compiled
+    assert mlp(total_steps=9, target_scale=(3.0, 2.0)).build(hp).compiled
+
+
+def test_the_area_under_the_curve_is_of_what_occurs():
+    """Oracle: scikit-learn, for the labels that have both ones and zeros."""
+    draw = np.random.default_rng(0)
+    logits = draw.normal(size=(300, 4)).astype("float32")
+    rows = (logits + draw.normal(size=(300, 4)) > 1).astype(int)
+    rows[:, 1], rows[:, 3] = 0, 1
+    metric = metrics.MultiLabelAUC(4)
+    metric.update_state(rows, logits)
+    expected = sklearn.metrics.roc_auc_score(rows[:, [0, 2]], logits[:, [0, 2]])
+    assert float(metric.result()) == pytest.approx(expected, abs=2e-3)
+    assert float(metric.result()) == pytest.approx(expected, abs=2e-3)
+    again = metrics.MultiLabelAUC.from_config(metric.get_config())
+    again.update_state(rows, logits)
+    assert float(again.result()) == float(metric.result())
+    classes = rows[:, 0] * 2
+    metric = metrics.ClassificationAUC(3)
+    metric.update_state(classes, logits[:, :3])
+    p = np.exp(logits[:, :3]) / np.exp(logits[:, :3]).sum(axis=1, keepdims=True)
+    expected = [sklearn.metrics.roc_auc_score(classes == k, p[:, k]) for k in (0, 2)]
+    assert float(metric.result()) == pytest.approx(np.mean(expected), abs=2e-3)
+
+
 def test_a_network_of_one_s_own_may_have_outputs_of_another_shape():
     class Twice(SupervisedHyperModel):
         def network(self, hp):
@@ -394,6 +502,7 @@ def test_a_network_of_one_s_own_may_have_outputs_of_another_shape():
             {"num_classes": 3, "task": "regression"},
             "`num_classes` must be left out .* takes `num_outputs`",
         ),
+        ({"num_classes": 3, "target_scale": None, "metrics": ("loss",)}, "`metrics`"),
         ({"task": "regression", "num_outputs": 0}, "`num_outputs` must be a whole"),
         ({"task": "multi_label", "num_classes": 0}, "`num_classes` must be a whole"),
         ({"num_classes": 1}, "`num_classes` must be a whole number >= 2"),

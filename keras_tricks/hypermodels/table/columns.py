@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import sys
+import warnings
 from typing import Any
 from typing import NamedTuple
 
@@ -17,6 +18,9 @@ from keras_tricks.hypermodels.tasks.arrays import refuse
 KINDS = ("number", "category", "boolean", "date")
 # A category is known if it occurs so often in the rows that are trained on.
 LEAST_OCCURRENCES = 2
+# A column of categories with more of them in its rows is warned of.
+MOST_DIFFERENT = 0.9
+FEWEST_ROWS = 20
 # True, False, and a gap.
 _BOOLEANS = 3
 
@@ -118,9 +122,24 @@ def _column(series: Any, kind: str | None, max_categories: int) -> Column:
         return dataclasses.replace(column, size=_BOOLEANS)
     if kind == "category":
         known = len(known_keys(column.categories(series), len(series)))
+        _warn_of_single_values(series, known)
         return dataclasses.replace(column, size=min(max(known, 1), max_categories))
     scales = tuple(map(_scale, column.numbers(series)))
     return dataclasses.replace(column, scales=scales)
+
+
+def _warn_of_single_values(series: Any, known: int) -> None:
+    """Warns of a column of categories that can tell next to nothing."""
+    rows = int(series.notna().sum())
+    different = int(series.nunique()) if rows else 0
+    if rows >= FEWEST_ROWS and different > MOST_DIFFERENT * rows:
+        warnings.warn(
+            f"The column {series.name!r} has {different} categories in {rows} rows: "
+            "those that occur once are unknown to the network. Numbers that are texts "
+            "become numbers by `pandas.to_numeric`, dates by `pandas.to_datetime`; a "
+            "name or an identifier may be left out.",
+            stacklevel=5,
+        )
 
 
 def _scale(numbers: np.ndarray) -> tuple[float, float]:

@@ -84,7 +84,10 @@ class _NumberLayer(FittedLayer):
 
     def call(self, inputs: Any) -> Any:
         is_gap = ops.isnan(inputs)
-        features = self.encode(ops.where(is_gap, self.medians, inputs))
+        features = self.encode(
+            # As a tensor: JAX takes no variable for one here.
+            ops.where(is_gap, ops.convert_to_tensor(self.medians), inputs)
+        )
         if not self.may_miss:
             return features
         indicators = ops.cast(is_gap, "float32")

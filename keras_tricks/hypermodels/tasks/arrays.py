@@ -43,6 +43,38 @@ def _array(labels: Any) -> np.ndarray | None:
     return array if array.ndim else None
 
 
+def refuse_extension_types(labels: Any, required: str, dtype: str) -> None:
+    """Refuses columns of pandas's own types, which Keras cannot take."""
+    for part in _parts(labels):
+        types = [getattr(part, "dtype", None)]
+        if hasattr(part, "dtypes") and hasattr(part, "columns"):
+            types = [*part.dtypes]
+        for each in types:
+            if type(each).__module__.startswith("pandas"):
+                remedy = f'`y.to_numpy("{dtype}")` makes an array of them.'
+                refuse(required, remedy, f"dtype={each}")
+
+
+def check_finite(inputs: Any, place: str) -> None:
+    """Refuses float arrays with NaN or infinite numbers, by row.
+
+    Raises:
+        keras_tuner.errors.FatalValueError: If there are any; it is a `ValueError`.
+    """
+    for array in arrays_of(inputs):
+        # The sum is NaN or infinite where a number is, and quicker had.
+        if array.dtype.kind != "f" or np.isfinite(array.sum(dtype="float64")):
+            continue
+        is_finite = np.isfinite(array)
+        index = np.unravel_index(int(np.argmin(is_finite)), array.shape)
+        refuse(
+            f"The features in {place} must be finite numbers.",
+            "Fill gaps, with the mean of a column for instance; `HyperTable` takes "
+            "tables with gaps.",
+            f"{plain(array[index])!r} in row {index[0]}",
+        )
+
+
 def refuse(required: str, remedy: str, received: str) -> NoReturn:
     """Ends a search: its other trials would get the same labels.
 
@@ -62,17 +94,31 @@ def first_row(is_right: np.ndarray, array: np.ndarray) -> str:
 
 
 def refuse_no_numbers(
-    array: np.ndarray, required: str, remedy_for_strings: str
+    array: np.ndarray, required: str, remedy_for_strings: str, dtype: str = "int32"
 ) -> None:
-    """Refuses strings, objects, complex numbers and dates."""
+    """Refuses strings, objects, complex numbers and dates.
+
+    Args:
+        array: Labels.
+        required: What they must be, a sentence.
+        remedy_for_strings: What to do with texts.
+        dtype: What the remedy for objects makes of them.
+    """
     if array.dtype.kind in "iufb":
         return
+    if array.dtype.kind in "mM":
+        refuse(
+            required,
+            "Make numbers of times, such as days since one of them: "
+            "`(y - y.min()) / numpy.timedelta64(1, 'D')`.",
+            f"dtype={array.dtype}",
+        )
     first = array.flat[0]
     if array.dtype.kind in "SU" or isinstance(first, str | bytes):
         refuse(required, remedy_for_strings, f"{plain(first)!r} in row 0")
     refuse(
         required,
-        'NumPy must know them as numbers, as after `labels.astype("int32")`.',
+        f'NumPy must know them as numbers, as after `labels.astype("{dtype}")`.',
         f"dtype={array.dtype}, {plain(first)!r} in row 0",
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 from keras_tricks.hypermodels.tasks.arrays import arrays_of
 from keras_tricks.hypermodels.tasks.arrays import first_row
 from keras_tricks.hypermodels.tasks.arrays import refuse
+from keras_tricks.hypermodels.tasks.arrays import refuse_extension_types
 from keras_tricks.hypermodels.tasks.arrays import refuse_no_numbers
 
 
@@ -42,6 +43,7 @@ def check_labels(
         f"The labels in {place} must be class numbers: whole numbers from 0 to "
         f"{num_classes - 1}, since num_classes={num_classes}."
     )
+    refuse_extension_types(labels, required, "int32")
     for array in arrays_of(labels):
         refuse_no_numbers(
             array,

@@ -50,30 +50,50 @@ class MultiLabelF1(keras.metrics.F1Score):
         return {"name": self.name, "dtype": self.dtype}
 
 
-@keras.saving.register_keras_serializable(PACKAGE, name="ClassificationAUC")
-class ClassificationAUC(keras.metrics.AUC):
-    """The mean area under the curve of each class against all others.
+@keras.saving.register_keras_serializable(PACKAGE, name="MultiLabelAUC")
+class MultiLabelAUC(keras.metrics.AUC):
+    """The mean area under the curve of the labels, from rows of 0 and 1 and logits.
 
-    From class numbers and logits. A class that does not occur has an area of 0.
+    The mean is over the labels that some examples have and some have not: Keras takes
+    an area of 0 for the others. The area is Keras's, of 200 thresholds.
     """
 
-    def __init__(self, num_classes: int, name: str = "auc", dtype: Any = None):
-        self.num_classes = num_classes
+    def __init__(self, num_labels: int, name: str = "auc", dtype: Any = None):
         super().__init__(
-            multi_label=True, num_labels=num_classes, name=name, dtype=dtype
+            multi_label=True,
+            num_labels=num_labels,
+            from_logits=True,
+            name=name,
+            dtype=dtype,
         )
+
+    def result(self) -> Any:
+        # At the first threshold all examples are taken for positive ones.
+        ones = self.true_positives[0] + self.false_negatives[0]
+        zeros = self.false_positives[0] + self.true_negatives[0]
+        self.label_weights = ops.cast((ones > 0) & (zeros > 0), self.dtype)
+        try:
+            return super().result()
+        finally:
+            self.label_weights = None
+
+    def get_config(self) -> dict[str, Any]:
+        return {"num_labels": self.num_labels, "name": self.name, "dtype": self.dtype}
+
+
+@keras.saving.register_keras_serializable(PACKAGE, name="ClassificationAUC")
+class ClassificationAUC(MultiLabelAUC):
+    """The mean area under the curve of each class that occurs against all others.
+
+    From class numbers and logits.
+    """
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         one_hot, logits = _one_hot(y_true, y_pred)
-        probabilities = ops.softmax(logits, axis=-1)
-        return super().update_state(one_hot, probabilities, sample_weight)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "num_classes": self.num_classes,
-            "name": self.name,
-            "dtype": self.dtype,
-        }
+        log_p = ops.log_softmax(logits, axis=-1)
+        # What the sigmoid makes the probability of a class of.
+        against_others = log_p - ops.log(ops.maximum(-ops.expm1(log_p), 1e-7))
+        return super().update_state(one_hot, against_others, sample_weight)
 
 
 @keras.saving.register_keras_serializable(PACKAGE, name="StandardizedR2")

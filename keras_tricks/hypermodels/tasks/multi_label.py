@@ -13,7 +13,9 @@ from keras_tricks import _validation
 from keras_tricks.hypermodels.tasks.arrays import arrays_of
 from keras_tricks.hypermodels.tasks.arrays import first_row
 from keras_tricks.hypermodels.tasks.arrays import refuse
+from keras_tricks.hypermodels.tasks.arrays import refuse_extension_types
 from keras_tricks.hypermodels.tasks.arrays import refuse_no_numbers
+from keras_tricks.hypermodels.tasks.metrics import MultiLabelAUC
 from keras_tricks.hypermodels.tasks.metrics import MultiLabelF1
 from keras_tricks.hypermodels.tasks.task import Metric
 from keras_tricks.hypermodels.tasks.task import Task
@@ -42,9 +44,7 @@ class MultiLabel(Task):
             name="accuracy", threshold=0.0
         ),
         "macro_f1": lambda num_outputs, known: MultiLabelF1(),
-        "auc": lambda num_outputs, known: keras.metrics.AUC(
-            name="auc", multi_label=True, num_labels=num_outputs, from_logits=True
-        ),
+        "auc": lambda num_outputs, known: MultiLabelAUC(num_outputs),
     }
     default_metrics = ("accuracy", "macro_f1")
 
@@ -55,7 +55,9 @@ class MultiLabel(Task):
         _validation.check_choice("loss", kind, LOSSES)
         smoothing = hp.Fixed("label_smoothing", 0.0)
         gamma = hp.Fixed("focal_gamma", 2.0)
-        balance = hp.Fixed("balance", 0.0)
+        balance = _validation.check_float(
+            "balance", hp.Fixed("balance", 0.0), maximum=1
+        )
         return MultiLabelLoss(
             smoothing, gamma if kind == "focal" else 0.0, known, balance
         )
@@ -65,6 +67,7 @@ class MultiLabel(Task):
             f"The labels in {place} must be rows of 0 and 1, one for each of the "
             f"{self.num_outputs} labels, since num_classes={self.num_outputs}."
         )
+        refuse_extension_types(labels, required, "int32")
         for array in arrays_of(labels):
             refuse_no_numbers(
                 array,
@@ -72,13 +75,12 @@ class MultiLabel(Task):
                 "Scikit-learn's `MultiLabelBinarizer` makes them of names.",
             )
             if one_each and array.shape[1:] != (self.num_outputs,):
-                refuse(
-                    required,
-                    'Class numbers are those of `task="classification"`.'
-                    if array.shape[1:] in ((), (1,))
-                    else "",
-                    f"shape={array.shape}",
-                )
+                remedy = ""
+                if array.shape[1:] == () and self.num_outputs == 1:
+                    remedy = "`y[:, None]` has a column for the one label."
+                elif array.shape[1:] in ((), (1,)):
+                    remedy = 'Class numbers are those of `task="classification"`.'
+                refuse(required, remedy, f"shape={array.shape}")
             is_label = (array == 0) | (array == 1)
             if not is_label.all():
                 refuse(required, "", first_row(is_label, array))

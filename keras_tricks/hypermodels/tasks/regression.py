@@ -15,6 +15,7 @@ from keras_tricks import _validation
 from keras_tricks.hypermodels.tasks.arrays import arrays_of
 from keras_tricks.hypermodels.tasks.arrays import first_row
 from keras_tricks.hypermodels.tasks.arrays import refuse
+from keras_tricks.hypermodels.tasks.arrays import refuse_extension_types
 from keras_tricks.hypermodels.tasks.arrays import refuse_no_numbers
 from keras_tricks.hypermodels.tasks.metrics import StandardizedR2
 from keras_tricks.hypermodels.tasks.target_scale import TargetScale
@@ -25,6 +26,8 @@ from keras_tricks.losses.regression import KINDS
 from keras_tricks.losses.regression import Kind
 
 LARGEST = float(np.finfo("float32").max)
+# In deviations of the targets.
+COARSEST_STEP = 0.01
 
 
 class Scale(NamedTuple):
@@ -75,8 +78,9 @@ class Regression(Task):
         if self.num_outputs == 1:
             shapes = f"(examples,) or {shapes}"
         required = f"The targets in {place} must be finite numbers of shape {shapes}."
+        refuse_extension_types(labels, required, "float32")
         for array in arrays_of(labels):
-            refuse_no_numbers(array, required, "")
+            refuse_no_numbers(array, required, "", "float32")
             rows = [(self.num_outputs,), *([()] if self.num_outputs == 1 else [])]
             if one_each and array.shape[1:] not in rows:
                 remedy = f"`num_outputs` is {self.num_outputs}."
@@ -94,12 +98,31 @@ class Regression(Task):
             [batch.astype("float64").reshape(-1, self.num_outputs) for batch in batches]
         )
         mean, deviation = columns.mean(axis=0), columns.std(axis=0)
-        # What does not vary, but for rounding, is learned as it is.
-        is_constant = deviation <= 1e-7 * np.abs(mean)
-        deviation = np.where(is_constant, 1.0, deviation)
+        # What does not vary is learned as it is; its deviation may be rounding.
+        deviation = np.where(np.ptp(columns, axis=0) == 0, 1.0, deviation)
+        _check_digits(columns, mean, deviation)
         return Scale(tuple(mean.tolist()), tuple(deviation.tolist()))
 
     def set_in(self, model: keras.Model, known: Scale | None) -> None:
         for layer in model.layers:
             if isinstance(layer, TargetScale) and known is not None:
                 layer.set(*known)
+
+
+def _check_digits(columns: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> None:
+    """Refuses targets whose differences float32, Keras's type, cannot hold."""
+    largest = np.abs(columns).max(axis=0).astype("float32")
+    step = np.spacing(largest).astype("float64")
+    for number in np.flatnonzero(
+        (step > COARSEST_STEP * deviation) | (deviation < _validation.LEAST)
+    ):
+        refuse(
+            "Targets must differ by much more than float32, in which they are compared "
+            f"and predicted, can tell apart: near {mean[number]:.6g} its numbers are "
+            f"{step[number]:.3g} apart, and the deviation of the targets is "
+            f"{deviation[number]:.3g}.",
+            "Subtract an offset such as their mean, divide by a unit such as their "
+            "deviation, and do the reverse to the predictions.",
+            f"targets from {columns[:, number].min():.12g} to "
+            f"{columns[:, number].max():.12g}",
+        )

@@ -4,11 +4,13 @@ from typing import Any
 
 import keras
 import keras_tuner
+import numpy as np
 
 from keras_tricks import _validation
 from keras_tricks.hypermodels.base import SupervisedHyperModel
 from keras_tricks.hypermodels.examples import batches_of
 from keras_tricks.hypermodels.examples import is_dataset
+from keras_tricks.hypermodels.tasks.arrays import plain
 
 
 class TextHyperModel(SupervisedHyperModel):
@@ -105,9 +107,18 @@ class TextHyperModel(SupervisedHyperModel):
         for ids in keras.tree.flatten(x):
             if not hasattr(ids, "shape"):
                 continue  # What it is has Keras to say.
-            ids = keras.ops.convert_to_numpy(ids)
+            ids = np.asarray(keras.ops.convert_to_numpy(ids))
             if not ids.size:
                 continue
+            is_whole = ids.dtype.kind in "iub"
+            if ids.dtype.kind == "f":
+                is_whole = bool((ids == np.floor(ids)).all())  # NaN is not.
+            if not is_whole:
+                raise keras_tuner.errors.FatalValueError(
+                    "Token ids must be whole numbers. A `TextVectorization` makes them "
+                    "of texts, in the input pipeline. "
+                    f"Received: {plain(ids.flat[0])!r} and others, of {ids.dtype}"
+                )
             least, largest = ids.min(), ids.max()
             if least < 0 or largest >= self.vocabulary_size:
                 wrong = least if least < 0 else largest

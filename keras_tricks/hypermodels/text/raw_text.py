@@ -7,23 +7,31 @@ import keras
 import numpy as np
 
 from keras_tricks import _validation
+from keras_tricks.hypermodels.tasks.target_scale import TargetScale
+from keras_tricks.losses import MultiLabelLoss
+from keras_tricks.losses import RegressionLoss
+
+TASKS = ("classification", "multi_label", "regression")
 
 
 @keras.saving.register_keras_serializable("keras_tricks", name="RawTextClassifier")
 class RawTextClassifier(keras.Model):
     """A trained text classifier with the vocabulary that its ids come from.
 
-    It takes strings and gives the probability of each class. It is made for use after
-    training: `save` writes both parts into one `.keras` file, and
-    `keras.models.load_model` brings them back where `keras_tricks.hypermodels` was
-    imported, with no custom objects. `export` writes a SavedModel, which needs
-    TensorFlow alone. How the classifier was compiled is not kept.
+    It takes strings and gives the probability of each class or label, or the predicted
+    numbers of a regression in their unit. It is made for use after training: `save`
+    writes both parts into one `.keras` file, and `keras.models.load_model` brings them
+    back where `keras_tricks.hypermodels` was imported, with no custom objects. `export`
+    writes a SavedModel, which needs TensorFlow alone. How the classifier was compiled
+    is not kept.
 
     Args:
         vectorizer: The adapted `keras.layers.TextVectorization` of the input pipeline.
-        classifier: The trained model, from ids to logits.
-        labels: Names of the classes, in the order of the logits. By default their
-            numbers.
+        classifier: The trained model, from ids to logits, or to numbers.
+        labels: Names of the classes or labels, in the order of the outputs. By default
+            their numbers. None for regressions.
+        task: What the model learned: see
+            `keras_tricks.hypermodels.base.SupervisedHyperModel`.
         **kwargs: See `keras.Model`.
 
     Raises:
@@ -49,6 +57,8 @@ class RawTextClassifier(keras.Model):
         vectorizer: keras.layers.TextVectorization,
         classifier: keras.Model,
         labels: Sequence[str | int] | None = None,
+        *,
+        task: str = "classification",
         **kwargs: Any,
     ):
         for name, part, kind in (
@@ -62,10 +72,19 @@ class RawTextClassifier(keras.Model):
                 )
         super().__init__(**kwargs)
         _check_length(vectorizer, classifier)
+        self.task = _validation.check_choice("task", task, TASKS)
+        _check_task(classifier, task)
         num_classes = classifier.output_shape[-1]
-        if labels is None:
+        if task == "regression":
+            if labels is not None:
+                raise ValueError(
+                    "`labels` must be left out for a regression. "
+                    f"{_validation.received('labels', labels)}"
+                )
+            labels = []
+        elif labels is None:
             labels = list(range(num_classes))
-        if not _are_names(labels, num_classes):
+        if task != "regression" and not _are_names(labels, num_classes):
             raise ValueError(
                 f"`labels` must name each of the {num_classes} classes of the model "
                 f"once. {_validation.received('labels', labels)}"
@@ -79,18 +98,28 @@ class RawTextClassifier(keras.Model):
         self.built = True  # Its parts are.
 
     def call(self, texts: Any) -> Any:
-        """Returns `(batch, classes)` probabilities for a vector of strings."""
-        logits = self.classifier(self.vectorizer(texts), training=False)
-        return keras.ops.softmax(logits, axis=-1)
+        """Returns `(batch, outputs)` probabilities or numbers for strings."""
+        outputs = self.classifier(self.vectorizer(texts), training=False)
+        if self.task == "classification":
+            return keras.ops.softmax(outputs, axis=-1)
+        return keras.ops.sigmoid(outputs) if self.task == "multi_label" else outputs
 
     def predict(self, x: Any, **kwargs: Any) -> Any:
-        """Returns the probabilities of a list, an array or a dataset of strings."""
+        """Returns what `call` does, of a list, an array or a dataset of strings."""
         return super().predict(_as_strings(x), **kwargs)
 
     def classify(self, texts: list[str]) -> list[Any]:
-        """Returns the label of the most probable class of each text."""
-        probabilities = self.predict(texts, verbose=0)
-        return [self.labels[index] for index in probabilities.argmax(axis=-1)]
+        """Returns the label of the most probable class of each text.
+
+        With several labels a text these are the lists of those that are more probable
+        than not.
+        """
+        if self.task == "regression":
+            raise ValueError("A regression has no classes: call `predict`.")
+        labels, found = self.labels, self.predict(texts, verbose=0)
+        if self.task == "classification":
+            return [labels[index] for index in found.argmax(axis=-1)]
+        return [[labels[i] for i in np.flatnonzero(row > 0.5)] for row in found]
 
     def export(self, filepath: Any, **kwargs: Any) -> None:
         """Writes a SavedModel that serves strings: see `keras.Model.export`."""
@@ -105,7 +134,8 @@ class RawTextClassifier(keras.Model):
             **super().get_config(),
             "vectorizer": serialize(self.vectorizer),
             "classifier": classifier,
-            "labels": self.labels,
+            "labels": self.labels or None,
+            "task": self.task,
         }
 
     @classmethod
@@ -115,6 +145,22 @@ class RawTextClassifier(keras.Model):
         for part in ("vectorizer", "classifier"):
             config[part] = deserialize(config[part])
         return cls(**config)
+
+
+def _check_task(classifier: keras.Model, task: str) -> None:
+    """Refuses a model that tells that it learned another task."""
+    last = classifier.layers[-1] if classifier.layers else None
+    loss = getattr(classifier, "loss", None)
+    learned = task
+    if isinstance(last, TargetScale) or isinstance(loss, RegressionLoss):
+        learned = "regression"
+    elif isinstance(loss, MultiLabelLoss):
+        learned = "multi_label"
+    if learned != task:
+        raise ValueError(
+            f"`task` must be {learned!r}, which `classifier` learned. "
+            f"{_validation.received('task', task)}"
+        )
 
 
 def _are_names(labels: Any, num_classes: int) -> bool:

@@ -237,3 +237,27 @@ def test_an_unknown_choice_is_refused(name):
     hypermodel = HyperTable({"a": [1.0, 2.0]}, num_classes=2)
     with pytest.raises(ValueError, match=f"`{name}` must be one of"):
         hypermodel.network(cases.fixed(**{name: "transformer"}))
+
+
+def test_it_trains_on_jax(run_python):
+    code = """
+        import keras, keras_tuner, numpy as np
+        from keras_tricks.hypermodels import HyperTable
+        draw = np.random.default_rng(0)
+        x = {"a": draw.normal(size=64), "b": np.where(draw.random(64) < 0.5, "u", "v")}
+        x["a"][3] = np.nan
+        for numbers in ("piecewise", "standard"):
+            table = HyperTable(x, task="regression", epochs=2)
+            hp = keras_tuner.HyperParameters()
+            hp.Fixed("numbers", numbers)
+            model = table.build(hp)
+            history = table.fit(hp, model, x, draw.normal(size=64), verbose=0).history
+            print(np.isfinite(history["loss"]).all())
+        """
+    assert run_python(code, env={"KERAS_BACKEND": "jax"}).split() == ["True"] * 2
+
+
+def test_a_column_that_tells_next_to_nothing_is_warned_of():
+    texts = [f"{number:.3f}" for number in np.random.default_rng(0).normal(size=100)]
+    with pytest.warns(UserWarning, match=r"'a' has 9\d categories in 100 rows.*to_num"):
+        HyperTable({"a": texts}, num_classes=2)
