@@ -71,6 +71,13 @@ class RawTablePredictor(keras.Model):
                 "`network` must be a trained model of `HyperTable`. "
                 f"{_validation.received('network', network, True)}"
             )
+        if not isinstance(columns, list | tuple) or not all(
+            isinstance(each, Column) for each in columns
+        ):
+            raise TypeError(
+                "`columns` must be the columns of a `HyperTable`. "
+                f"{_validation.received('columns', columns, True)}"
+            )
         super().__init__(**kwargs)
         self.task = _validation.check_choice("task", task, TASKS)
         # A list or tuple that Keras would track holds no objects of other kinds.
@@ -170,14 +177,14 @@ def _check_inputs(columns: tuple[Column, ...], network: keras.Model) -> None:
     given = {each.name: tuple(each.shape) for each in network.inputs or []}
     if given != needed:
         raise ValueError(
-            "`network` must be a model that `HyperTable` built, with the inputs "
-            f"{needed}. Received: inputs {given}"
+            "`network` must be a model that the `HyperTable` of `columns` built, with "
+            f"the inputs {needed}. Received: inputs {given}"
         )
 
 
 def _checked_names(labels: Any, num_outputs: int) -> list[str | int]:
     names: list[Any] = []
-    if isinstance(labels, list | tuple | range | np.ndarray):
+    if isinstance(labels, list | tuple | range) or np.ndim(labels) == 1:
         names = [_validation.plain(label) for label in labels]
     is_right = all(isinstance(name, str | int) for name in names)
     if not is_right or len(names) != num_outputs or len({*names}) < num_outputs:
