@@ -3,8 +3,6 @@
 import math
 from collections.abc import Sequence
 from typing import Any
-from typing import Literal
-from typing import get_args
 
 import keras
 import keras_tuner
@@ -23,22 +21,19 @@ from keras_tricks.hypermodels.examples import num_batches
 from keras_tricks.hypermodels.layers import ScalarDropout
 from keras_tricks.hypermodels.optimizer_space import hyper_optimizer
 from keras_tricks.hypermodels.optimizer_space import optimizer_settings
+from keras_tricks.hypermodels.tasks.arguments import TASKS
+from keras_tricks.hypermodels.tasks.arguments import TaskName
+from keras_tricks.hypermodels.tasks.arguments import checked_counts
+from keras_tricks.hypermodels.tasks.arguments import checked_metrics
+from keras_tricks.hypermodels.tasks.arguments import checked_scale
 from keras_tricks.hypermodels.tasks.arrays import arrays_of
 from keras_tricks.hypermodels.tasks.arrays import refuse
-from keras_tricks.hypermodels.tasks.classification import Classification
-from keras_tricks.hypermodels.tasks.multi_label import MultiLabel
-from keras_tricks.hypermodels.tasks.regression import Regression
-from keras_tricks.hypermodels.tasks.regression import Scale
 from keras_tricks.hypermodels.tasks.task import Task
 from keras_tricks.parameters import check_parameter_budget
 from keras_tricks.parameters import count_parameters
 from keras_tricks.parameters import parameter_table
 
 _PACKAGE = "keras_tricks.hypermodels."
-TaskName = Literal["classification", "multi_label", "regression"]
-TASKS = dict(
-    zip(get_args(TaskName), (Classification, MultiLabel, Regression), strict=True)
-)
 # The last two take statistics over the positions of an example, padding among them.
 NORMS = ("batch", "layer", "none", "group", "instance")
 MAX_GROUPS = 32
@@ -124,11 +119,11 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         super().__init__(name=name, tunable=_validation.check_flag("tunable", tunable))
         _validation.check_choice("task", task, tuple(TASKS))
         self.task = task
-        self.num_classes, self.num_outputs = _checked_counts(
+        self.num_classes, self.num_outputs = checked_counts(
             task, num_classes, num_outputs
         )
-        self.metrics = _checked_metrics(task, metrics)
-        self.target_scale = _checked_scale(task, target_scale, self.num_outputs)
+        self.metrics = checked_metrics(task, metrics)
+        self.target_scale = checked_scale(task, target_scale, self.num_outputs)
         # What the labels of the last `fit` had to say to the network and the loss.
         self._known_of_labels: Any = self.target_scale
         self.batch_size = _validation.check_int("batch_size", batch_size, minimum=1)
@@ -562,62 +557,6 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
             start_from_epoch=call["initial_epoch"] + warmup,
             restore_best_weights=True,
         )
-
-
-def _checked_counts(
-    task: str, num_classes: Any, num_outputs: Any
-) -> tuple[int | None, int | None]:
-    """Returns the number of classes or the number of outputs, the other one None."""
-    name, given = "num_outputs", num_outputs
-    if task == "regression":
-        name, given = "num_classes", num_classes
-    if given is not None:
-        other = "num_outputs" if name == "num_classes" else "num_classes"
-        raise ValueError(
-            f"`{name}` must be left out for task={task!r}, which takes `{other}`. "
-            f"{_validation.received(name, given)}"
-        )
-    if task == "regression":
-        number = 1 if num_outputs is None else num_outputs
-        return None, _validation.check_int("num_outputs", number, minimum=1)
-    minimum = 2 if task == "classification" else 1
-    return _validation.check_int("num_classes", num_classes, minimum=minimum), None
-
-
-def _checked_metrics(task: str, metrics: Any) -> tuple[str, ...]:
-    if metrics is None:
-        return TASKS[task].default_metrics
-    if not isinstance(metrics, tuple | list):
-        raise TypeError(
-            "`metrics` must be a tuple of names. "
-            f"{_validation.received('metrics', metrics, True)}"
-        )
-    known = tuple(TASKS[task].metrics)
-    found = tuple(_validation.check_choice("metrics", m, known) for m in metrics)
-    if len(set(found)) < len(found):
-        raise ValueError(
-            "`metrics` must name each metric once. "
-            f"{_validation.received('metrics', metrics)}"
-        )
-    return found
-
-
-def _checked_scale(task: str, scale: Any, num_outputs: int | None) -> Scale | None:
-    if scale is None:
-        return None
-    parts = scale if isinstance(scale, tuple | list) and len(scale) == 2 else ()
-    rows = [part if isinstance(part, tuple | list) else (part,) for part in parts]
-    if task != "regression" or [len(row) for row in rows] != [num_outputs] * 2:
-        raise ValueError(
-            "`target_scale` must be (mean, deviation) of the targets of a regression, "
-            "two numbers or two tuples of as many as `num_outputs`. "
-            f"{_validation.received('target_scale', scale)}"
-        )
-    low = -_validation.GREATEST
-    return Scale(
-        _validation.check_floats("target_scale", rows[0], minimum=low),
-        _validation.check_floats("target_scale", rows[1], exclusive=True),
-    )
 
 
 def checked_sizes(name: str, sizes: Any) -> tuple[int, ...]:

@@ -13,10 +13,10 @@ from keras_tricks import _validation
 from keras_tricks.hypermodels.table.columns import Column
 from keras_tricks.hypermodels.table.columns import table_of
 from keras_tricks.hypermodels.table.fitted import arrays
+from keras_tricks.hypermodels.tasks.arguments import TASKS
 
 # Name of the layer that knows the categories.
 CATEGORIES = "categories"
-TASKS = ("classification", "multi_label", "regression")
 
 
 @keras.saving.register_keras_serializable("keras_tricks", name="RawTablePredictor")
@@ -79,7 +79,7 @@ class RawTablePredictor(keras.Model):
                 f"{_validation.received('columns', columns, True)}"
             )
         super().__init__(**kwargs)
-        self.task = _validation.check_choice("task", task, TASKS)
+        self.task = _validation.check_choice("task", task, tuple(TASKS))
         # A list or tuple that Keras would track holds no objects of other kinds.
         self._table = _Columns(tuple(columns))
         self.network = network

@@ -7,11 +7,10 @@ import keras
 import numpy as np
 
 from keras_tricks import _validation
+from keras_tricks.hypermodels.tasks.arguments import TASKS
 from keras_tricks.hypermodels.tasks.target_scale import TargetScale
 from keras_tricks.losses import MultiLabelLoss
 from keras_tricks.losses import RegressionLoss
-
-TASKS = ("classification", "multi_label", "regression")
 
 
 @keras.saving.register_keras_serializable("keras_tricks", name="RawTextClassifier")
@@ -72,7 +71,7 @@ class RawTextClassifier(keras.Model):
                 )
         super().__init__(**kwargs)
         _check_length(vectorizer, classifier)
-        self.task = _validation.check_choice("task", task, TASKS)
+        self.task = _validation.check_choice("task", task, tuple(TASKS))
         _check_task(classifier, task)
         num_classes = classifier.output_shape[-1]
         if task == "regression":
