@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import keras_tuner
+import numpy as np
 
 from keras_tricks import _validation
 from keras_tricks._fit_call import FitCall
@@ -190,7 +191,20 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         """Compiles `model` for the data and trains it: `model.fit(*args, **kwargs)`.
 
         Arguments that are left out come from the constructor.
+
+        Raises:
+            TypeError: If `hp` or `model` is something else, such as the examples.
         """
+        for name, given, kind in (
+            ("hp", hp, keras_tuner.HyperParameters),
+            ("model", model, keras.Model),
+        ):
+            if not isinstance(given, kind):
+                raise TypeError(
+                    f"`{name}` must be a {kind.__name__}, as in `fit(hp, model, x, y)` "
+                    "with the model that `build(hp)` returned. "
+                    f"{_validation.received(name, given, True)}"
+                )
         args, kwargs = self.fit_arguments(hp, *args, **kwargs)
         assert self.total_steps is not None
         self._compile(hp, model, self.total_steps)
@@ -313,7 +327,14 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
 
     def _check_call(self, call: FitCall) -> None:
         """Raises an error for arguments that Keras would take otherwise than meant."""
+        _validation.check_int("epochs", call["epochs"], minimum=1)
         weights = call["class_weight"]
+        if weights is not None and not isinstance(weights, dict):
+            refuse(
+                "`class_weight` must be a dictionary from class numbers to weights.",
+                "Scikit-learn's `compute_class_weight` computes balanced ones.",
+                f"class_weight={_validation.shown(weights)}",
+            )
         if weights is not None and self.task != "classification":
             own = " or `balance`" if self.task == "multi_label" else ""
             refuse(
@@ -332,6 +353,8 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         if self._has_one_row_of_outputs() and _holds_all_examples(call["x"]):
             if call["y"] is None:
                 refuse("`y` must hold the labels of the examples.", "", "y=None")
+            if isinstance(call["y"], list) and call["y"] and np.isscalar(call["y"][0]):
+                refuse("`y` must be an array.", "`numpy.asarray(y)` is one.", "a list")
 
     def _with_arrays(self, call: FitCall) -> FitCall:
         """Returns the call with inputs as the network takes them."""
@@ -512,7 +535,7 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         if self.plain:
             return x
         rate = hp.Float("dropout", 0.0, 0.7, step=0.1, default=default)
-        return ScalarDropout(rate)(x)
+        return ScalarDropout(_validation.check_float("dropout", rate, below=1))(x)
 
     def dense_blocks(
         self,

@@ -88,6 +88,11 @@ class HyperCNN(SupervisedHyperModel):
         halvings = min(height, width).bit_length() - 1
         most = min(MAX_BLOCKS, 1 + halvings)
         blocks = hp.Int("blocks", 1, most, default=min(3, most))
+        if blocks > 1 + halvings:  # Somebody fixed it.
+            raise ValueError(
+                f"`blocks` must be at most {1 + halvings}, since the image can be "
+                f"halved {halvings} times. Received: blocks={blocks}"
+            )
         convolutions = hp.Int("convolutions", 1, 2, default=1)
         filters = hp.Int("filters", 16, 64, step=2, sampling="log", default=32)
         kernel_size = hp.Choice("kernel_size", [3, 5], default=3)

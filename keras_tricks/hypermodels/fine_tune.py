@@ -17,8 +17,8 @@ from keras_tricks.hypermodels.base import SupervisedHyperModel
 from keras_tricks.hypermodels.base import checked_dictionary
 from keras_tricks.hypermodels.layer_wise import layer_wise
 from keras_tricks.hypermodels.layers import PACKAGE
-from keras_tricks.hypermodels.layers import SequencePooling
 from keras_tricks.hypermodels.layers import pooled_image
+from keras_tricks.hypermodels.layers import pooled_sequence
 
 Kind = Literal["text", "image"]
 KINDS = get_args(Kind)
@@ -253,13 +253,12 @@ class HyperFineTune(SupervisedHyperModel):
         if rank == 2:
             return features
         if rank == 3:
-            layer = SequencePooling(hp.Fixed("pooling", "attention"))
             mask = None
             if self.mask is not None:
                 mask = self.mask(inputs)
             elif isinstance(inputs, dict) and "padding_mask" in inputs:
                 mask = keras.ops.cast(inputs["padding_mask"], "bool")
-            return layer(features) if mask is None else layer(features, mask=mask)
+            return pooled_sequence(features, hp.Fixed("pooling", "attention"), mask)
         if rank not in (4, 5):
             raise ValueError(
                 "The backbone must return (batch, features), (batch, positions, "

@@ -2,6 +2,7 @@
 
 from typing import Any
 from typing import Literal
+from typing import cast
 from typing import get_args
 
 import keras
@@ -212,6 +213,17 @@ class ZeroPadding(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
+
+
+def pooled_sequence(x: Any, pooling: str, mask: Any = None) -> Any:
+    """Returns `(batch, features)` of sequences by a `SequencePooling`.
+
+    Raises:
+        ValueError: If `pooling` is none of its methods.
+    """
+    _validation.check_choice("pooling", pooling, POOLING)
+    layer = SequencePooling(cast(Pooling, pooling))
+    return layer(x) if mask is None else layer(x, mask=mask)
 
 
 _GLOBAL_POOLING = {

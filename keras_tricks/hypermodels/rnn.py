@@ -10,7 +10,7 @@ from keras import ops
 from keras_tricks import _validation
 from keras_tricks.hypermodels import sameness
 from keras_tricks.hypermodels.base import SupervisedHyperModel
-from keras_tricks.hypermodels.layers import SequencePooling
+from keras_tricks.hypermodels.layers import pooled_sequence
 from keras_tricks.hypermodels.sequences import check_sequences
 
 CELLS = {
@@ -152,7 +152,7 @@ class HyperRNN(SupervisedHyperModel):
             x = layer(x) if mask is None else layer(x, mask=mask)
             x = self._dropout(hp, x) if left else x
         if pooling != "last":
-            x = SequencePooling(pooling)(x, mask=mask)
+            x = pooled_sequence(x, pooling, mask)
         return inputs, self._dropout(hp, x)
 
     def mask(self, inputs: Any) -> Any:

@@ -418,6 +418,44 @@ def test_columns_of_pandas_s_own_types_are_refused_with_the_remedy(task, dtype):
         fit(cases.of_task(MLP, task), X, y)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"class_weight": "balanced"}, "a dictionary .*compute_class_weight"),
+        ({"y": CLASSES.tolist()}, r"`numpy\.asarray\(y\)`"),
+        ({"epochs": 0}, "`epochs` must be a whole number >= 1"),
+    ],
+    ids=["class_weight", "y", "epochs"],
+)
+def test_arguments_of_fit_that_keras_would_not_explain_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        fit(MLP.make(), **{"x": X, "y": CLASSES, **given})
+
+
+def test_fit_wants_hyperparameters_and_model_first():
+    hypermodel, hp = MLP.make(), keras_tuner.HyperParameters()
+    with pytest.raises(TypeError, match=r"`hp` must be .*fit\(hp, model, x, y\)"):
+        hypermodel.fit(X, CLASSES)
+    with pytest.raises(TypeError, match="`model` must be a Model"):
+        hypermodel.fit(hp, None, X, CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("name", "fixed"),
+    [
+        ("HyperMLP", {"dropout": 1.2}),
+        ("HyperCNN", {"blocks": 6}),
+        ("HyperTextCNN", {"pooling": "last"}),
+        ("HyperTextTransformer", {"pooling": "sum"}),
+    ],
+    ids=str,
+)
+def test_a_setting_of_no_use_is_refused_by_its_own_name(name, fixed):
+    [setting] = fixed
+    with pytest.raises(ValueError, match=f"`{setting}` must be"):
+        cases.CASES[name].make().build(cases.fixed(**fixed))
+
+
 def test_times_are_no_targets_and_no_remedy_cuts_numbers():
     times = np.datetime64("2026-01-01") + np.arange(96)
     with pytest.raises(ValueError, match="timedelta64"):

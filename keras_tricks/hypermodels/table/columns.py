@@ -175,6 +175,8 @@ def table_of(x: Any, columns: tuple[Column, ...], place: str) -> Table:
             cell is not of its kind or not finite; it is a `ValueError`.
     """
     frame = frame_of(x, place)
+    if not len(frame):
+        refuse(f"The table in {place} must have rows.", "", "none")
     missing = [column.name for column in columns if column.name not in frame.columns]
     if missing:
         refuse(

@@ -7,8 +7,8 @@ import keras_tuner
 
 from keras_tricks import _validation
 from keras_tricks.hypermodels.layers import ScalarDropout
-from keras_tricks.hypermodels.layers import SequencePooling
 from keras_tricks.hypermodels.layers import ZeroPadding
+from keras_tricks.hypermodels.layers import pooled_sequence
 from keras_tricks.hypermodels.text.base import TextHyperModel
 
 
@@ -112,7 +112,7 @@ class HyperTextCNN(TextHyperModel):
                 filters, width, padding="same", kernel_initializer=initializer
             )(x)
             convolved = keras.layers.Activation(activation)(convolved)
-            found.append(SequencePooling(pooling)(convolved, mask=mask))
+            found.append(pooled_sequence(convolved, pooling, mask))
         x = keras.layers.Concatenate()(found) if len(found) > 1 else found[0]
         return tokens, self.dropout(hp, x)
 

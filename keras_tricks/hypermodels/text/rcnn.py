@@ -6,7 +6,7 @@ import keras
 import keras_tuner
 
 from keras_tricks import _validation
-from keras_tricks.hypermodels.layers import SequencePooling
+from keras_tricks.hypermodels.layers import pooled_sequence
 from keras_tricks.hypermodels.text.base import TextHyperModel
 
 CELLS = {
@@ -92,7 +92,7 @@ class HyperTextRCNN(TextHyperModel):
         x = keras.layers.Concatenate()([left, embedded, right])
         x = keras.layers.Dense(units, kernel_initializer=initializer)(x)
         x = keras.layers.Activation(activation)(x)
-        x = SequencePooling(pooling)(x, mask=mask)
+        x = pooled_sequence(x, pooling, mask)
         return tokens, self.dropout(hp, x)
 
 

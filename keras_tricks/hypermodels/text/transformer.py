@@ -7,7 +7,7 @@ import keras_tuner
 
 from keras_tricks import _validation
 from keras_tricks.hypermodels.layers import PACKAGE
-from keras_tricks.hypermodels.layers import SequencePooling
+from keras_tricks.hypermodels.layers import pooled_sequence
 from keras_tricks.hypermodels.text.base import TextHyperModel
 
 
@@ -93,7 +93,7 @@ class HyperTextTransformer(TextHyperModel):
             )(self.norm(hp, x, "layer"))
             x = x + self._dropout(hp, keras.layers.Dense(units)(hidden))
         x = self.norm(hp, x, "layer")
-        x = SequencePooling(pooling)(x, mask=mask)
+        x = pooled_sequence(x, pooling, mask)
         return tokens, self._dropout(hp, x)
 
     def _dropout(self, hp: keras_tuner.HyperParameters, x: Any) -> Any:
