@@ -15,7 +15,6 @@ if __name__ == "__main__":
     )
 
 import keras
-import keras_tuner
 import numpy as np
 import pandas as pd
 from sklearn.datasets import load_diabetes
@@ -46,7 +45,7 @@ def main(options) -> None:
     )
     tuner = RandomSearch(
         hypermodel,
-        objective=keras_tuner.Objective("val_rmse", "min"),
+        objective="val_rmse",
         max_trials=options.trials,
         seed=options.seed,
         directory=options.output,
