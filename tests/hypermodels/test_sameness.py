@@ -8,12 +8,13 @@ import keras_tuner
 import pytest
 
 from keras_tricks._watched_values import WatchedValues
-from keras_tricks.hypermodels import HyperFineTune
 from keras_tricks.hypermodels import HyperMLP
 from keras_tricks.hypermodels import sameness
 from tests.hypermodels import cases
 
-COPIED = [name for name in cases.CASES if name != "HyperFineTune"]
+# A backbone may have changed, and what joined hypermodels depend on is theirs to know.
+BUILT = ("HyperFineTune", "HyperJoin")
+COPIED = [name for name in cases.CASES if name not in BUILT]
 
 
 def built(hypermodel=None, **values):
@@ -34,10 +35,9 @@ def test_settings_that_the_network_does_not_read_share_it(name):
     assert hypermodel.same_network(hp) is None
 
 
-def test_a_backbone_is_never_copied():
-    """Its weights may have changed, and what its layers read is theirs."""
-    hypermodel, hp = built(cases.CASES["HyperFineTune"].make())
-    assert isinstance(hypermodel, HyperFineTune)
+@pytest.mark.parametrize("name", BUILT)
+def test_a_backbone_and_joined_hypermodels_are_never_copied(name):
+    hypermodel, hp = built(cases.CASES[name].make())
     assert hypermodel.same_network(hp) is None
 
 
