@@ -34,7 +34,6 @@ from keras_tricks.parameters import check_parameter_budget
 from keras_tricks.parameters import count_parameters
 from keras_tricks.parameters import parameter_table
 
-_PACKAGE = "keras_tricks.hypermodels."
 # The last two take statistics over the positions of an example, padding among them.
 NORMS = ("batch", "layer", "none", "group", "instance")
 MAX_GROUPS = 32
@@ -317,12 +316,16 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
             stopping = self._early_stopping(hp, call)
             call = call.replace(callbacks=[*call.callbacks, stopping])
         self._check_call(call)
+        self._known_of_labels = self.target_scale
+        learns = self._learned().learns_of_labels and self.target_scale is None
+        learns = learns and self._has_one_row_of_outputs()
         seen = []
         for found in examples_of(call, self._read_before, self._limits()):
             self._check_examples(found)
-            if found.is_trained_on and self._has_one_row_of_outputs():
+            if learns and found.is_trained_on:
                 seen += [_trained_on(y, call) for y in arrays_of(found.labels)]
-        self._known_of_labels = self._known(call, seen)
+        if learns:
+            self._known_of_labels = self._known(call, seen)
         return call.args, call.kwargs
 
     def _check_call(self, call: FitCall) -> None:
@@ -370,10 +373,6 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
 
     def _known(self, call: FitCall, seen: list[Any]) -> Any:
         """Returns what is to be known of the labels that a call trains on."""
-        if self.target_scale is not None:
-            return self.target_scale
-        if self.task == "classification" or not self._has_one_row_of_outputs():
-            return None
         key = (call["x"], call["steps_per_epoch"], "known", *self._limits())
         if not seen and key in self._read_before:
             return self._read_before[key]

@@ -73,8 +73,8 @@ class HyperFineTune(SupervisedHyperModel):
             those that are pooled: `lambda tokens: keras.ops.not_equal(tokens, 0)`. By
             default the input `"padding_mask"`, if there is one, or else the mask that
             Keras's layers pass on.
-        optimizer_arguments: See `SupervisedHyperModel`; a `learning_rate` given here takes
-            the place of the default.
+        optimizer_arguments: See `SupervisedHyperModel`; a `learning_rate` given here
+            takes the place of the default.
         **kwargs: `task`, `num_outputs`, `batch_size`, `epochs`, `patience`, `plain` and
             the like: see `keras_tricks.hypermodels.base.SupervisedHyperModel`.
 
@@ -174,9 +174,9 @@ class HyperFineTune(SupervisedHyperModel):
     def _compile(
         self, hp: keras_tuner.HyperParameters, model: keras.Model, total_steps: int
     ) -> None:
-        super()._compile(hp, model, total_steps)
         decay = _layer_decay(hp)
         if decay == 1:
+            super()._compile(hp, model, total_steps)
             return
         stages = _stages(model.get_layer("backbone"), self.stages)
         factors = {
@@ -186,13 +186,11 @@ class HyperFineTune(SupervisedHyperModel):
             for variable in layer.variables
         }
         arguments = self.compile_arguments(hp, total_steps)
-        model.compile(
-            optimizer=layer_wise(
-                arguments["optimizer"],
-                [factors.get(id(v), 1.0) for v in model.trainable_variables],
-            ),
-            **{k: v for k, v in arguments.items() if k != "optimizer"},
+        arguments["optimizer"] = layer_wise(
+            arguments["optimizer"],
+            [factors.get(id(v), 1.0) for v in model.trainable_variables],
         )
+        model.compile(**arguments)
 
     def _new_backbone(self) -> "Backbone":
         """Returns a backbone of the model's own, with one output."""

@@ -215,6 +215,20 @@ class ZeroPadding(keras.layers.Layer):
         return input_shape
 
 
+class GivenValues(keras.initializers.Initializer):
+    """Fills a weight with numbers of one's own, or with one row of them throughout."""
+
+    def __init__(self, values: Any):
+        self.values = values
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        values = ops.convert_to_tensor(self.values, dtype=dtype)
+        return ops.broadcast_to(values, shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"values": self.values}
+
+
 def pooled_sequence(x: Any, pooling: str, mask: Any = None) -> Any:
     """Returns `(batch, features)` of sequences by a `SequencePooling`.
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from keras_tricks import _validation
 from keras_tricks.hypermodels.tasks.arrays import arrays_of
 from keras_tricks.hypermodels.tasks.arrays import refuse
-
-LARGEST = float(np.finfo("float32").max)
 
 
 def check_sequences(
@@ -118,7 +117,7 @@ def _check_padding(
 
 def _check_numbers(array: np.ndarray, is_padding: np.ndarray, required: str) -> None:
     with np.errstate(invalid="ignore"):
-        is_right = (np.abs(array) <= LARGEST) | is_padding[:, :, None]
+        is_right = (np.abs(array) <= _validation.GREATEST) | is_padding[:, :, None]
     if not is_right.all():
         row, step, feature = np.argwhere(~is_right)[0]
         refuse(

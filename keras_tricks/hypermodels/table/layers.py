@@ -14,11 +14,12 @@ import numpy as np
 from keras import ops
 
 from keras_tricks import _validation
+from keras_tricks.hypermodels.layers import PACKAGE
+from keras_tricks.hypermodels.layers import GivenValues
 from keras_tricks.hypermodels.table.cells import KEY_PARTS
 from keras_tricks.hypermodels.table.fitted import MOST_BINS
 from keras_tricks.hypermodels.table.fitted import Fitted
 
-PACKAGE = "keras_tricks"
 # A column of so many categories is one-hot; one of more is embedded.
 MOST_ONE_HOT = 16
 
@@ -48,7 +49,7 @@ class FittedLayer(keras.layers.Layer):
     def set(self, fitted: Fitted) -> None:
         """Sets the statistics, in a layer that is built already, too."""
         for name, values in self.statistics(fitted).items():
-            self._initializers[name] = _Values(values)
+            self._initializers[name] = GivenValues(values)
             if self.built:
                 getattr(self, name).assign(values)
 
@@ -308,19 +309,6 @@ class CategoryVectors(FittedLayer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "sizes": self.sizes, "units": self.units}
-
-
-class _Values(keras.initializers.Initializer):
-    """Fills a weight with given numbers."""
-
-    def __init__(self, values: np.ndarray):
-        self.values = values
-
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        return ops.convert_to_tensor(self.values, dtype=dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"values": self.values}
 
 
 def _reciprocals(numbers: np.ndarray) -> np.ndarray:

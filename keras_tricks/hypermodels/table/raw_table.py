@@ -13,6 +13,8 @@ from keras_tricks import _validation
 from keras_tricks.hypermodels.table.columns import Column
 from keras_tricks.hypermodels.table.columns import table_of
 from keras_tricks.hypermodels.table.fitted import arrays
+from keras_tricks.hypermodels.tasks.answers import answers
+from keras_tricks.hypermodels.tasks.answers import most_probable
 from keras_tricks.hypermodels.tasks.arguments import TASKS
 
 # Name of the layer that knows the categories.
@@ -111,9 +113,7 @@ class RawTablePredictor(keras.Model):
     def call(self, inputs: Any) -> Any:
         """Returns `(batch, outputs)` for what `arrays` has made of a frame."""
         outputs = self.network(inputs, training=False)
-        if self.task == "classification":
-            return keras.ops.softmax(outputs, axis=-1)
-        return keras.ops.sigmoid(outputs) if self.task == "multi_label" else outputs
+        return answers(outputs, self.task)
 
     def predict(self, x: Any, **kwargs: Any) -> Any:
         """Returns probabilities, or numbers in the data's unit: `(rows, outputs)`."""
@@ -127,10 +127,7 @@ class RawTablePredictor(keras.Model):
         """
         if self.labels is None:
             raise ValueError("A regression has no classes: call `predict`.")
-        labels, found = self.labels, self.predict(x, verbose=0)
-        if self.task == "classification":
-            return [labels[index] for index in found.argmax(axis=-1)]
-        return [[labels[i] for i in np.flatnonzero(row > 0.5)] for row in found]
+        return most_probable(self.predict(x, verbose=0), self.labels, self.task)
 
     def get_config(self) -> dict[str, Any]:
         network = keras.saving.serialize_keras_object(self.network)

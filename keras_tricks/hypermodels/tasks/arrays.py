@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from typing import NoReturn
 
@@ -43,7 +44,7 @@ def _array(labels: Any) -> np.ndarray | None:
     return array if array.ndim else None
 
 
-def refuse_extension_types(labels: Any, required: str, dtype: str) -> None:
+def _refuse_extension_types(labels: Any, required: str, dtype: str) -> None:
     """Refuses columns of pandas's own types, which Keras cannot take."""
     for part in _parts(labels):
         types = [getattr(part, "dtype", None)]
@@ -93,17 +94,30 @@ def first_row(is_right: np.ndarray, array: np.ndarray) -> str:
     return f"{plain(array[index])!r} in row {index[0]}{column}"
 
 
-def refuse_no_numbers(
-    array: np.ndarray, required: str, remedy_for_strings: str, dtype: str = "int32"
-) -> None:
-    """Refuses strings, objects, complex numbers and dates.
+def numbers_of(
+    labels: Any, required: str, remedy_for_strings: str, dtype: str = "int32"
+) -> Iterator[np.ndarray]:
+    """Yields the arrays of labels; refuses those that hold no numbers.
 
     Args:
-        array: Labels.
+        labels: Arrays, tensors or columns; None is no labels.
         required: What they must be, a sentence.
         remedy_for_strings: What to do with texts.
-        dtype: What the remedy for objects makes of them.
+        dtype: What the remedy for other types makes of them.
+
+    Raises:
+        keras_tuner.errors.FatalValueError: If there are any; it is a `ValueError`.
     """
+    _refuse_extension_types(labels, required, dtype)
+    for array in arrays_of(labels):
+        _refuse_no_numbers(array, required, remedy_for_strings, dtype)
+        yield array
+
+
+def _refuse_no_numbers(
+    array: np.ndarray, required: str, remedy_for_strings: str, dtype: str
+) -> None:
+    """Refuses strings, objects, complex numbers and dates."""
     if array.dtype.kind in "iufb":
         return
     if array.dtype.kind in "mM":

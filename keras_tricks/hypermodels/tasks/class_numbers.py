@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_tricks.hypermodels.tasks.arrays import arrays_of
 from keras_tricks.hypermodels.tasks.arrays import first_row
+from keras_tricks.hypermodels.tasks.arrays import numbers_of
 from keras_tricks.hypermodels.tasks.arrays import refuse
-from keras_tricks.hypermodels.tasks.arrays import refuse_extension_types
-from keras_tricks.hypermodels.tasks.arrays import refuse_no_numbers
 
 
 def check_labels(
@@ -43,14 +41,12 @@ def check_labels(
         f"The labels in {place} must be class numbers: whole numbers from 0 to "
         f"{num_classes - 1}, since num_classes={num_classes}."
     )
-    refuse_extension_types(labels, required, "int32")
-    for array in arrays_of(labels):
-        refuse_no_numbers(
-            array,
-            required,
-            "`keras.layers.StringLookup(num_oov_indices=0)` or scikit-learn's "
-            "`LabelEncoder` makes them of strings.",
-        )
+    for array in numbers_of(
+        labels,
+        required,
+        "`keras.layers.StringLookup(num_oov_indices=0)` or scikit-learn's "
+        "`LabelEncoder` makes them of strings.",
+    ):
         if one_each and array.shape[1:] not in ((), (1,)):
             refuse(
                 required,

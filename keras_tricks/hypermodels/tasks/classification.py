@@ -28,6 +28,7 @@ class Classification(Task):
         "auc": lambda num_outputs, known: ClassificationAUC(num_outputs),
     }
     default_metrics = ("accuracy",)
+    learns_of_labels = False
 
     def loss(
         self, hp: keras_tuner.HyperParameters, known: Any = None

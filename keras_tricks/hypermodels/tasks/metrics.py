@@ -8,9 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_tricks.hypermodels.layers import PACKAGE
 from keras_tricks.losses.shapes import as_outputs
-
-PACKAGE = "keras_tricks"
 
 
 @keras.saving.register_keras_serializable(PACKAGE, name="ClassificationF1")

@@ -10,11 +10,9 @@ import keras_tuner
 import numpy as np
 
 from keras_tricks import _validation
-from keras_tricks.hypermodels.tasks.arrays import arrays_of
 from keras_tricks.hypermodels.tasks.arrays import first_row
+from keras_tricks.hypermodels.tasks.arrays import numbers_of
 from keras_tricks.hypermodels.tasks.arrays import refuse
-from keras_tricks.hypermodels.tasks.arrays import refuse_extension_types
-from keras_tricks.hypermodels.tasks.arrays import refuse_no_numbers
 from keras_tricks.hypermodels.tasks.metrics import MultiLabelAUC
 from keras_tricks.hypermodels.tasks.metrics import MultiLabelF1
 from keras_tricks.hypermodels.tasks.task import Metric
@@ -67,13 +65,11 @@ class MultiLabel(Task):
             f"The labels in {place} must be rows of 0 and 1, one for each of the "
             f"{self.num_outputs} labels, since num_classes={self.num_outputs}."
         )
-        refuse_extension_types(labels, required, "int32")
-        for array in arrays_of(labels):
-            refuse_no_numbers(
-                array,
-                required,
-                "Scikit-learn's `MultiLabelBinarizer` makes them of names.",
-            )
+        for array in numbers_of(
+            labels,
+            required,
+            "Scikit-learn's `MultiLabelBinarizer` makes them of names.",
+        ):
             if one_each and array.shape[1:] != (self.num_outputs,):
                 remedy = ""
                 if array.shape[1:] == () and self.num_outputs == 1:

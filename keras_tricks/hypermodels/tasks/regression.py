@@ -12,11 +12,9 @@ import keras_tuner
 import numpy as np
 
 from keras_tricks import _validation
-from keras_tricks.hypermodels.tasks.arrays import arrays_of
 from keras_tricks.hypermodels.tasks.arrays import first_row
+from keras_tricks.hypermodels.tasks.arrays import numbers_of
 from keras_tricks.hypermodels.tasks.arrays import refuse
-from keras_tricks.hypermodels.tasks.arrays import refuse_extension_types
-from keras_tricks.hypermodels.tasks.arrays import refuse_no_numbers
 from keras_tricks.hypermodels.tasks.metrics import StandardizedR2
 from keras_tricks.hypermodels.tasks.target_scale import TargetScale
 from keras_tricks.hypermodels.tasks.task import Metric
@@ -25,7 +23,6 @@ from keras_tricks.losses import RegressionLoss
 from keras_tricks.losses.regression import KINDS
 from keras_tricks.losses.regression import Kind
 
-LARGEST = float(np.finfo("float32").max)
 # In deviations of the targets.
 COARSEST_STEP = 0.01
 
@@ -78,16 +75,14 @@ class Regression(Task):
         if self.num_outputs == 1:
             shapes = f"(examples,) or {shapes}"
         required = f"The targets in {place} must be finite numbers of shape {shapes}."
-        refuse_extension_types(labels, required, "float32")
-        for array in arrays_of(labels):
-            refuse_no_numbers(array, required, "", "float32")
+        for array in numbers_of(labels, required, "", "float32"):
             rows = [(self.num_outputs,), *([()] if self.num_outputs == 1 else [])]
             if one_each and array.shape[1:] not in rows:
                 remedy = f"`num_outputs` is {self.num_outputs}."
                 refuse(required, remedy, f"shape={array.shape}")
             # Beyond float32's numbers they would be infinite.
             with np.errstate(invalid="ignore"):
-                is_right = np.abs(array.astype("float64")) <= LARGEST
+                is_right = np.abs(array.astype("float64")) <= _validation.GREATEST
             if not is_right.all():
                 remedy = "Leave out the examples that have no target."
                 remedy = remedy if np.isnan(array.astype("float64")).any() else ""

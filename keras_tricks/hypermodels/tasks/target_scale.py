@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_tricks import _validation
+from keras_tricks.hypermodels.layers import PACKAGE
+from keras_tricks.hypermodels.layers import GivenValues
 
 
-@keras.saving.register_keras_serializable("keras_tricks", name="TargetScale")
+@keras.saving.register_keras_serializable(PACKAGE, name="TargetScale")
 class TargetScale(keras.layers.Layer):
     """Multiplies each output by a deviation and adds a mean; neither is trained.
 
@@ -60,7 +61,7 @@ class TargetScale(keras.layers.Layer):
         ):
             weight = self.add_weight(
                 shape=(input_shape[-1],),
-                initializer=_Values(values),
+                initializer=GivenValues(values),
                 trainable=False,
                 name=name,
             )
@@ -85,17 +86,3 @@ class TargetScale(keras.layers.Layer):
             "mean": self.start_mean,
             "deviation": self.start_deviation,
         }
-
-
-class _Values(keras.initializers.Initializer):
-    """Fills a vector with numbers of one's own."""
-
-    def __init__(self, values: tuple[float, ...]):
-        self.values = values
-
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        values = ops.convert_to_tensor(self.values, dtype=dtype)
-        return ops.broadcast_to(values, shape)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"values": self.values}

@@ -23,11 +23,13 @@ class Task(abc.ABC):
         layer: Name of the last layer.
         metrics: The known metrics by name.
         default_metrics: Those that are watched unless others are asked for.
+        learns_of_labels: Whether network or loss depend on the labels trained on.
     """
 
     layer: ClassVar[str] = "logits"
     metrics: ClassVar[dict[str, Metric]]
     default_metrics: ClassVar[tuple[str, ...]]
+    learns_of_labels: ClassVar[bool] = True
 
     def __init__(self, num_outputs: int):
         self.num_outputs = num_outputs
@@ -64,11 +66,11 @@ class Task(abc.ABC):
         """
 
     def seen(self, batches: list[np.ndarray]) -> Any:
-        """Returns what is to be known of the labels that are trained on.
+        """Returns what is to be known of the labels: tuples of floats, to be compared.
 
-        Tuples of floats, to be compared; None if there is nothing to be known.
+        It is asked where `learns_of_labels` alone.
         """
-        return None
+        raise NotImplementedError
 
     def set_in(self, model: keras.Model, known: Any) -> None:  # noqa: B027
         """Writes what is known of the labels into a model made before they were."""

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 
 from keras_tricks import _validation
+from keras_tricks.hypermodels.tasks.answers import answers
+from keras_tricks.hypermodels.tasks.answers import most_probable
 from keras_tricks.hypermodels.tasks.arguments import TASKS
 from keras_tricks.hypermodels.tasks.target_scale import TargetScale
 from keras_tricks.losses import MultiLabelLoss
@@ -99,9 +101,7 @@ class RawTextClassifier(keras.Model):
     def call(self, texts: Any) -> Any:
         """Returns `(batch, outputs)` probabilities or numbers for strings."""
         outputs = self.classifier(self.vectorizer(texts), training=False)
-        if self.task == "classification":
-            return keras.ops.softmax(outputs, axis=-1)
-        return keras.ops.sigmoid(outputs) if self.task == "multi_label" else outputs
+        return answers(outputs, self.task)
 
     def predict(self, x: Any, **kwargs: Any) -> Any:
         """Returns what `call` does, of a list, an array or a dataset of strings."""
@@ -115,10 +115,7 @@ class RawTextClassifier(keras.Model):
         """
         if self.task == "regression":
             raise ValueError("A regression has no classes: call `predict`.")
-        labels, found = self.labels, self.predict(texts, verbose=0)
-        if self.task == "classification":
-            return [labels[index] for index in found.argmax(axis=-1)]
-        return [[labels[i] for i in np.flatnonzero(row > 0.5)] for row in found]
+        return most_probable(self.predict(texts, verbose=0), self.labels, self.task)
 
     def export(self, filepath: Any, **kwargs: Any) -> None:
         """Writes a SavedModel that serves strings: see `keras.Model.export`."""
