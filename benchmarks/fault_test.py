@@ -8,15 +8,17 @@ of them whose trial had been completed; and the largest difference of a score fr
 search in one process that nobody killed. What is completed is read by other means than
 the package's: the trials' files, or Optuna's own reader.
 
-With `--search optuna`, the trials are those of a study in a journal file, or in a
-PostgreSQL server that is started for it. With `--independent`, four searching processes
-without workers share the study, each is started again when it is killed, and all are
-killed at once in the middle (kills: of one + of all). The sampler is "qmc", which looks
-at no score; what one that does would suggest depends on the order in which the trials
-end.
+With `--executor dask` or `--executor ray`, the workers are those of an engine on this
+machine, which starts them again itself: killed is one, or the process in which it runs
+its trials. With `--search optuna`, the trials are those of a study in a journal file,
+or in a PostgreSQL server that is started for it. With `--independent`, four searching
+processes without workers share the study, each is started again when it is killed, and
+all are killed at once in the middle (kills: of one + of all). The sampler is "qmc",
+which looks at no score; what one that does would suggest depends on the order in which
+the trials end.
 
     python benchmarks/fault_test.py [--search random|optuna]
-        [--storage journal|postgresql] [--independent]
+        [--storage journal|postgresql] [--independent] [--executor dask|ray]
         [--trials 40] [--workers 4] [--seconds 8]
 """
 
@@ -34,10 +36,12 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from keras_tricks.tuners.workers.pool import MAX_LEASES  # noqa: E402 (needs the line above)
+from keras_tricks.tuners.workers.lending import MAX_LEASES  # noqa: E402 (needs the line above)
 from tests import postgresql  # noqa: E402
 from tests.tuners import fault_search  # noqa: E402
 from tests.tuners import toys  # noqa: E402
@@ -139,9 +143,14 @@ def _text(rate: float) -> str:
     return f"{rate:.17g}"
 
 
-def children_of(pid: int) -> list[int]:
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(child) for child in path.read_text().split()] if path.exists() else []
+def alive(processes: set[int]) -> list[int]:
+    """Returns those of the processes that have not ended."""
+    found = []
+    for pid in sorted(processes):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                found.append(pid)
+    return found
 
 
 def start(folder: Path, workers: int, trials: Trials, options) -> subprocess.Popen:
@@ -151,6 +160,8 @@ def start(folder: Path, workers: int, trials: Trials, options) -> subprocess.Pop
     command += ["--search", options.search, "--log", str(trials.log)]
     if trials.storage:
         command += ["--storage", trials.storage]
+    if options.executor:
+        command += ["--executor", options.executor]
     return subprocess.Popen(
         command,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -169,13 +180,17 @@ def kill_workers(trials: Trials, options) -> tuple[int, int]:
             time.sleep(generator.uniform(0.5, 1.5) * options.seconds)
             if len(trials.completed()) >= options.trials:
                 continue  # It shall come to its end.
-            victims = trials.victims(children_of(search.pid))
+            trained = {process for _, process, _ in trials.begun()}
+            victims = trials.victims(alive(trained))
             if not of_parent and len(trials.begun()) > options.trials // 2:
                 search.kill()
                 search.wait()
                 of_parent += 1
             elif victims:
-                os.kill(generator.choice(victims), signal.SIGKILL)
+                victim = generator.choice(victims)
+                if options.executor and generator.random() < 0.5:
+                    victim = psutil.Process(victim).ppid()
+                os.kill(victim, signal.SIGKILL)
                 of_workers += 1
         if search.returncode == 0:
             return of_workers, of_parent
@@ -192,12 +207,12 @@ def kill_independent_ones(trials: Trials, options) -> tuple[int, int]:
     processes = dict(enumerate(map(begin, range(options.workers))))
     while processes:
         time.sleep(generator.uniform(0.5, 1.5) * options.seconds)
-        alive = [one.pid for one in processes.values() if one.poll() is None]
-        victims = trials.victims(alive)
+        living = [one.pid for one in processes.values() if one.poll() is None]
+        victims = trials.victims(living)
         if len(trials.completed()) >= options.trials:
             victims = []  # All shall come to their end.
         elif not of_all and len(trials.begun()) > options.trials // 2:
-            victims, of_all = alive, of_all + 1
+            victims, of_all = living, of_all + 1
         elif victims:
             victims = [generator.choice(victims)]
             of_one += 1
@@ -220,6 +235,7 @@ def main() -> None:
         "--storage", choices=("journal", "postgresql"), default="journal"
     )
     parser.add_argument("--independent", action="store_true")
+    parser.add_argument("--executor", choices=("dask", "ray"))
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=8.0, help="between kills")
@@ -227,6 +243,8 @@ def main() -> None:
     shared = options.search == "optuna"
     if not shared and (options.independent or options.storage == "postgresql"):
         parser.error("--independent and --storage need --search optuna")
+    if options.executor and options.independent:
+        parser.error("--executor needs one searching process")
     server = contextlib.nullcontext()
     if options.storage == "postgresql":
         reason = postgresql.reason_not_to_run()

@@ -10,9 +10,10 @@ same epochs and the same data:
 stock   `keras_tuner.RandomSearch`
 reuse   `keras_tricks.tuners.RandomSearch`: one program for each structure
 packed  the same with `packed_trials=K`: K trials in a step
+auto    the same with `packed_trials="auto"`: the faster of the two, measured
 fit     the same with `reuse_programs=False`, if `--ways` names it: trained by `fit`
 
-The last three have the same trials. Kendall's tau tells how far their scores rank them
+The last four have the same trials. Kendall's tau tells how far their scores rank them
 alike: of `packed` and `reuse` against the first of `fit` and `reuse` that has run.
 
 All that a search does counts: building, tracing, training, files. `--profile` shows
@@ -219,7 +220,11 @@ def search(way, row, trials, pack, jit_compile, profile=None):
         )
         hyperparameters = fixed(**space)
     package = keras_tuner if way == "stock" else tuners
-    more = {"packed": {"packed_trials": pack}, "fit": {"reuse_programs": False}}
+    more = {
+        "packed": {"packed_trials": pack},
+        "auto": {"packed_trials": "auto"},
+        "fit": {"reuse_programs": False},
+    }
     with tempfile.TemporaryDirectory() as folder:
         tuner = package.RandomSearch(
             hypermodel,
@@ -343,7 +348,12 @@ def versions():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
-    parser.add_argument("--ways", nargs="+", default=["stock", "reuse", "packed"])
+    parser.add_argument(
+        "--ways",
+        nargs="+",
+        choices=["stock", "reuse", "packed", "auto", "fit"],
+        default=["stock", "reuse", "packed", "auto"],
+    )
     parser.add_argument(
         "--trials", type=int, help="of each search; by default the row's"
     )

@@ -14,6 +14,7 @@ HELP = {
     "data": "label, tab and text a line",
     "epochs": "epochs of a training",
     "examples": "examples to train on, of each class in fine_tune.py",
+    "executor": "what runs the trials",
     "model": "kind of network",
     "output": "folder for the results",
     "pretraining_epochs": "epochs of the training before",

@@ -8,9 +8,11 @@ import dataclasses
 import functools
 import inspect
 import math
+import sys
 import tempfile
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import keras
 import keras_tuner
@@ -311,6 +313,12 @@ def searched() -> tuners.RandomSearch:
     )
     made.search(verbose=0)
     return made
+
+
+def _ray_executor(**kwargs: Any) -> Any:
+    """Makes one beside a Ray that nobody needs to have."""
+    with mock.patch.dict(sys.modules, {"ray": mock.MagicMock()}):
+        return tuners.RayExecutor(**kwargs)
 
 
 def _to_study(tuner: Any = None, **kwargs: Any) -> Any:
@@ -1256,6 +1264,9 @@ CASES: dict[str, Case] = {
         },
         {"hypermodel": toys.build, "num_samples": 100},
     ),
+    "tuners.RayExecutor": Case(
+        _ray_executor, {"num_cpus": number(0), "num_gpus": number(0)}
+    ),
     "tuners.to_optuna_study": Case(
         _to_study,
         {
@@ -1271,7 +1282,11 @@ CASES: dict[str, Case] = {
 # Methods of a tuner that has searched, by name.
 METHODS: dict[str, dict[str, Kind]] = {
     "search": {
-        "workers": count(1),
+        "workers": optional(count(1)),
+        # One that can be submitted to is none of the values.
+        "executor": none,
+        # Without workers it has no meaning, which is told by its name, too.
+        "gpus_per_trial": none,
         "verbose": either(choice("auto"), count(0, 2), flag),
         "stop_hopeless": flag,
         "live_curves": flag,

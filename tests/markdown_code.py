@@ -1,7 +1,9 @@
 """The code blocks of a Markdown file, as one program, with the output they promise.
 
-A ```python block is run. A block whose info string ends in the word `output`
-(```output, or ```text output) is what the ```python block above it prints.
+A ```python block is run. One whose info string is `python unchecked` needs what a test
+does not have, such as a cluster: it is only compiled. A block whose info string ends in
+the word `output` (```output, or ```text output) is what the ```python block above it
+prints.
 """
 
 import dataclasses
@@ -30,7 +32,11 @@ class Block:
 
     @property
     def is_python(self) -> bool:
-        return self.info[:1] == ["python"]
+        return self.info[:1] == ["python"] and not self.is_unchecked
+
+    @property
+    def is_unchecked(self) -> bool:
+        return self.info == ["python", "unchecked"]
 
     @property
     def is_output(self) -> bool:
@@ -69,6 +75,8 @@ def promised_outputs(found: list[Block]) -> dict[int, str]:
             if above is None or not above.is_python:
                 raise ValueError(f"Line {block.line + 1}: output of no python block.")
             outputs[above.line] = "\n".join(block.body) + "\n"
+        if block.is_unchecked:
+            compile("\n".join(block.body), f"line {block.line + 1}", "exec")
         if block.info and block.info[0].lower() in _NEVER_RUN:
             raise ValueError(
                 f"Line {block.line + 1}: a block to run is marked 'python', not "

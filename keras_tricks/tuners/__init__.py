@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from keras_tricks.tuners.random_search import RandomSearch
     from keras_tricks.tuners.results.confirmation import Confirmation
     from keras_tricks.tuners.trials.budget import WithinBudget
+    from keras_tricks.tuners.workers.ray_executor import RayExecutor
 
 __all__ = [
     "BayesianOptimization",
@@ -38,6 +39,7 @@ __all__ = [
     "ProjectInUseError",
     "QuasiRandomSearch",
     "RandomSearch",
+    "RayExecutor",
     "Round",
     "StorageError",
     "TooManyFailuresError",
@@ -57,6 +59,7 @@ _MODULES = {
     "ProjectInUseError": "errors",
     "QuasiRandomSearch": "quasi_random_search",
     "RandomSearch": "random_search",
+    "RayExecutor": "workers.ray_executor",
     "Round": "coarse_to_fine",
     "StorageError": "errors",
     "TooManyFailuresError": "errors",

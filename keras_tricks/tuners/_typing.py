@@ -100,6 +100,8 @@ class SearchingTuner(Protocol):
     oracle: Any
     hypermodel: Any
     project_dir: str
+    options: Any
+    _runner: Any
 
     def save(self) -> None: ...
     def _ended_records(self) -> list[Any]: ...

@@ -210,7 +210,9 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
     def search(
         self,
         *fit_args: Any,
-        workers: int = 1,
+        workers: int | None = None,
+        executor: Any = None,
+        gpus_per_trial: float | None = None,
         initial_settings: InitialSettings | None = None,
         max_seconds: float | None = None,
         stop_hopeless: bool = False,
@@ -221,11 +223,24 @@ class OptunaSearch(TunerMixin, keras_tuner.Tuner):
         """Runs trials until the study has `max_trials`: see `RandomSearch`.
 
         Settings that `study.enqueue_trial` was given come first, too.
+
+        Raises:
+            ValueError: If there are a pruner and an `executor`, whose trials cannot
+                ask it.
         """
+        if executor is not None and self._local_oracle.can_prune:
+            raise ValueError(
+                "`pruner` must be None where an `executor` runs the trials, since they "
+                "cannot ask it: give `workers`, or start this script on each machine "
+                "with a `storage` that all of them reach. "
+                f"{_validation.received('pruner', self._local_oracle.pruner, True)}"
+            )
         try:
             super().search(
                 *fit_args,
                 workers=workers,
+                executor=executor,
+                gpus_per_trial=gpus_per_trial,
                 initial_settings=initial_settings,
                 max_seconds=max_seconds,
                 stop_hopeless=stop_hopeless,

@@ -52,7 +52,7 @@ from keras_tricks.tuners.trials.runner import TrialRunner
 from keras_tricks.tuners.trials.runner import with_data
 from keras_tricks.tuners.trials.session import SearchSession
 from keras_tricks.tuners.workers import lease_server
-from keras_tricks.tuners.workers import pool
+from keras_tricks.tuners.workers.placement import Placement
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -172,7 +172,9 @@ class TunerMixin(Results):
     def search(
         self,
         *fit_args: Any,
-        workers: int = 1,
+        workers: int | None = None,
+        executor: Any = None,
+        gpus_per_trial: float | None = None,
         initial_settings: InitialSettings | None = None,
         max_seconds: float | None = None,
         stop_hopeless: bool = False,
@@ -186,9 +188,17 @@ class TunerMixin(Results):
             *fit_args: What `model.fit` (or `HyperModel.fit`) is given. A function
                 without arguments in the place of `x` or `validation_data` is called
                 in each trial and returns the data.
-            workers: How many processes of this machine run trials at a time. 1, the
-                default, runs them in this one. More are started and ended here; see
-                `keras_tricks.tuners.workers.pool` for what they share.
+            workers: How many processes of this machine run trials at a time. 1, or
+                None, runs them in this one. More are started and ended here; see
+                `keras_tricks.tuners.workers.pool` for what they share. With an
+                `executor`, how many trials it is given at a time; None asks it.
+            executor: What runs the trials: a `dask.distributed.Client`, a
+                `keras_tricks.tuners.RayExecutor`, or anything else with the `submit` of
+                `concurrent.futures.Executor` whose tasks run in processes, here or
+                elsewhere. See the guide on many machines.
+            gpus_per_trial: How many GPUs each of the `workers` sees, or which share of
+                one: of 0.5, two share one. None deals out one to each in turn. With an
+                executor, how many it is asked for.
             initial_settings: Known settings, which are the first trials: dictionaries
                 from names to values, `HyperParameters`, or `"default"`. What one does
                 not name has its default. They count among `max_trials`; those that a
@@ -244,11 +254,11 @@ class TunerMixin(Results):
                 '`verbose` must be "auto", 0, 1 or 2. '
                 f"{_validation.received('verbose', verbose)}"
             )
-        workers = _validation.check_int("workers", workers, minimum=1)
-        if workers > 1 and "KERASTUNER_ORACLE_IP" in os.environ:
+        placement = Placement.checked(workers, executor, gpus_per_trial)
+        if executor is not None and live_curves:
             raise ValueError(
-                "`workers` must be 1 in a process of KerasTuner's chief and workers: "
-                f"start more of those instead. Received: workers={workers}"
+                "`live_curves` needs trials on this machine, and `executor` may run "
+                "them elsewhere. Received: live_curves=True"
             )
         if self._logs_are_known():
             fit_checks.check(call)
@@ -301,10 +311,10 @@ class TunerMixin(Results):
             session.progress = self._new_progress(verbose)
             session.progress.start()
             try:
-                if workers == 1:
+                if placement.is_here:
                     self._run_search(fit_args, given)
                 else:
-                    pool.search(self, workers, fit_args, given)
+                    placement.search(self, fit_args, given)
             finally:
                 session.progress.stop()
                 if session.report is not None:

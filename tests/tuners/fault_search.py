@@ -1,10 +1,11 @@
 """A search that is killed by tests: run as a script, it may be killed itself, too.
 
 Usage: python fault_search.py FOLDER WORKERS TRIALS [--search NAME] [--storage WHERE]
-                              [--log FILE]
+                              [--log FILE] [--executor NAME]
 """
 
 import argparse
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -80,6 +81,29 @@ def tuner_in(
     )
 
 
+@contextlib.contextmanager
+def executor_of(name, workers):
+    """Gives what runs the trials: an engine on this machine, or None for none."""
+    if name == "dask":
+        import distributed
+
+        with (
+            distributed.LocalCluster(
+                workers, threads_per_worker=1, dashboard_address=None, memory_limit=None
+            ) as cluster,
+            cluster.get_client() as client,
+        ):
+            yield client
+    elif name == "ray":
+        import ray
+
+        ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+        yield ray
+        ray.shutdown()
+    else:
+        yield None
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("folder")
@@ -88,6 +112,7 @@ if __name__ == "__main__":
     parser.add_argument("--search", default="random")
     parser.add_argument("--storage")
     parser.add_argument("--log")
+    parser.add_argument("--executor")
     options = parser.parse_args()
     tuner = tuner_in(
         options.folder,
@@ -97,5 +122,7 @@ if __name__ == "__main__":
         options.search,
         options.storage,
     )
-    tuner.search(**toys.toy_data(), workers=options.workers)
+    with executor_of(options.executor, options.workers) as executor:
+        workers = options.workers if executor is None else None
+        tuner.search(**toys.toy_data(), workers=workers, executor=executor)
     print("ended", time.time())

@@ -7,6 +7,7 @@ what the children of `tests.child_process` do.
 
 import contextlib
 import gc
+import importlib
 import multiprocessing
 import os
 import runpy
@@ -27,8 +28,8 @@ from typing import Any
 
 import pytest
 
+from keras_tricks import _engine_call
 from keras_tricks.tuners.workers import pool
-from keras_tricks.tuners.workers import worker_process
 from tests import child_process
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -120,6 +121,7 @@ def as_workers() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         own = types.SimpleNamespace(**{**vars(subprocess), "Popen": _ForkedWorker})
         patch.setattr(pool, "subprocess", own)
+        patch.setattr(_engine_call, "subprocess", own)
         yield
 
 
@@ -138,12 +140,16 @@ def _detached(duplicate):
 
 
 class _ForkedWorker:
-    """What `pool` uses of `subprocess.Popen`."""
+    """What `pool`, and an engine's process, use of `subprocess.Popen`."""
 
-    def __init__(self, arguments, env, pass_fds, stdout, **_):
-        files = [_Descriptor(number) for number in (*pass_fds, stdout.fileno())]
+    def __init__(self, arguments, env, pass_fds, stdout=None, **_):
+        # As `_engine_call.start_command` has them.
+        module, *more = arguments[arguments.index("-c") + 4 :]
+        [descriptor] = pass_fds
+        number = 1 if stdout is None else stdout.fileno()
+        files = [_Descriptor(descriptor), _Descriptor(number)]
         self._process = _CONTEXT.Process(
-            target=_work, args=(*files, env, list(sys.path), os.getcwd())
+            target=_work, args=(*files, env, list(sys.path), os.getcwd(), module, more)
         )
         self._process.start()
         # Else `multiprocessing` would end it, or wait for it, where the pool does not.
@@ -163,7 +169,7 @@ class _ForkedWorker:
         self._process.kill()
 
 
-def _work(connection, log, environment, search_path, cwd):
+def _work(connection, log, environment, search_path, cwd, module, arguments):
     os.chdir(cwd)
     os.environ.update(environment)
     sys.path[:] = search_path
@@ -171,4 +177,4 @@ def _work(connection, log, environment, search_path, cwd):
         os.dup2(log, number)
     # Each trial looks for garbage: what was imported is none.
     gc.freeze()
-    worker_process.main(connection)
+    importlib.import_module(module).main(connection, *arguments)

@@ -23,6 +23,8 @@ import tensorflow as tf
 
 from keras_tricks.tuners import RandomSearch
 from keras_tricks.tuners.storage import project_lock
+from keras_tricks.tuners.workers import gpus
+from keras_tricks.tuners.workers import lending
 from keras_tricks.tuners.workers import pool
 from keras_tricks.tuners.workers import worker_payload
 from tests import child_process
@@ -177,7 +179,7 @@ def troubled_fixture(tmp_path_factory):
         return len((folder / f"{number}").read_text())
 
     with pytest.MonkeyPatch.context() as patch, forks.as_workers():
-        patch.setattr(pool, "MAX_LEASES", 2)
+        patch.setattr(lending, "MAX_LEASES", 2)
         patch.setattr(pool, "SILENT_SECONDS", 1.5)
         table = search(outcome, folder / "some").leaderboard()
     table = table.set_index("trial_id")
@@ -387,9 +389,9 @@ def test_a_number_of_workers_that_is_none_is_refused(tmp_path, count):
 
 def test_gpus_are_those_that_this_process_may_use(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-1a,-1")
-    assert pool._visible_gpus() == ["3", "GPU-1a"]
+    assert gpus.visible() == ["3", "GPU-1a"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert pool._visible_gpus() == []
+    assert gpus.visible() == []
 
 
 def test_a_chief_lends_the_trial_of_a_dead_worker_anew(serial, tmp_path):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Container
 from pathlib import Path
 from typing import Any
+from typing import ClassVar
 
 import keras_tuner
 
@@ -59,6 +60,7 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
     """
 
     remote_methods = (*OracleMixin.remote_methods, "report", "pruned_after")
+    assumed_answers: ClassVar[dict[str, Any]] = {"report": False, "pruned_after": None}
     is_told_by_trials = True
     told_by = "the study"
     what_of_lost_trials = "is as the study tells it"
@@ -169,6 +171,11 @@ class OptunaOracle(OracleMixin, keras_tuner.Oracle):
                 f"The study {self.study.study_name!r} is another search: its {what} is "
                 f"{saved!r}, that of this one is {now!r}. Pass another `study_name`."
             )
+
+    @property
+    def can_prune(self) -> bool:
+        """Whether trials may be ended before their last epoch."""
+        return not isinstance(self.pruner, optuna().pruners.NopPruner)
 
     @property
     def _study_trials(self) -> StudyTrials:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from typing import ClassVar
 from typing import Literal
 from typing import TypedDict
 
@@ -72,6 +73,8 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         is_adaptive: Whether a suggestion depends on the trials before, so that it
             is the better the more of them have ended.
         remote_methods: Names of the methods that a worker process may call.
+        assumed_answers: Name of a method -> what a trial is answered that calls it
+            where nobody can be asked; the call is made when the trial has ended.
         is_told_by_trials: Whether all that a save writes, but `untold_state`, comes
             back from the trials' files.
         has_workers: Whether several processes run its trials now.
@@ -91,6 +94,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
     # Whether they are the first trials as they are, without a place in a schedule.
     places_initial_settings: bool = True
     remote_methods: tuple[str, ...] = ("completed_scores",)
+    assumed_answers: ClassVar[dict[str, Any]] = {}
     # Where the end of a trial stands, and what becomes of one whose files are lost.
     told_by: str = "trial.json"
     what_of_lost_trials: str = "is run again"

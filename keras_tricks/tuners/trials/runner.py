@@ -41,6 +41,8 @@ from keras_tricks.tuners.trials.session import SearchSession
 # What `search` takes beside the arguments of `fit`.
 OWN_ARGUMENTS = (
     "workers",
+    "executor",
+    "gpus_per_trial",
     "initial_settings",
     "max_seconds",
     "stop_hopeless",

@@ -1,0 +1,253 @@
+"""What runs in a process of somebody else's engine: it hands trials to a child.
+
+The engine's process keeps its own threads, random numbers and libraries, of which a
+trial may not see anything; so each task runs in a child of its own interpreter, which
+keeps the search, with its programs and data, for the next task. As many children run
+at a time as the engine runs tasks in this process.
+
+This module imports nothing of Keras: the engine's process stays small.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing import connection as connections
+from pathlib import Path
+from typing import Any
+
+# For how long a child waits for a further task.
+IDLE_SECONDS = 60.0
+# How often it is asked whether anybody still wants a task.
+POLL_SECONDS = 0.25
+END_SECONDS = 1.0
+
+# Watches from the first moment on: Keras takes seconds to be imported. Linux ends the
+# child itself (PR_SET_PDEATHSIG), also while a call of C code keeps all threads from
+# running; elsewhere a thread looks. The last line calls the `main` of a module.
+START = """\
+import sys
+if sys.path[0] == "":  # Of -c; the searching process may not have it.
+    del sys.path[0]
+import importlib, os, signal, threading, time
+if sys.platform == "linux":
+    import ctypes
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if os.getppid() != int(sys.argv[2]):
+        os._exit(1)
+def watch(parent):
+    while os.getppid() == parent:
+        time.sleep(0.25)
+    os._exit(1)
+threading.Thread(target=watch, args=(int(sys.argv[2]),), daemon=True).start()
+importlib.import_module(sys.argv[3]).main(int(sys.argv[1]), *sys.argv[4:])
+"""
+
+
+def start_command(module: str, descriptor: int, *arguments: str) -> list[str]:
+    """Returns the command of a child that ends with this process.
+
+    Args:
+        module: The one whose `main` it calls. It is not run by -m, which would import
+            it under two names.
+        descriptor: Of the child's end of a connection.
+        *arguments: Further ones of `main`.
+    """
+    # As `multiprocessing` has it: -O, -X, -W and the like.
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    numbers = [str(descriptor), str(os.getpid())]
+    return [sys.executable, *flags, "-c", START, *numbers, module, *arguments]
+
+
+class ChildDiedError(RuntimeError):
+    """A process that ran trials has ended."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PayloadFile:
+    """What all tasks of a search share, on a disk of this machine.
+
+    Attributes:
+        path: The file. Once it is gone, the search is over.
+        digest: Its SHA-256.
+    """
+
+    path: str
+    digest: str
+
+    @classmethod
+    def of(cls, payload: bytes) -> PayloadFile:
+        """Writes a payload into a file that only this user reads."""
+        number, name = tempfile.mkstemp(prefix="keras_tricks_", suffix=".search")
+        with os.fdopen(number, "wb") as file:
+            file.write(payload)
+        return cls(name, hashlib.sha256(payload).hexdigest())
+
+    def read(self) -> bytes:
+        """Returns the payload.
+
+        Raises:
+            ValueError: If the file is not what the searching process wrote.
+        """
+        content = Path(self.path).read_bytes()
+        if hashlib.sha256(content).hexdigest() != self.digest:
+            raise ValueError(f"{self.path} is not what the searching process wrote.")
+        return content
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineCall:
+    """What an engine is given to run, with a payload and a task.
+
+    Attributes:
+        search: Names the search among all that a process may see.
+        module: The one whose `main` runs in the child.
+        environment: Variables that the child has.
+        search_path: Folders of modules, as the searching process has them.
+    """
+
+    search: str
+    module: str
+    environment: dict[str, str]
+    search_path: list[str]
+
+    def __call__(self, payload: bytes | PayloadFile, task: bytes) -> bytes:
+        """Returns what the child answers to a task; nothing if nobody wants it.
+
+        Raises:
+            ChildDiedError: If the child ends instead.
+        """
+        is_cancelled = _cancellation(payload)
+        child = _idle_child(self)
+        try:
+            if child is None:
+                content = payload if isinstance(payload, bytes) else payload.read()
+                child = _Child(self, content)
+            answer = child.answer(task, is_cancelled)
+        except BaseException:
+            if child is not None:
+                child.close()
+            raise
+        if answer is None:
+            child.close()
+            return b""
+        with _lock:
+            child.idle_since = time.monotonic()
+            _idle.append(child)
+        return answer
+
+
+def called(call: EngineCall, *args: Any) -> Any:
+    """Calls `call`; engines that take functions alone are given this one."""
+    return call(*args)
+
+
+class _Child:
+    """A process that runs the tasks of one search, one at a time."""
+
+    def __init__(self, call: EngineCall, payload: bytes):
+        self.search = call.search
+        self.idle_since = 0.0
+        self._folder = tempfile.mkdtemp(prefix="keras_tricks_")
+        self._connection, self._theirs = connections.Pipe()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._has_ended = threading.Event()
+        has_started = threading.Event()
+        # The child ends with the thread that starts it, and an engine's may be short.
+        threading.Thread(
+            target=self._keep, args=(call, has_started), daemon=True
+        ).start()
+        has_started.wait()
+        self._theirs.close()
+        # A child that died at once is found when its answer is waited for.
+        with contextlib.suppress(OSError):
+            self._connection.send_bytes(payload)
+
+    def _keep(self, call: EngineCall, has_started: threading.Event) -> None:
+        """Starts the process, and ends it once it has had nothing to do for long."""
+        here = [os.path.abspath(path) for path in sys.path]
+        more = [path for path in call.search_path if os.path.exists(path)]
+        environment = {**os.environ, **call.environment}
+        environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*here, *more]))
+        number = self._theirs.fileno()
+        try:
+            self._process = subprocess.Popen(
+                start_command(call.module, number, self._folder),
+                env=environment,
+                pass_fds=[number],
+                stdin=subprocess.DEVNULL,
+            )
+        finally:
+            has_started.set()
+        while not self._has_ended.wait(1.0):
+            with _lock:
+                is_old = time.monotonic() - self.idle_since > IDLE_SECONDS
+                if not (self in _idle and is_old):
+                    continue
+                _idle.remove(self)
+            self.close()
+
+    def answer(self, task: bytes, is_cancelled: Callable[[], bool]) -> bytes | None:
+        """Returns the answer to a task; None if it is cancelled before."""
+        try:
+            self._connection.send_bytes(task)
+            while not self._connection.poll(POLL_SECONDS):
+                if is_cancelled():
+                    return None
+            return self._connection.recv_bytes()
+        except (EOFError, OSError) as error:
+            code = None if self._process is None else self._process.wait()
+            raise ChildDiedError(f"its process ended with status {code}") from error
+
+    def close(self) -> None:
+        """Ends the process, and removes what it has written."""
+        self._has_ended.set()
+        self._connection.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+_lock = threading.Lock()
+_idle: list[_Child] = []
+
+
+def _idle_child(call: EngineCall) -> _Child | None:
+    """Returns a child that waits for tasks of this search, and ends all others."""
+    with _lock:
+        mine = [child for child in _idle if child.search == call.search]
+        others = [child for child in _idle if child.search != call.search]
+        child = mine.pop() if mine else None
+        _idle[:] = mine
+    for other in others:
+        other.close()
+    return child
+
+
+def _cancellation(payload: bytes | PayloadFile) -> Callable[[], bool]:
+    """Returns a function that tells whether nobody wants this task any more."""
+    if isinstance(payload, PayloadFile):
+        return lambda: not os.path.exists(payload.path)
+    if "distributed" in sys.modules:
+        import distributed
+
+        with contextlib.suppress(ValueError):
+            worker = distributed.get_worker()
+            key = worker.get_current_task()
+
+            def is_cancelled() -> bool:
+                state = worker.state.tasks.get(key)
+                return state is None or state.state in ("cancelled", "released")
+
+            return is_cancelled
+    return lambda: False

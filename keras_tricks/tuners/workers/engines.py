@@ -1,0 +1,238 @@
+"""What differs between the engines that run trials: Dask, Ray, pools of processes.
+
+An engine is anything with the `submit` of `concurrent.futures.Executor`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import sys
+import time
+import types
+import uuid
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_tricks import _validation
+from keras_tricks._engine_call import EngineCall
+from keras_tricks._engine_call import PayloadFile
+from keras_tricks.tuners.workers import engine_task
+from keras_tricks.tuners.workers.ray_executor import RayExecutor
+
+_LOG = logging.getLogger(__name__)
+
+# How often it is asked how many processes an engine has: it grows and shrinks.
+_SECONDS_BETWEEN_COUNTS = 1.0
+# How long an engine may have no process at all before that is told.
+_SECONDS_WITHOUT_WORKERS = 10.0
+
+
+class Engine:
+    """Any executor.
+
+    Args:
+        executor: The executor.
+        workers: How many tasks it is given at a time; None asks it.
+        gpus_per_trial: How many GPUs a task needs, where the engine places tasks by
+            that.
+    """
+
+    def __init__(
+        self, executor: Any, workers: int | None, gpus_per_trial: float | None
+    ):
+        self._executor = executor
+        self._workers = workers
+        self._gpus = gpus_per_trial
+        self._call = EngineCall(
+            uuid.uuid4().hex,
+            engine_task.__name__,
+            {
+                "KERAS_BACKEND": keras.config.backend(),
+                "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+                "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            },
+            [os.path.abspath(path) for path in sys.path],
+        )
+        self._payload: Any = None
+        self._counted_at, self._count, self._had_some_at = -1.0, 0, time.monotonic()
+        self._check()
+        self.num_workers()
+
+    def _check(self) -> None:
+        """Refuses what cannot work, before the first trial.
+
+        Raises:
+            ValueError: If the executor does not do what was asked for.
+        """
+        if self._gpus is not None:
+            raise ValueError(
+                "`gpus_per_trial` needs an engine that places tasks by GPUs (Dask, "
+                "Ray), or `workers` without an `executor`. Give each process of this "
+                "one its own by CUDA_VISIBLE_DEVICES. Received: "
+                f"gpus_per_trial={self._gpus:g}"
+            )
+
+    def num_workers(self) -> int:
+        """Returns how many tasks the engine is to have at a time, now."""
+        now = time.monotonic()
+        if self._counted_at < 0 or now - self._counted_at > _SECONDS_BETWEEN_COUNTS:
+            self._counted_at, self._count = now, self._counted()
+            if self._count:
+                self._had_some_at = now
+            elif now - self._had_some_at > _SECONDS_WITHOUT_WORKERS:
+                self._had_some_at = now
+                _LOG.warning("The executor has no workers: the search waits for some.")
+        return self._count
+
+    def _counted(self) -> int:
+        found = self._workers
+        for name in ("_max_workers", "max_workers", "num_workers"):
+            found = getattr(self._executor, name, None) if found is None else found
+        if not isinstance(found, int):
+            raise ValueError(
+                "`workers` must say how many trials the executor is given at a time: "
+                "this one does not tell. "
+                f"{_validation.received('executor', self._executor, True)}"
+            )
+        return found
+
+    def publish(self, payload: bytes) -> None:
+        """Makes the payload of a search known to the engine's processes."""
+        self._payload = payload
+
+    def submit(self, task: engine_task.Task) -> Any:
+        """Returns a future of the task's outcome, as `outcome_of` reads it."""
+        return self._executor.submit(self._call, self._payload, pickle.dumps(task))
+
+    def cancel(self, submitted: Iterable[Any]) -> None:
+        """Ends what was submitted: what waits, and what runs if the engine can."""
+        for future in submitted:
+            future.cancel()
+
+    def close(self) -> None:
+        """Forgets the payload."""
+
+
+class Pool(Engine):
+    """Threads or processes of this machine, of the standard library or of loky.
+
+    The payload is a file, and its end is the end of what runs.
+    """
+
+    def publish(self, payload: bytes) -> None:
+        self._payload = PayloadFile.of(payload)
+
+    def close(self) -> None:
+        if self._payload is not None:
+            Path(self._payload.path).unlink(missing_ok=True)
+
+
+class Dask(Engine):
+    """A `dask.distributed.Client`, or the executor that it makes.
+
+    The payload is scattered: each worker fetches it once. It is lost with the last
+    worker that had it; tasks then are, too, and it is scattered anew for them.
+    """
+
+    _bytes: bytes = b""
+
+    def _check(self) -> None:
+        self._executor = getattr(self._executor, "_client", self._executor)
+        if getattr(self._executor, "asynchronous", False):
+            raise ValueError(
+                "`executor` must be a client that waits: `Client(asynchronous=False)`. "
+                f"{_validation.received('executor', self._executor, True)}"
+            )
+        if self._gpus is not None and not self._offers_gpus():
+            raise ValueError(
+                "`gpus_per_trial` needs Dask workers that offer GPUs: start them with "
+                f"`dask worker ... --resources GPU=1`. Received: gpus_per_trial="
+                f"{self._gpus:g} and workers without such resources"
+            )
+
+    def _offers_gpus(self) -> bool:
+        workers = self._executor.scheduler_info(n_workers=-1)["workers"].values()
+        return any(worker["resources"].get("GPU", 0) > 0 for worker in workers)
+
+    def _counted(self) -> int:
+        if self._workers is not None:
+            return self._workers
+        if self._gpus is not None:
+            workers = self._executor.scheduler_info(n_workers=-1)["workers"].values()
+            offered = (worker["resources"].get("GPU", 0) for worker in workers)
+            return sum(int(gpus / self._gpus + 1e-9) for gpus in offered)
+        return sum(self._executor.nthreads().values())
+
+    def publish(self, payload: bytes) -> None:
+        self._bytes = payload
+        self._payload = None
+
+    def submit(self, task: engine_task.Task) -> Any:
+        if self._payload is None or self._payload.status in ("cancelled", "lost"):
+            with warnings.catch_warnings():
+                # Of large data, which it advises to scatter.
+                warnings.simplefilter("ignore")
+                self._payload = self._executor.scatter(
+                    self._bytes, hash=False, broadcast=True
+                )
+        return self._executor.submit(
+            self._call,
+            self._payload,
+            pickle.dumps(task),
+            pure=False,
+            resources=None if self._gpus is None else {"GPU": self._gpus},
+        )
+
+    def cancel(self, submitted: Iterable[Any]) -> None:
+        self._executor.cancel(list(submitted), force=True)
+
+
+class Ray(Engine):
+    """A `RayExecutor`; the payload lies in Ray's object store."""
+
+    def _check(self) -> None:
+        if self._gpus is not None:
+            self._executor = self._executor.with_gpus(self._gpus)
+
+    def publish(self, payload: bytes) -> None:
+        self._payload = self._executor.put(payload)
+
+    def cancel(self, submitted: Iterable[Any]) -> None:
+        for future in submitted:
+            self._executor.cancel(future)
+
+
+def engine_of(
+    executor: Any, workers: int | None, gpus_per_trial: float | None
+) -> Engine:
+    """Returns the engine of what `search` was given as `executor`.
+
+    Raises:
+        TypeError: If it is no executor.
+        ValueError: If it does not do what was asked for.
+    """
+    if isinstance(executor, types.ModuleType) and executor.__name__ == "ray":
+        executor = RayExecutor()
+    if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
+        raise TypeError(
+            "`executor` must be an object with the `submit` of "
+            "`concurrent.futures.Executor`: a `dask.distributed.Client`, a "
+            "`keras_tricks.tuners.RayExecutor`, a pool of processes, a "
+            "`submitit.AutoExecutor`. "
+            f"{_validation.received('executor', executor, True)}"
+        )
+    kinds: dict[str, type[Engine]] = {
+        "distributed": Dask,
+        "loky": Pool,
+        "concurrent": Pool,
+    }
+    kind = kinds.get(type(executor).__module__.partition(".")[0], Engine)
+    if isinstance(executor, RayExecutor):
+        kind = Ray
+    return kind(executor, workers, gpus_per_trial)
