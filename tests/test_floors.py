@@ -13,7 +13,14 @@ import keras_tricks
 ROOT = Path(keras_tricks.__file__).parent
 # From the bottom up. Units of one line do not import each other.
 FLOORS = [
-    ("_validation", "_fit_call", "_runtime_scalars", "_watched_values", "_keras_state"),
+    (
+        "_validation",
+        "_deprecation",
+        "_fit_call",
+        "_runtime_scalars",
+        "_watched_values",
+        "_keras_state",
+    ),
     ("_plotting",),
     ("schedules", "losses", "data", "diagnosis"),
     ("optimizers",),
