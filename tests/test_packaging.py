@@ -1,11 +1,13 @@
 import configparser
 import importlib
 import inspect
+import io
 import pkgutil
 import re
 import runpy
 import subprocess
 import sys
+import tarfile
 
 import pytest
 
@@ -36,6 +38,59 @@ def test_changelog_tells_of_this_version(setup_cfg):
     assert re.search(rf"^## .*\b{version}\b", changes, re.MULTILINE)
 
 
+def test_citation_is_of_this_version(setup_cfg):
+    """CITATION.cff names the version and the licence of the distribution."""
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8").splitlines()
+    metadata = setup_cfg["metadata"]
+    assert f"version: {metadata['version']}" in citation
+    assert f"license: {metadata['license']}" in citation
+
+
+def test_workflows_run_the_checks_and_nothing_else():
+    """Each command is `.ci/run`, with parts that it knows."""
+    commands = []
+    for path in ROOT.glob(".github/workflows/*.yml"):
+        text = path.read_text(encoding="utf-8")
+        commands += re.findall(r"^\s*-? ?run: (.*)", text, re.MULTILINE)
+        parts = re.findall(r"part: (?:\[(.*)\]|(\w+))", text)
+        named = {part.strip() for pair in parts for part in "".join(pair).split(",")}
+        assert named <= {"newest", "lint", "site", "distribution", "lowest"}
+    assert set(commands) == {
+        "bash .ci/run",
+        "bash .ci/run site",
+        "bash .ci/run ${{ matrix.part }}",
+    }
+
+
+def source_archive(path, seconds, mode):
+    """Writes an archive as setuptools does, with a time, a user and permissions."""
+    with tarfile.open(path, "w:gz") as archive:
+        for name in ("a-1/b.py", "a-1/a.py"):
+            member = tarfile.TarInfo(name)
+            member.mtime, member.mode, member.uname = seconds, mode, f"user{mode}"
+            member.size = len(name)
+            archive.addfile(member, io.BytesIO(name.encode()))
+
+
+def test_source_archives_of_one_time_have_the_same_bytes(tmp_path, monkeypatch):
+    """Whatever the clock, the user and the permissions were; contents stay."""
+    backend = runpy.run_path(str(ROOT / ".ci" / "build_backend.py"))
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    paths = [tmp_path / "first.tar.gz", tmp_path / "second.tar.gz"]
+    for path, seconds, mode in zip(paths, (1e9, 1.5e9), (0o600, 0o664), strict=True):
+        source_archive(path, seconds, mode)
+        monkeypatch.setattr(
+            backend["build_meta"], "build_sdist", lambda *_, name=path.name: name
+        )
+        assert backend["build_sdist"](str(tmp_path)) == path.name
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    with tarfile.open(paths[0]) as archive:
+        members = archive.getmembers()
+        contents = [archive.extractfile(member).read() for member in members]
+    assert contents == [b"a-1/a.py", b"a-1/b.py"]
+    assert {(m.mtime, m.mode, m.uname) for m in members} == {(1700000000, 0o644, "")}
+
+
 def test_package_is_marked_as_typed(setup_cfg):
     """`py.typed` stands in the package and is shipped with it (PEP 561)."""
     assert (ROOT / "keras_tricks" / "py.typed").is_file()
@@ -47,7 +102,8 @@ def test_every_requirement_has_a_lower_bound(setup_cfg):
     options = [setup_cfg["options"]["install_requires"]]
     options += setup_cfg["options.extras_require"].values()
     lines = [line for option in options for line in requirements(option)]
-    assert [line for line in lines if ">=" not in line] == ["keras_tricks[test]"]
+    unbound = [line for line in lines if ">=" not in line]
+    assert unbound == ["keras_tricks[docs]", "keras_tricks[test]"]
 
 
 def test_lowest_versions_pins_each_lower_bound(tmp_path, capsys, monkeypatch):
