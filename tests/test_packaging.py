@@ -8,6 +8,7 @@ import runpy
 import subprocess
 import sys
 import tarfile
+import zipfile
 
 import pytest
 
@@ -72,23 +73,60 @@ def source_archive(path, seconds, mode):
             archive.addfile(member, io.BytesIO(name.encode()))
 
 
-def test_source_archives_of_one_time_have_the_same_bytes(tmp_path, monkeypatch):
-    """Whatever the clock, the user and the permissions were; contents stay."""
+def wheel(path, _, mode):
+    """Writes a wheel, in whose times setuptools heeds SOURCE_DATE_EPOCH."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("a/a.py", "a/b.py"):
+            member = zipfile.ZipInfo(name, (2023, 11, 14, 22, 13, 20))
+            member.external_attr = (0o100000 | mode) << 16
+            archive.writestr(member, name)
+
+
+@pytest.mark.parametrize(
+    ("build", "suffix", "write"),
+    [
+        ("build_sdist", ".tar.gz", source_archive),
+        ("build_wheel", ".whl", wheel),
+    ],
+)
+def test_archives_of_one_time_have_the_same_bytes(
+    build, suffix, write, tmp_path, monkeypatch
+):
+    """Whatever the clock, the user and the permissions were."""
     backend = runpy.run_path(str(ROOT / ".ci" / "build_backend.py"))
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-    paths = [tmp_path / "first.tar.gz", tmp_path / "second.tar.gz"]
+    paths = [tmp_path / f"{name}{suffix}" for name in ("first", "second")]
     for path, seconds, mode in zip(paths, (1e9, 1.5e9), (0o600, 0o664), strict=True):
-        source_archive(path, seconds, mode)
+        write(path, seconds, mode)
         monkeypatch.setattr(
-            backend["build_meta"], "build_sdist", lambda *_, name=path.name: name
+            backend["build_meta"], build, lambda *_, name=path.name: name
         )
-        assert backend["build_sdist"](str(tmp_path)) == path.name
+        assert backend[build](str(tmp_path)) == path.name
     assert paths[0].read_bytes() == paths[1].read_bytes()
-    with tarfile.open(paths[0]) as archive:
+
+
+def test_a_source_archive_keeps_its_files_and_gets_the_time(tmp_path):
+    backend = runpy.run_path(str(ROOT / ".ci" / "build_backend.py"))
+    path = tmp_path / "a-1.tar.gz"
+    source_archive(path, 1e9, 0o700)
+    backend["_rewrite_tar"](path, 1_700_000_000)
+    with tarfile.open(path) as archive:
         members = archive.getmembers()
         contents = [archive.extractfile(member).read() for member in members]
     assert contents == [b"a-1/a.py", b"a-1/b.py"]
-    assert {(m.mtime, m.mode, m.uname) for m in members} == {(1700000000, 0o644, "")}
+    assert {(m.mtime, m.mode, m.uname) for m in members} == {(1700000000, 0o755, "")}
+
+
+def test_a_wheel_keeps_its_files(tmp_path):
+    backend = runpy.run_path(str(ROOT / ".ci" / "build_backend.py"))
+    path = tmp_path / "a.whl"
+    wheel(path, None, 0o600)
+    backend["_rewrite_zip"](path)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["a/a.py", "a/b.py"]
+        assert archive.read("a/b.py") == b"a/b.py"
+        assert {m.external_attr >> 16 for m in archive.infolist()} == {0o644}
 
 
 def test_package_is_marked_as_typed(setup_cfg):
