@@ -7,6 +7,7 @@ checkout's are. Setuptools heeds it only in the times of a wheel.
 
 import gzip
 import os
+import stat
 import tarfile
 import zipfile
 from pathlib import Path
@@ -66,6 +67,7 @@ def _rewrite_zip(archive: Path) -> None:
         for member in read.infolist():
             content = read.read(member)
             is_executable = member.external_attr >> 16 & 0o100
-            member.external_attr = (EXECUTABLE if is_executable else FILE) << 16
+            mode = EXECUTABLE if is_executable else FILE
+            member.external_attr = (stat.S_IFREG | mode) << 16
             written.writestr(member, content, compress_type=member.compress_type)
     rewritten.replace(archive)

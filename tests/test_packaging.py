@@ -126,7 +126,7 @@ def test_a_wheel_keeps_its_files(tmp_path):
         assert archive.testzip() is None
         assert archive.namelist() == ["a/a.py", "a/b.py"]
         assert archive.read("a/b.py") == b"a/b.py"
-        assert {m.external_attr >> 16 for m in archive.infolist()} == {0o644}
+        assert {m.external_attr >> 16 for m in archive.infolist()} == {0o100644}
 
 
 def test_package_is_marked_as_typed(setup_cfg):
