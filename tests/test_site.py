@@ -81,6 +81,30 @@ def test_a_notebooks_page_has_its_text_and_code(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("docstring", "expected"),
+    [
+        (
+            "One line.\n\nExample:\n\n>>> f(1)\n2\n\nReference:\n    A paper.",
+            "One line.\n\nExamples:\n    >>> f(1)\n    2\n\nReference:\n    A paper.",
+        ),
+        (
+            "Example:\n\nWords first.\n\n>>> {1:\n...  2}\n{1: 2}",
+            "Examples:\n    Words first.\n\n    >>> {1:\n    ...  2}\n    {1: 2}\n\n",
+        ),
+        (
+            "Args:\n    x: A number\n        >= 1.",
+            "Args:\n    x: A number\n        \\>= 1.",
+        ),
+    ],
+)
+def test_docstrings_are_read_as_they_are_meant(docstring, expected):
+    """By an extension of griffe, which the extra `docs` brings."""
+    pytest.importorskip("griffe")
+    extension = runpy.run_path(str(ROOT / "docs" / "site_docstrings.py"))
+    assert extension["as_markdown"](docstring) == expected
+
+
+@pytest.mark.parametrize(
     ("name", "text", "count"),
     [
         ("a.html", '<a href="https://a.example">click</a>', 0),
