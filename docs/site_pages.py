@@ -22,10 +22,10 @@ README_SECTIONS = {
         "Why not copy the code from the article?",
     ],
     "getting-started.md": [
+        "Requirements",
         "A schedule, clipping and a count",
         "The main job: settings for a classifier of digits",
         "Searching your own model",
-        "Requirements",
         "Guides",
     ],
 }

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,21 @@ def test_changelog_tells_of_this_version(setup_cfg):
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     version = re.escape(setup_cfg["metadata"]["version"])
     assert re.search(rf"^## .*\b{version}\b", changes, re.MULTILINE)
+
+
+def test_no_old_name_outlives_the_version_that_it_announced():
+    """What `warn_renamed` says is kept: at that version this test fails."""
+    package = Path(keras_tricks.__file__).parent
+    announced = {
+        tuple(map(int, version.split(".")))
+        for path in package.rglob("*.py")
+        for version in re.findall(
+            r'removed_in="([\d.]+)"', path.read_text(encoding="utf-8")
+        )
+    }
+    now = tuple(map(int, keras_tricks.__version__.split(".")))
+    assert announced
+    assert min(announced) > now
 
 
 def test_citation_is_of_this_version(setup_cfg):
