@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 import keras_tricks
 from tests.child_process import ROOT
@@ -44,15 +45,14 @@ def test_no_old_name_outlives_the_version_that_it_announced():
     """What `warn_renamed` says is kept: at that version this test fails."""
     package = Path(keras_tricks.__file__).parent
     announced = {
-        tuple(map(int, version.split(".")))
+        Version(version)
         for path in package.rglob("*.py")
         for version in re.findall(
             r'removed_in="([\d.]+)"', path.read_text(encoding="utf-8")
         )
     }
-    now = tuple(map(int, keras_tricks.__version__.split(".")))
     assert announced
-    assert min(announced) > now
+    assert min(announced) > Version(keras_tricks.__version__)
 
 
 def test_citation_is_of_this_version(setup_cfg):
