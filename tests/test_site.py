@@ -69,6 +69,21 @@ def test_links_and_fences_become_the_sites(folder, link, expected):
     assert SITE["site_markdown"](link, folder) == expected
 
 
+@pytest.mark.parametrize(
+    "path",
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")],
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
+def test_links_lead_to_files_of_the_repository_and_to_pages(path, pages):
+    """By the file's place, as on GitHub, and on the site by the page that is made."""
+    text = re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.M | re.S)
+    for match in SITE["LINK"].finditer(text):
+        file = (path.parent / match["target"]).resolve()
+        assert file.exists(), match.group()
+        page = SITE["site_path"](file.relative_to(ROOT).as_posix())
+        assert page in pages or (ROOT / "docs" / page).exists(), match.group()
+
+
 def test_a_notebooks_page_has_its_text_and_code(tmp_path):
     cells = [
         {"cell_type": "markdown", "source": ["# Title\n", "text"]},
