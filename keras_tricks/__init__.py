@@ -31,7 +31,7 @@ if typing.TYPE_CHECKING:
     from keras_tricks import training
     from keras_tricks import tuners
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "analysis",

@@ -15,6 +15,7 @@ ROOT = Path(keras_tricks.__file__).parent
 FLOORS = [
     (
         "_validation",
+        "_deprecation",
         "_fit_call",
         "_runtime_scalars",
         "_watched_values",

@@ -1,13 +1,18 @@
 import configparser
 import importlib
 import inspect
+import io
 import pkgutil
 import re
 import runpy
 import subprocess
 import sys
+import tarfile
+import zipfile
+from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 import keras_tricks
 from tests.child_process import ROOT
@@ -36,6 +41,110 @@ def test_changelog_tells_of_this_version(setup_cfg):
     assert re.search(rf"^## .*\b{version}\b", changes, re.MULTILINE)
 
 
+def test_no_old_name_outlives_the_version_that_it_announced():
+    """What `warn_renamed` says is kept: at that version this test fails."""
+    package = Path(keras_tricks.__file__).parent
+    announced = {
+        Version(version)
+        for path in package.rglob("*.py")
+        for version in re.findall(
+            r'removed_in="([\d.]+)"', path.read_text(encoding="utf-8")
+        )
+    }
+    assert announced
+    assert min(announced) > Version(keras_tricks.__version__)
+
+
+def test_citation_is_of_this_version(setup_cfg):
+    """CITATION.cff names the version and the licence of the distribution."""
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8").splitlines()
+    metadata = setup_cfg["metadata"]
+    assert f"version: {metadata['version']}" in citation
+    assert f"license: {metadata['license']}" in citation
+
+
+def test_workflows_run_the_checks_and_nothing_else():
+    """Each command is `.ci/run`, with parts that it knows."""
+    commands = []
+    for path in ROOT.glob(".github/workflows/*.yml"):
+        text = path.read_text(encoding="utf-8")
+        commands += re.findall(r"^\s*-? ?run: (.*)", text, re.MULTILINE)
+        parts = re.findall(r"part: (?:\[(.*)\]|(\w+))", text)
+        named = {part.strip() for pair in parts for part in "".join(pair).split(",")}
+        assert named <= {"newest", "lint", "site", "distribution", "lowest"}
+    assert set(commands) == {
+        "bash .ci/run",
+        "bash .ci/run site",
+        "bash .ci/run ${{ matrix.part }}",
+    }
+
+
+def source_archive(path, seconds, mode):
+    """Writes an archive as setuptools does, with a time, a user and permissions."""
+    with tarfile.open(path, "w:gz") as archive:
+        for name in ("a-1/b.py", "a-1/a.py"):
+            member = tarfile.TarInfo(name)
+            member.mtime, member.mode, member.uname = seconds, mode, f"user{mode}"
+            member.size = len(name)
+            archive.addfile(member, io.BytesIO(name.encode()))
+
+
+def wheel(path, _, mode):
+    """Writes a wheel, in whose times setuptools heeds SOURCE_DATE_EPOCH."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("a/a.py", "a/b.py"):
+            member = zipfile.ZipInfo(name, (2023, 11, 14, 22, 13, 20))
+            member.external_attr = (0o100000 | mode) << 16
+            archive.writestr(member, name)
+
+
+@pytest.mark.parametrize(
+    ("build", "suffix", "write"),
+    [
+        ("build_sdist", ".tar.gz", source_archive),
+        ("build_wheel", ".whl", wheel),
+    ],
+)
+def test_archives_of_one_time_have_the_same_bytes(
+    build, suffix, write, tmp_path, monkeypatch
+):
+    """Whatever the clock, the user and the permissions were."""
+    backend = runpy.run_path(str(ROOT / ".ci" / "build_backend.py"))
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    paths = [tmp_path / f"{name}{suffix}" for name in ("first", "second")]
+    for path, seconds, mode in zip(paths, (1e9, 1.5e9), (0o600, 0o664), strict=True):
+        write(path, seconds, mode)
+        monkeypatch.setattr(
+            backend["build_meta"], build, lambda *_, name=path.name: name
+        )
+        assert backend[build](str(tmp_path)) == path.name
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_a_source_archive_keeps_its_files_and_gets_the_time(tmp_path):
+    backend = runpy.run_path(str(ROOT / ".ci" / "build_backend.py"))
+    path = tmp_path / "a-1.tar.gz"
+    source_archive(path, 1e9, 0o700)
+    backend["_rewrite_tar"](path, 1_700_000_000)
+    with tarfile.open(path) as archive:
+        members = archive.getmembers()
+        contents = [archive.extractfile(member).read() for member in members]
+    assert contents == [b"a-1/a.py", b"a-1/b.py"]
+    assert {(m.mtime, m.mode, m.uname) for m in members} == {(1700000000, 0o755, "")}
+
+
+def test_a_wheel_keeps_its_files(tmp_path):
+    backend = runpy.run_path(str(ROOT / ".ci" / "build_backend.py"))
+    path = tmp_path / "a.whl"
+    wheel(path, None, 0o600)
+    backend["_rewrite_zip"](path)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["a/a.py", "a/b.py"]
+        assert archive.read("a/b.py") == b"a/b.py"
+        assert {m.external_attr >> 16 for m in archive.infolist()} == {0o100644}
+
+
 def test_package_is_marked_as_typed(setup_cfg):
     """`py.typed` stands in the package and is shipped with it (PEP 561)."""
     assert (ROOT / "keras_tricks" / "py.typed").is_file()
@@ -47,7 +156,8 @@ def test_every_requirement_has_a_lower_bound(setup_cfg):
     options = [setup_cfg["options"]["install_requires"]]
     options += setup_cfg["options.extras_require"].values()
     lines = [line for option in options for line in requirements(option)]
-    assert [line for line in lines if ">=" not in line] == ["keras_tricks[test]"]
+    unbound = [line for line in lines if ">=" not in line]
+    assert unbound == ["keras_tricks[docs]", "keras_tricks[test]"]
 
 
 def test_lowest_versions_pins_each_lower_bound(tmp_path, capsys, monkeypatch):

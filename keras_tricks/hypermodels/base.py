@@ -9,6 +9,7 @@ import keras_tuner
 import numpy as np
 
 from keras_tricks import _validation
+from keras_tricks._deprecation import warn_renamed
 from keras_tricks._fit_call import FitCall
 from keras_tricks._watched_values import watched
 from keras_tricks.hypermodels import sameness
@@ -557,6 +558,11 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         """Returns the last layer's output, float32 also under mixed precision."""
         return self._learned().outputs(x, self._known_of_labels, max_norm)
 
+    def logits(self, x: Any, max_norm: float = 0.0) -> Any:
+        """Returns `outputs(x, max_norm)`: the name of version 0.1."""
+        warn_renamed("logits", "outputs", removed_in="0.4.0")
+        return self.outputs(x, max_norm)
+
     def _compile(
         self, hp: keras_tuner.HyperParameters, model: keras.Model, total_steps: int
     ) -> None:
@@ -648,5 +654,8 @@ def _updates_per_epoch(call: FitCall) -> int:
     return batches
 
 
-# The name of before version 0.2.
-HyperClassifier = SupervisedHyperModel
+def __getattr__(name: str) -> Any:
+    if name == "HyperClassifier":
+        warn_renamed(name, "SupervisedHyperModel", removed_in="0.4.0")
+        return SupervisedHyperModel
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
