@@ -29,7 +29,8 @@ from typing import Any
 IDLE_SECONDS = 60.0
 # How often it is asked whether anybody still wants a task.
 POLL_SECONDS = 0.25
-END_SECONDS = 1.0
+# Names of the folders of children, before the number of the process above them.
+_FOLDERS = "keras_tricks_of_"
 
 # Watches from the first moment on: Keras takes seconds to be imported. Linux ends the
 # child itself (PR_SET_PDEATHSIG), also while a call of C code keeps all threads from
@@ -157,7 +158,7 @@ class _Child:
     def __init__(self, call: EngineCall, payload: bytes):
         self.search = call.search
         self.idle_since = 0.0
-        self._folder = tempfile.mkdtemp(prefix="keras_tricks_")
+        self._folder = _made_folder()
         self._connection, self._theirs = connections.Pipe()
         self._process: subprocess.Popen[bytes] | None = None
         self._has_ended = threading.Event()
@@ -216,6 +217,25 @@ class _Child:
             self._process.kill()
             self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _made_folder() -> str:
+    """Makes a folder for a child, and removes those that killed processes have left."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDERS}*_*"):
+        number = folder.name.removeprefix(_FOLDERS).partition("_")[0]
+        if number.isdecimal() and not _is_alive(int(number)):
+            shutil.rmtree(folder, ignore_errors=True)
+    return tempfile.mkdtemp(prefix=f"{_FOLDERS}{os.getpid()}_")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # Another user's.
+    return True
 
 
 _lock = threading.Lock()
