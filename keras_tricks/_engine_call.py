@@ -25,6 +25,8 @@ from multiprocessing import connection as connections
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 # For how long a child waits for a further task.
 IDLE_SECONDS = 60.0
 # How often it is asked whether anybody still wants a task.
@@ -223,19 +225,9 @@ def _made_folder() -> str:
     """Makes a folder for a child, and removes those that killed processes have left."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDERS}*_*"):
         number = folder.name.removeprefix(_FOLDERS).partition("_")[0]
-        if number.isdecimal() and not _is_alive(int(number)):
+        if number.isdecimal() and not psutil.pid_exists(int(number)):
             shutil.rmtree(folder, ignore_errors=True)
     return tempfile.mkdtemp(prefix=f"{_FOLDERS}{os.getpid()}_")
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # Another user's.
-    return True
 
 
 _lock = threading.Lock()
