@@ -4,8 +4,6 @@ The engine's process keeps its own threads, random numbers and libraries, of whi
 trial may not see anything; so each task runs in a child of its own interpreter, which
 keeps the search, with its programs and data, for the next task. As many children run
 at a time as the engine runs tasks in this process.
-
-This module imports nothing of Keras: the engine's process stays small.
 """
 
 from __future__ import annotations
