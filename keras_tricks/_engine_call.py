@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
+import math
+import multiprocessing.util
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -26,12 +30,9 @@ from typing import Any
 import psutil
 
 # For how long a child waits for a further task.
-IDLE_SECONDS = 60.0
+IDLE_SECONDS = 30.0
 # How often it is asked whether anybody still wants a task.
 POLL_SECONDS = 0.25
-# Names of the folders of children, before the number of the process above them.
-_FOLDERS = "keras_tricks_of_"
-
 # Watches from the first moment on: Keras takes seconds to be imported. Linux ends the
 # child itself (PR_SET_PDEATHSIG), also while a call of C code keeps all threads from
 # running; elsewhere a thread looks. The last line calls the `main` of a module.
@@ -78,20 +79,36 @@ class PayloadFile:
     """What all tasks of a search share, on a disk of this machine.
 
     Attributes:
-        path: The file. Once it is gone, the search is over.
+        path: The file.
         digest: Its SHA-256.
+        owner: The number of the searching process.
+        begun: When that has begun.
     """
 
     path: str
     digest: str
+    owner: int
+    begun: float
 
     @classmethod
     def of(cls, payload: bytes) -> PayloadFile:
         """Writes a payload into a file that only this user reads."""
-        number, name = tempfile.mkstemp(prefix="keras_tricks_", suffix=".search")
+        _remove_what_is_left()
+        number, name = tempfile.mkstemp(prefix=_prefix(), suffix=".search")
         with os.fdopen(number, "wb") as file:
             file.write(payload)
-        return cls(name, hashlib.sha256(payload).hexdigest())
+        digest, begun = hashlib.sha256(payload).hexdigest(), psutil.Process()
+        return cls(name, digest, os.getpid(), begun.create_time())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the search is: its file is gone, or its process."""
+        if not os.path.exists(self.path):
+            return True
+        try:
+            return psutil.Process(self.owner).create_time() != self.begun
+        except psutil.Error:
+            return True
 
     def read(self) -> bytes:
         """Returns the payload.
@@ -114,12 +131,14 @@ class EngineCall:
         module: The one whose `main` runs in the child.
         environment: Variables that the child has.
         search_path: Folders of modules, as the searching process has them.
+        ends_at: When no further task begins, on the clock `time.time`.
     """
 
     search: str
     module: str
     environment: dict[str, str]
     search_path: list[str]
+    ends_at: float = math.inf
 
     def __call__(self, payload: bytes | PayloadFile, task: bytes) -> bytes:
         """Returns what the child answers to a task; nothing if nobody wants it.
@@ -128,6 +147,8 @@ class EngineCall:
             ChildDiedError: If the child ends instead.
         """
         is_cancelled = _cancellation(payload)
+        if time.time() > self.ends_at or is_cancelled():
+            return b""
         child = _idle_child(self)
         try:
             if child is None:
@@ -158,7 +179,8 @@ class _Child:
     def __init__(self, call: EngineCall, payload: bytes):
         self.search = call.search
         self.idle_since = 0.0
-        self._folder = _made_folder()
+        _remove_what_is_left()
+        self._folder = tempfile.mkdtemp(prefix=_prefix())
         self._connection, self._theirs = connections.Pipe()
         self._process: subprocess.Popen[bytes] | None = None
         self._has_ended = threading.Event()
@@ -168,6 +190,8 @@ class _Child:
             target=self._keep, args=(call, has_started), daemon=True
         ).start()
         has_started.wait()
+        with _lock:
+            _every.add(self)
         self._theirs.close()
         # A child that died at once is found when its answer is waited for.
         with contextlib.suppress(OSError):
@@ -211,6 +235,8 @@ class _Child:
 
     def close(self) -> None:
         """Ends the process, and removes what it has written."""
+        with _lock:
+            _every.discard(self)
         self._has_ended.set()
         self._connection.close()
         if self._process is not None:
@@ -219,35 +245,65 @@ class _Child:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _made_folder() -> str:
-    """Makes a folder for a child, and removes those that killed processes have left."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDERS}*_*"):
-        number = folder.name.removeprefix(_FOLDERS).partition("_")[0]
-        if number.isdecimal() and not psutil.pid_exists(int(number)):
-            shutil.rmtree(folder, ignore_errors=True)
-    return tempfile.mkdtemp(prefix=f"{_FOLDERS}{os.getpid()}_")
+@functools.cache
+def _prefix_here() -> str:
+    """Returns how files of this machine, and of the container in it, begin."""
+    names = [socket.gethostname()]
+    with contextlib.suppress(OSError):
+        names.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        names.append(os.readlink("/proc/self/ns/pid"))
+    here = hashlib.sha256(" ".join(names).encode()).hexdigest()[:12]
+    return f"keras_tricks_{here}_"
+
+
+def _prefix() -> str:
+    return f"{_prefix_here()}{os.getpid()}_"
+
+
+def _remove_what_is_left() -> None:
+    """Removes what processes of this machine have left that were killed."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_prefix_here()}*_*"):
+        number = path.name.removeprefix(_prefix_here()).partition("_")[0]
+        if not number.isdecimal() or psutil.pid_exists(int(number)):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 _lock = threading.Lock()
 _idle: list[_Child] = []
+_every: set[_Child] = set()
 
 
 def _idle_child(call: EngineCall) -> _Child | None:
-    """Returns a child that waits for tasks of this search, and ends all others."""
+    """Returns a child that waits for tasks of this search, if there is one."""
     with _lock:
-        mine = [child for child in _idle if child.search == call.search]
-        others = [child for child in _idle if child.search != call.search]
-        child = mine.pop() if mine else None
-        _idle[:] = mine
-    for other in others:
-        other.close()
-    return child
+        for child in _idle:
+            if child.search == call.search:
+                _idle.remove(child)
+                return child
+    return None
+
+
+def close_children(search: str | None = None) -> None:
+    """Ends the children of a search, or of all, in this process."""
+    with _lock:
+        ended = [child for child in _every if search in (None, child.search)]
+        _idle[:] = [child for child in _idle if child not in ended]
+    for child in ended:
+        child.close()
+
+
+# Also in processes of `multiprocessing`, which do without `atexit`.
+multiprocessing.util.Finalize(None, close_children, exitpriority=0)
 
 
 def _cancellation(payload: bytes | PayloadFile) -> Callable[[], bool]:
     """Returns a function that tells whether nobody wants this task any more."""
     if isinstance(payload, PayloadFile):
-        return lambda: not os.path.exists(payload.path)
+        return lambda: payload.is_over
     if "distributed" in sys.modules:
         import distributed
 

@@ -1,14 +1,17 @@
 """Searches whose trials an engine runs: equal to serial ones, whatever it does."""
 
 import concurrent.futures
+import dataclasses
 import functools
 import multiprocessing
 import os
 import pickle
 import signal
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import distributed
 import keras
@@ -17,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from keras_tricks import _engine_call
 from keras_tricks._engine_call import PayloadFile
 from keras_tricks.tuners import BayesianOptimization
 from keras_tricks.tuners import GridSearch
@@ -26,6 +30,7 @@ from keras_tricks.tuners import RandomSearch
 from keras_tricks.tuners import RayExecutor
 from keras_tricks.tuners import TooManyFailuresError
 from keras_tricks.tuners.workers import engine_task
+from keras_tricks.tuners.workers import engines
 from keras_tricks.tuners.workers import gpus
 from tests import child_process
 from tests.tuners import forks
@@ -277,6 +282,24 @@ def test_a_deadline_holds_there_and_the_search_resumes(threads, tmp_path):
     assert len(again.leaderboard()) == ended + 2
 
 
+def test_a_deadline_holds_for_what_waits_in_the_engine(tmp_path):
+    """One trial at a time runs, and others wait: none of these begins after it."""
+    begun = tmp_path / "begun"
+
+    def outcome(x):
+        with open(begun, "a") as file:
+            file.write("x")
+        time.sleep(2.0)
+        return x
+
+    tuner = asked(outcome, tmp_path, max_trials=6)
+    with forks.as_workers(), concurrent.futures.ThreadPoolExecutor(1) as threads:
+        # The first trial runs alone, to learn the space.
+        tuner.search(verbose=0, executor=threads, workers=4, max_seconds=3.0)
+    assert 1 <= len(begun.read_text()) <= 2
+    assert len(tuner.leaderboard()) == len(begun.read_text())
+
+
 def test_a_search_that_is_interrupted_ends_what_it_has_submitted(client, tmp_path):
     """A training stops with its epoch, and nothing is left in the cluster."""
     log = tmp_path / "epochs"
@@ -452,6 +475,82 @@ def test_a_file_outside_of_its_trial_is_refused(tmp_path):
     assert not list(tmp_path.rglob("stolen"))
 
 
+class OwnPool(concurrent.futures.ThreadPoolExecutor):
+    pass
+
+
+def test_whoever_subclasses_a_pool_still_has_one(client):
+    def kind_of(executor):
+        return type(engines.engine_of(executor, 1, None, 1.0)).__name__
+
+    class OwnClient(distributed.Client):
+        pass
+
+    with OwnPool(1) as pool, OwnClient(client.scheduler.address) as own:
+        assert kind_of(pool) == "Pool"
+        assert kind_of(own) == kind_of(own.get_executor()) == "Dask"
+        assert kind_of(Engine(None)) == "Engine"
+
+
+def test_a_dask_client_that_is_closed_is_told(client, tmp_path):
+    closed = distributed.Client(client.scheduler.address)
+    closed.close()
+    with pytest.raises(RuntimeError, match=r"client of `executor` is closed"):
+        asked(len, tmp_path).search(verbose=0, executor=closed)
+
+
+def test_a_payload_is_over_with_its_file_and_with_its_process():
+    payload = PayloadFile.of(b"content")
+    assert payload.read() == b"content"
+    assert not payload.is_over
+    begun_later = dataclasses.replace(payload, begun=payload.begun + 100.0)
+    ended = dataclasses.replace(payload, owner=2**22 + 1)
+    assert begun_later.is_over
+    assert ended.is_over
+    os.unlink(payload.path)
+    assert payload.is_over
+
+
+def test_what_killed_processes_have_left_is_removed():
+    """Of this machine alone, and not what belongs to others that live."""
+    folder = Path(tempfile.gettempdir())
+    here = _engine_call._prefix_here()
+    gone = [folder / f"{here}{2**22 + 1}_a", folder / f"{here}{2**22 + 1}_b.search"]
+    gone[0].mkdir()
+    gone[1].touch()
+    kept = [
+        folder / f"{here}{os.getppid()}_a",
+        folder / f"keras_tricks_x_{2**22 + 1}_a",
+    ]
+    try:
+        for path in kept:
+            path.touch()
+        os.unlink(PayloadFile.of(b"").path)
+        assert [path.exists() for path in gone] == [False, False]
+        assert [path.exists() for path in kept] == [True, True]
+    finally:
+        for path in kept:
+            path.unlink()
+
+
+def test_nothing_is_left_of_a_search_that_has_ended(tmp_path):
+    search = """
+        import concurrent.futures, glob, sys
+        from tests.tuners import test_executors as tests
+
+        if __name__ == "__main__":
+            with concurrent.futures.ThreadPoolExecutor(1) as threads:
+                tuner = tests.tuner_of(tests.RandomSearch, ".", max_trials=1)
+                tuner.search(**tests.DATA, verbose=0, executor=threads)
+            print(len(tuner.leaderboard()))
+        """
+    place = tmp_path / "temporary"
+    place.mkdir()
+    printed = child_process.run_python(search, cwd=tmp_path, env={"TMPDIR": str(place)})
+    assert printed.splitlines()[-1] == "1"
+    assert not list(place.glob("keras_tricks_*"))
+
+
 def test_a_payload_that_somebody_changed_is_not_read(tmp_path):
     payload = PayloadFile.of(b"content")
     with open(payload.path, "ab") as file:
@@ -489,7 +588,9 @@ def test_arguments_that_an_executor_has_no_use_for_are_refused(tmp_path, client)
     pruned = tuner_of(OptunaSearch, tmp_path / "pruned", pruner="median")
     with pytest.raises(ValueError, match="`pruner` must be None where an `executor`"):
         pruned.search(**DATA, verbose=0, executor=client)
-    with pytest.raises(ValueError, match=r"Dask workers that offer GPUs.*--resources"):
+    with pytest.raises(
+        ValueError, match=r"Dask workers that offer so many.*--resources"
+    ):
         asked(len, tmp_path).search(verbose=0, executor=client, gpus_per_trial=1)
     with pytest.raises(ValueError, match="`gpus_per_trial` needs an engine"):
         asked(len, tmp_path).search(

@@ -15,6 +15,7 @@ from __future__ import annotations
 import concurrent.futures
 import pickle
 import queue
+import time
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from typing import Any
@@ -54,7 +55,8 @@ def search(
         ValueError: If it does not do what was asked for.
         RuntimeError: If it runs nothing, or breaks.
     """
-    engine = engines.engine_of(executor, workers, gpus_per_trial)
+    deadline = tuner._runner.session.deadline
+    engine = engines.engine_of(executor, workers, gpus_per_trial, deadline.seconds_left)
     run = _EngineSearch(
         tuner, engine, worker_payload.payload(tuner, fit_args, fit_kwargs)
     )
@@ -84,6 +86,8 @@ class _EngineSearch(Lender):
     def run(self) -> None:
         while True:
             self.submit()
+            if self.runner.session.deadline.is_over:
+                self.withdraw()
             if self.is_exhausted and not self.submitted:
                 return
             for future in self.wait():
@@ -103,6 +107,12 @@ class _EngineSearch(Lender):
             self.submitted[future] = trials
             if hasattr(future, "add_done_callback"):
                 future.add_done_callback(self.done.put)
+
+    def withdraw(self) -> None:
+        """Takes back what waits in the engine: the next search runs its trials."""
+        for future in list(self.submitted):
+            if self.engine.withdraw(future):
+                del self.submitted[future]
 
     def next_trials(self) -> list[Any]:
         """Returns the trials of the next task: one, or a pack."""
@@ -138,7 +148,7 @@ class _EngineSearch(Lender):
             completed,
             best,
             oracle.assumed_answers,
-            session.deadline.seconds_left,
+            time.time() + session.deadline.seconds_left,
         )
 
     def files_for(self, trials: list[Any]) -> dict[str, bytes]:
@@ -175,6 +185,8 @@ class _EngineSearch(Lender):
             return
         try:
             answer = future.result()
+            if not answer and self.runner.session.deadline.is_over:
+                return
             if not answer:
                 raise ChildDiedError("the engine has withdrawn the task")
         except concurrent.futures.BrokenExecutor as error:

@@ -41,7 +41,7 @@ class Task:
             lowest first; None if all weights are.
         assumed: Name of a method of the oracle -> what a trial is answered that calls
             it. The call is made when the trial has ended.
-        seconds_left: Until the deadline of the search.
+        ends_at: The deadline of the search, on the clock `time.time`.
     """
 
     trials: list[dict[str, Any]]
@@ -49,7 +49,7 @@ class Task:
     completed: dict[str, dict[str, float]]
     best_scores: list[float] | None
     assumed: dict[str, Any]
-    seconds_left: float
+    ends_at: float
 
 
 @dataclasses.dataclass
@@ -166,8 +166,7 @@ class _Search:
             path.write_bytes(content)
         self._line.begin(task)
         session = self._tuner._runner.session
-        # Clocks of machines differ.
-        session.deadline = Deadline(time.monotonic() + task.seconds_left)
+        session.deadline = Deadline(time.monotonic() + task.ends_at - time.time())
         outcome = Outcome(self._line.ended)
         try:
             self._tuner._run_search(*self._fit)

@@ -5,7 +5,9 @@ An engine is anything with the `submit` of `concurrent.futures.Executor`.
 
 from __future__ import annotations
 
+import concurrent.futures
 import logging
+import math
 import os
 import pickle
 import sys
@@ -19,6 +21,7 @@ from typing import Any
 
 import keras
 
+from keras_tricks import _engine_call
 from keras_tricks import _validation
 from keras_tricks._engine_call import EngineCall
 from keras_tricks._engine_call import PayloadFile
@@ -41,10 +44,15 @@ class Engine:
         workers: How many tasks it is given at a time; None asks it.
         gpus_per_trial: How many GPUs a task needs, where the engine places tasks by
             that.
+        seconds: After how many no further task begins.
     """
 
     def __init__(
-        self, executor: Any, workers: int | None, gpus_per_trial: float | None
+        self,
+        executor: Any,
+        workers: int | None,
+        gpus_per_trial: float | None,
+        seconds: float = math.inf,
     ):
         self._executor = executor
         self._workers = workers
@@ -53,11 +61,13 @@ class Engine:
             uuid.uuid4().hex,
             engine_task.__name__,
             {
+                **_settings_of_backends(),
                 "KERAS_BACKEND": keras.config.backend(),
                 "TF_FORCE_GPU_ALLOW_GROWTH": "true",
                 "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
             },
             [os.path.abspath(path) for path in sys.path],
+            time.time() + seconds,
         )
         self._payload: Any = None
         self._counted_at, self._count, self._had_some_at = -1.0, 0, time.monotonic()
@@ -110,6 +120,11 @@ class Engine:
         """Returns a future of the task's outcome, as `outcome_of` reads it."""
         return self._executor.submit(self._call, self._payload, pickle.dumps(task))
 
+    def withdraw(self, future: Any) -> bool:
+        """Takes a task back that has not begun; returns whether it is sure of that."""
+        is_plain = isinstance(future, concurrent.futures.Future)
+        return is_plain and future.cancel()
+
     def cancel(self, submitted: Iterable[Any]) -> None:
         """Ends what was submitted: what waits, and what runs if the engine can."""
         for future in submitted:
@@ -131,6 +146,8 @@ class Pool(Engine):
     def close(self) -> None:
         if self._payload is not None:
             Path(self._payload.path).unlink(missing_ok=True)
+        # Of threads.
+        _engine_call.close_children(self._call.search)
 
 
 class Dask(Engine):
@@ -149,23 +166,38 @@ class Dask(Engine):
                 "`executor` must be a client that waits: `Client(asynchronous=False)`. "
                 f"{_validation.received('executor', self._executor, True)}"
             )
-        if self._gpus is not None and not self._offers_gpus():
-            raise ValueError(
-                "`gpus_per_trial` needs Dask workers that offer GPUs: start them with "
-                f"`dask worker ... --resources GPU=1`. Received: gpus_per_trial="
-                f"{self._gpus:g} and workers without such resources"
+        self._check_status()
+        if self._gpus is not None:
+            offered = self._offered_gpus()
+            # A cluster that has no workers now may get some.
+            if offered and max(offered) < self._gpus:
+                raise ValueError(
+                    "`gpus_per_trial` needs Dask workers that offer so many GPUs: "
+                    "start them with `dask worker ... --resources GPU=1`. Received: "
+                    f"gpus_per_trial={self._gpus:g} and workers that offer at most "
+                    f"{max(offered):g}"
+                )
+
+    def _check_status(self) -> None:
+        if self._executor.status in ("closing", "closed"):
+            raise RuntimeError(
+                "The Dask client of `executor` is closed: it has lost its scheduler, "
+                "or was closed. What has ended is kept; call `search` again with "
+                "another client."
             )
 
-    def _offers_gpus(self) -> bool:
+    def _offered_gpus(self) -> list[float]:
         workers = self._executor.scheduler_info(n_workers=-1)["workers"].values()
-        return any(worker["resources"].get("GPU", 0) > 0 for worker in workers)
+        return [worker["resources"].get("GPU", 0) for worker in workers]
 
     def _counted(self) -> int:
+        self._check_status()
+        if self._executor.status != "running":
+            return self._count  # It seeks its scheduler.
         if self._workers is not None:
             return self._workers
         if self._gpus is not None:
-            workers = self._executor.scheduler_info(n_workers=-1)["workers"].values()
-            offered = (worker["resources"].get("GPU", 0) for worker in workers)
+            offered = self._offered_gpus()
             return sum(int(gpus / self._gpus + 1e-9) for gpus in offered)
         return sum(self._executor.nthreads().values())
 
@@ -190,7 +222,8 @@ class Dask(Engine):
         )
 
     def cancel(self, submitted: Iterable[Any]) -> None:
-        self._executor.cancel(list(submitted), force=True)
+        if self._executor.status == "running":
+            self._executor.cancel(list(submitted), force=True)
 
 
 class Ray(Engine):
@@ -209,9 +242,15 @@ class Ray(Engine):
 
 
 def engine_of(
-    executor: Any, workers: int | None, gpus_per_trial: float | None
+    executor: Any, workers: int | None, gpus_per_trial: float | None, seconds: float
 ) -> Engine:
     """Returns the engine of what `search` was given as `executor`.
+
+    Args:
+        executor: The executor.
+        workers: See `search`.
+        gpus_per_trial: See `search`.
+        seconds: After how many no further trial begins.
 
     Raises:
         TypeError: If it is no executor.
@@ -227,12 +266,27 @@ def engine_of(
             "`submitit.AutoExecutor`. "
             f"{_validation.received('executor', executor, True)}"
         )
-    kinds: dict[str, type[Engine]] = {
-        "distributed": Dask,
-        "loky": Pool,
-        "concurrent": Pool,
-    }
-    kind = kinds.get(type(executor).__module__.partition(".")[0], Engine)
+    pools = (
+        concurrent.futures.ThreadPoolExecutor,
+        concurrent.futures.ProcessPoolExecutor,
+    )
+    # Whoever subclasses one still has one.
+    modules = [kind.__module__.split(".") for kind in type(executor).__mro__]
+    kind: type[Engine] = Engine
     if isinstance(executor, RayExecutor):
         kind = Ray
-    return kind(executor, workers, gpus_per_trial)
+    elif any(parts[0] == "distributed" for parts in modules):
+        kind = Dask
+    elif isinstance(executor, pools) or any("loky" in parts for parts in modules):
+        kind = Pool
+    return kind(executor, workers, gpus_per_trial, seconds)
+
+
+def _settings_of_backends() -> dict[str, str]:
+    """Returns variables on which the last bits of a trial may depend."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        # The machine's own place in a cluster is no setting of others.
+        if name.startswith(("TF_", "XLA_", "JAX_")) and name != "TF_CONFIG"
+    }
