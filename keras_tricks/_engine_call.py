@@ -17,57 +17,22 @@ import multiprocessing.util
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from multiprocessing import connection as connections
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from keras_tricks import _child_process
+
 # For how long a child waits for a further task.
 IDLE_SECONDS = 30.0
 # How often it is asked whether anybody still wants a task.
 POLL_SECONDS = 0.25
-# Watches from the first moment on: Keras takes seconds to be imported. Linux ends the
-# child itself (PR_SET_PDEATHSIG), also while a call of C code keeps all threads from
-# running; elsewhere a thread looks. The last line calls the `main` of a module.
-START = """\
-import sys
-if sys.path[0] == "":  # Of -c; the searching process may not have it.
-    del sys.path[0]
-import importlib, os, signal, threading, time
-if sys.platform == "linux":
-    import ctypes
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    if os.getppid() != int(sys.argv[2]):
-        os._exit(1)
-def watch(parent):
-    while os.getppid() == parent:
-        time.sleep(0.25)
-    os._exit(1)
-threading.Thread(target=watch, args=(int(sys.argv[2]),), daemon=True).start()
-importlib.import_module(sys.argv[3]).main(int(sys.argv[1]), *sys.argv[4:])
-"""
-
-
-def start_command(module: str, descriptor: int, *arguments: str) -> list[str]:
-    """Returns the command of a child that ends with this process.
-
-    Args:
-        module: The one whose `main` it calls. It is not run by -m, which would import
-            it under two names.
-        descriptor: Of the child's end of a connection.
-        *arguments: Further ones of `main`.
-    """
-    # As `multiprocessing` has it: -O, -X, -W and the like.
-    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    numbers = [str(descriptor), str(os.getpid())]
-    return [sys.executable, *flags, "-c", START, *numbers, module, *arguments]
 
 
 class ChildDiedError(RuntimeError):
@@ -181,8 +146,8 @@ class _Child:
         self.idle_since = 0.0
         _remove_what_is_left()
         self._folder = tempfile.mkdtemp(prefix=_prefix())
-        self._connection, self._theirs = connections.Pipe()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Any = None
+        self._process: Any = None
         self._has_ended = threading.Event()
         has_started = threading.Event()
         # The child ends with the thread that starts it, and an engine's may be short.
@@ -192,10 +157,10 @@ class _Child:
         has_started.wait()
         with _lock:
             _every.add(self)
-        self._theirs.close()
         # A child that died at once is found when its answer is waited for.
-        with contextlib.suppress(OSError):
-            self._connection.send_bytes(payload)
+        if self._connection is not None:
+            with contextlib.suppress(OSError):
+                self._connection.send_bytes(payload)
 
     def _keep(self, call: EngineCall, has_started: threading.Event) -> None:
         """Starts the process, and ends it once it has had nothing to do for long."""
@@ -203,13 +168,9 @@ class _Child:
         more = [path for path in call.search_path if os.path.exists(path)]
         environment = {**os.environ, **call.environment}
         environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*here, *more]))
-        number = self._theirs.fileno()
         try:
-            self._process = subprocess.Popen(
-                start_command(call.module, number, self._folder),
-                env=environment,
-                pass_fds=[number],
-                stdin=subprocess.DEVNULL,
+            self._process, self._connection = _child_process.started(
+                call.module, self._folder, environment=environment
             )
         finally:
             has_started.set()
@@ -223,6 +184,8 @@ class _Child:
 
     def answer(self, task: bytes, is_cancelled: Callable[[], bool]) -> bytes | None:
         """Returns the answer to a task; None if it is cancelled before."""
+        if self._connection is None:
+            raise ChildDiedError("its process did not start")
         try:
             self._connection.send_bytes(task)
             while not self._connection.poll(POLL_SECONDS):
@@ -230,7 +193,7 @@ class _Child:
                     return None
             return self._connection.recv_bytes()
         except (EOFError, OSError) as error:
-            code = None if self._process is None else self._process.wait()
+            code = self._process.wait()
             raise ChildDiedError(f"its process ended with status {code}") from error
 
     def close(self) -> None:
@@ -238,8 +201,8 @@ class _Child:
         with _lock:
             _every.discard(self)
         self._has_ended.set()
-        self._connection.close()
-        if self._process is not None:
+        if self._connection is not None:
+            self._connection.close()
             self._process.kill()
             self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)

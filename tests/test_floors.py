@@ -13,6 +13,7 @@ import keras_tricks
 ROOT = Path(keras_tricks.__file__).parent
 # From the bottom up. Units of one line do not import each other.
 FLOORS = [
+    ("_child_process",),
     (
         "_validation",
         "_deprecation",

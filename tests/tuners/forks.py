@@ -28,8 +28,7 @@ from typing import Any
 
 import pytest
 
-from keras_tricks import _engine_call
-from keras_tricks.tuners.workers import pool
+from keras_tricks import _child_process
 from tests import child_process
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -120,8 +119,7 @@ def as_workers() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         own = types.SimpleNamespace(**{**vars(subprocess), "Popen": _ForkedWorker})
-        patch.setattr(pool, "subprocess", own)
-        patch.setattr(_engine_call, "subprocess", own)
+        patch.setattr(_child_process, "subprocess", own)
         yield
 
 
@@ -140,10 +138,10 @@ def _detached(duplicate):
 
 
 class _ForkedWorker:
-    """What `pool`, and an engine's process, use of `subprocess.Popen`."""
+    """What `_child_process` uses of `subprocess.Popen`."""
 
     def __init__(self, arguments, env, pass_fds, stdout=None, **_):
-        # As `_engine_call.start_command` has them.
+        # As `_child_process` has them.
         module, *more = arguments[arguments.index("-c") + 4 :]
         [descriptor] = pass_fds
         number = 1 if stdout is None else stdout.fileno()

@@ -12,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+import types
 from pathlib import Path
 
 import keras
@@ -21,6 +22,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+from keras_tricks import _child_process
 from keras_tricks.tuners import RandomSearch
 from keras_tricks.tuners.storage import project_lock
 from keras_tricks.tuners.workers import gpus
@@ -115,6 +117,63 @@ def test_killed_processes_cost_no_trial_and_change_no_score(serial, tmp_path):
     same(tuner.leaderboard(), serial.leaderboard())
     for trial_id in serial.leaderboard()["trial_id"]:
         assert tuner.curves(trial_id) == serial.curves(trial_id)
+
+
+# Windows has no files that a process inherits by their number.
+
+
+def test_workers_connect_by_a_socket_where_they_inherit_no_files(
+    serial, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(_child_process, "INHERITS_FILES", False)
+    tuner = fault_search.tuner_in(tmp_path, TRIALS)
+    tuner.search(**toys.toy_data(), verbose=0, workers=2)
+    same(tuner.leaderboard(), serial.leaderboard())
+
+
+def test_only_the_process_that_was_started_gets_the_connection(monkeypatch):
+    """One that comes first, without the key, is sent away."""
+    begun = []
+
+    class WithAStranger(subprocess.Popen):
+        def __init__(self, command, **options):
+            place = next(part for part in command if part.startswith("127.0.0.1:"))
+            stranger = socket.create_connection(("127.0.0.1", int(place[10:])))
+            stranger.sendall(b"x" * 32)
+            begun.append(stranger)
+            # In place of a module of ours, which would import for long.
+            program = command[command.index("-c") + 1]
+            program = program.rpartition("importlib")[0] + (
+                "from multiprocessing import connection\n"
+                "connection.Connection(int(place)).send('here')"
+            )
+            command[command.index("-c") + 1] = program
+            super().__init__(command, **options)
+
+    own = types.SimpleNamespace(**{**vars(subprocess), "Popen": WithAStranger})
+    monkeypatch.setattr(_child_process, "subprocess", own)
+    monkeypatch.setattr(_child_process, "INHERITS_FILES", False)
+    process, line = _child_process.started("none", environment=dict(os.environ))
+    assert line.recv() == "here"
+    assert begun[0].recv(1) == b""
+    begun[0].close()
+    line.close()
+    assert process.wait(10) == 0
+
+
+def test_a_process_that_does_not_connect_is_told(monkeypatch):
+    class Asleep(subprocess.Popen):
+        def __init__(self, command, **options):
+            super().__init__(
+                [sys.executable, "-c", "import time; time.sleep(60)"], **options
+            )
+
+    own = types.SimpleNamespace(**{**vars(subprocess), "Popen": Asleep})
+    monkeypatch.setattr(_child_process, "subprocess", own)
+    monkeypatch.setattr(_child_process, "INHERITS_FILES", False)
+    monkeypatch.setattr(_child_process, "CONNECT_SECONDS", 0.5)
+    with pytest.raises(RuntimeError, match=r"did not connect within 0\.5 s"):
+        _child_process.started("none", environment=dict(os.environ))
 
 
 class Worker(keras_tuner.HyperModel):

@@ -27,7 +27,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -38,7 +37,7 @@ from typing import Any
 
 import keras
 
-from keras_tricks import _engine_call
+from keras_tricks import _child_process
 from keras_tricks.tuners import _processes
 from keras_tricks.tuners.results import leaderboard
 from keras_tricks.tuners.results import records
@@ -148,7 +147,6 @@ class _Pool(Lender):
             self.listen()
 
     def start(self, slot: int) -> None:
-        ours, theirs = connections.Pipe()
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(
@@ -161,15 +159,9 @@ class _Pool(Lender):
         if self.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpus[slot]
         with files.opened_to_append(self.log(slot)) as log:
-            process = subprocess.Popen(
-                _engine_call.start_command(worker_process.__name__, theirs.fileno()),
-                env=environment,
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+            process, ours = _child_process.started(
+                worker_process.__name__, environment=environment, log=log
             )
-        theirs.close()
         worker = _Worker(slot, process, ours, time.monotonic() + START_SECONDS)
         self.workers.append(worker)
 
@@ -309,7 +301,7 @@ class _Pool(Lender):
 
 def _end_of(code: int) -> str:
     """Returns how a process ended that nobody here has ended."""
-    if code == -signal.SIGKILL:
+    if code == -9:  # Windows has no name for it.
         return "was killed (SIGKILL): perhaps the machine had no memory left"
     if code < 0:
         return f"was ended by signal {-code}"
