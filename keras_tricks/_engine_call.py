@@ -31,6 +31,8 @@ from keras_tricks import _child_process
 
 # For how long a child waits for a further task.
 IDLE_SECONDS = 30.0
+# By how much the moment at which a process began may seem to differ.
+SAME_PROCESS_SECONDS = 60.0
 # How often it is asked whether anybody still wants a task.
 POLL_SECONDS = 0.25
 
@@ -62,8 +64,8 @@ class PayloadFile:
         number, name = tempfile.mkstemp(prefix=_prefix(), suffix=".search")
         with os.fdopen(number, "wb") as file:
             file.write(payload)
-        digest, begun = hashlib.sha256(payload).hexdigest(), psutil.Process()
-        return cls(name, digest, os.getpid(), begun.create_time())
+        digest, this = hashlib.sha256(payload).hexdigest(), psutil.Process()
+        return cls(name, digest, this.pid, this.create_time())
 
     @property
     def is_over(self) -> bool:
@@ -71,9 +73,11 @@ class PayloadFile:
         if not os.path.exists(self.path):
             return True
         try:
-            return psutil.Process(self.owner).create_time() != self.begun
+            begun = psutil.Process(self.owner).create_time()
         except psutil.Error:
             return True
+        # It is told by a clock that people set; numbers are used again after longer.
+        return abs(begun - self.begun) > SAME_PROCESS_SECONDS
 
     def read(self) -> bytes:
         """Returns the payload.
@@ -259,8 +263,19 @@ def close_children(search: str | None = None) -> None:
         child.close()
 
 
-# Also in processes of `multiprocessing`, which do without `atexit`.
-multiprocessing.util.Finalize(None, close_children, exitpriority=0)
+def _begin() -> None:
+    """Begins without children, also in a fork of a process that has some."""
+    global _lock
+    _lock = threading.Lock()
+    _idle.clear()
+    _every.clear()
+    # Also in processes of `multiprocessing`, which do without `atexit`.
+    multiprocessing.util.Finalize(None, close_children, exitpriority=0)
+
+
+_begin()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin)
 
 
 def _cancellation(payload: bytes | PayloadFile) -> Callable[[], bool]:

@@ -648,6 +648,34 @@ def test_local_workers_see_their_own_gpus(tmp_path, monkeypatch):
     assert set((tmp_path / "marks").read_text().split()) == {"4", "7"}
 
 
+def seen_setting(marks, x):
+    with open(marks, "a") as file:
+        file.write(os.environ.get("TF_ENABLE_ONEDNN_OPTS", "none"))
+        file.write(os.environ.get("TF_CONFIG", "none"))
+    return x
+
+
+def test_variables_that_change_numbers_travel_and_others_do_not(
+    processes, tmp_path, monkeypatch
+):
+    processes.submit(int, "1").result()  # Its process has begun.
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    outcome = functools.partial(seen_setting, str(tmp_path / "marks"))
+    asked(outcome, tmp_path, max_trials=1).search(verbose=0, executor=processes)
+    assert (tmp_path / "marks").read_text() == "0none"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+def test_a_fork_begins_without_the_children_of_its_parent(monkeypatch):
+    monkeypatch.setattr(_engine_call, "_every", {"a child"})
+    pid = os.fork()
+    if pid == 0:
+        os._exit(len(_engine_call._every))
+    assert os.waitpid(pid, 0)[1] == 0
+    assert _engine_call._every == {"a child"}
+
+
 def test_without_ray_its_executor_tells_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ImportError, match=r"keras_tricks\[ray\]"):

@@ -30,6 +30,18 @@ from keras_tricks.tuners.workers.ray_executor import RayExecutor
 
 _LOG = logging.getLogger(__name__)
 
+# Variables on which the last bits of a trial may depend. Others, such as those that
+# choose devices, are each machine's own.
+NUMERIC_SETTINGS = (
+    "JAX_DEFAULT_MATMUL_PRECISION",
+    "JAX_ENABLE_X64",
+    "NVIDIA_TF32_OVERRIDE",
+    "TF_CUDNN_DETERMINISTIC",
+    "TF_DETERMINISTIC_OPS",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "TF_XLA_FLAGS",
+    "XLA_FLAGS",
+)
 # How often it is asked how many processes an engine has: it grows and shrinks.
 _SECONDS_BETWEEN_COUNTS = 1.0
 # How long an engine may have no process at all before that is told.
@@ -283,10 +295,5 @@ def engine_of(
 
 
 def _settings_of_backends() -> dict[str, str]:
-    """Returns variables on which the last bits of a trial may depend."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        # The machine's own place in a cluster is no setting of others.
-        if name.startswith(("TF_", "XLA_", "JAX_")) and name != "TF_CONFIG"
-    }
+    """Returns the variables of `NUMERIC_SETTINGS` that are set here."""
+    return {name: os.environ[name] for name in NUMERIC_SETTINGS if name in os.environ}
