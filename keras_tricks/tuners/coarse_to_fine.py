@@ -242,6 +242,9 @@ class CoarseToFine:
     def search(
         self,
         *fit_args: Any,
+        workers: int | None = None,
+        executor: Any = None,
+        gpus_per_trial: float | None = None,
         initial_settings: InitialSettings | None = None,
         max_seconds: float | None = None,
         stop_hopeless: bool = False,
@@ -251,8 +254,9 @@ class CoarseToFine:
     ) -> None:
         """Runs the rounds that are left; arguments as of a tuner's `search`.
 
-        `initial_settings` are trials of the first round. `max_seconds` are those of all
-        rounds together; a round for which there was no time is left to the next
+        `initial_settings` are trials of the first round. Trainings between the rounds,
+        which tell whether one was settled, run in this process. `max_seconds` are those
+        of all rounds together; a round for which there was no time is left to the next
         `search`. `report` is one page of all rounds.
         """
         deadline = Deadline.after(max_seconds)
@@ -269,6 +273,9 @@ class CoarseToFine:
             self.rounds_run.append(current)
             call, rest = current.tuner._search_call(fit_args, fit_kwargs)
             own: dict[str, Any] = {
+                "workers": workers,
+                "executor": executor,
+                "gpus_per_trial": gpus_per_trial,
                 "stop_hopeless": stop_hopeless,
                 "live_curves": live_curves,
                 "report": page,

@@ -23,6 +23,7 @@ import pytest
 from keras_tricks import _engine_call
 from keras_tricks._engine_call import PayloadFile
 from keras_tricks.tuners import BayesianOptimization
+from keras_tricks.tuners import CoarseToFine
 from keras_tricks.tuners import GridSearch
 from keras_tricks.tuners import Hyperband
 from keras_tricks.tuners import OptunaSearch
@@ -258,6 +259,23 @@ def test_a_function_that_returns_data_is_called_there(threads, tmp_path):
     assert processes
     assert str(os.getpid()) not in processes
     assert set(tuner.leaderboard()["status"]) == {"COMPLETED"}
+
+
+def test_rounds_of_a_search_run_there_too(threads, tmp_path):
+    def search(name, **where):
+        tuner = CoarseToFine(
+            toys.build,
+            "val_loss",
+            rounds=2,
+            trials_per_round=5,
+            seed=0,
+            directory=tmp_path / name,
+        )
+        tuner.search(**DATA, verbose=0, **where)
+        rounds = [one.tuner.leaderboard() for one in tuner.rounds_run]
+        return [table.set_index("trial_id")["val_loss"].to_dict() for table in rounds]
+
+    assert search("there", executor=threads) == search("here")
 
 
 def test_files_of_a_trial_come_back(threads, tmp_path):
