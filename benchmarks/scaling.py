@@ -3,15 +3,15 @@
     python benchmarks/scaling.py [--workers N ...] [--seconds S] [--counts N ...]
         [--designs NAME ...] [--processes K ...]
 
-The trials sleep, and the workers are simulated in the searching process: what is
-measured is what a trial costs it, and the storage. The first table has the trials a
-second of N workers whose trials take S seconds, beside N / S, which is what they could
-do. The second has the ceiling, by workers that take no time: the mean time from one
-trial's end to the next one's over the last hundred before each count, and the number of
-workers of one second a trial that this would keep busy (in a database up to 1,000
-trials, which take minutes). The third has K searching
-processes without an executor that share a study in PostgreSQL, and run their trials
-themselves; it is left out where no server can be started.
+The workers are simulated in the searching process, and sleep: what is measured is what
+a trial costs it, and the storage. The first table has the trials a second of N workers
+whose trials take S seconds, beside N / S, which is what they could do. The second has
+the ceiling, by workers that take no time: the mean time from one trial's end to the
+next one's over the last hundred before each count, and the number of workers of one
+second a trial that this would keep busy (in a database up to 1,000 trials, which take
+minutes). The third has K searching processes without an executor
+that share a study in PostgreSQL, and run their trials themselves, which take no time;
+it is left out where no server can be started.
 
 Designs: `random` (`RandomSearch`, files), `journal` (`OptunaSearch` with `"qmc"`, a
 journal file) and `postgresql` (the same with a server that is started for it).
@@ -50,12 +50,8 @@ DESIGNS = ("random", "journal", "postgresql")
 MOST_IN_A_DATABASE = 1000
 
 
-class Sleeping(keras_tuner.HyperModel):
-    """Eight hyperparameters, an empty model, and a `fit` that sleeps."""
-
-    def __init__(self, seconds=0.0):
-        super().__init__()
-        self.seconds = seconds
+class Untrained(keras_tuner.HyperModel):
+    """Eight hyperparameters, an empty model, and no training."""
 
     def build(self, hp):
         for number in range(8):
@@ -63,7 +59,6 @@ class Sleeping(keras_tuner.HyperModel):
         return keras.Sequential()
 
     def fit(self, hp, model, **kwargs):
-        time.sleep(self.seconds)
         return hp.get("x0")
 
 
@@ -130,12 +125,12 @@ def storage_of(design, folder):
             yield url
 
 
-def tuner_of(design, storage, folder, count, seconds=0.0):
+def tuner_of(design, storage, folder, count):
     arguments = {"max_trials": count, "seed": 0, "directory": folder}
     if design == "random":
-        return tuners.RandomSearch(Sleeping(seconds), OBJECTIVE, **arguments)
+        return tuners.RandomSearch(Untrained(), OBJECTIVE, **arguments)
     return tuners.OptunaSearch(
-        Sleeping(seconds),
+        Untrained(),
         OBJECTIVE,
         sampler="qmc",
         storage=storage,
@@ -145,18 +140,16 @@ def tuner_of(design, storage, folder, count, seconds=0.0):
 
 
 def search(design, number, seconds, count):
-    """Returns seconds, and at which of them each trial ended."""
+    """Returns at which second each trial ended."""
     with (
         tempfile.TemporaryDirectory() as folder,
         storage_of(design, folder) as storage,
     ):
         tuner = tuner_of(design, storage, folder, count)
         workers = SimulatedWorkers(number, seconds)
-        began = time.perf_counter()
         tuner.search(verbose=0, executor=workers)
-        elapsed = time.perf_counter() - began
         assert len(tuner.oracle.get_best_trials(count)) == count
-    return elapsed, workers.times
+    return workers.times
 
 
 def busy_workers(options):
@@ -169,7 +162,7 @@ def busy_workers(options):
     for number in options.workers:
         row = []
         for design in options.designs:
-            _, times = search(design, number, options.seconds, 12 * number)
+            times = search(design, number, options.seconds, 12 * number)
             # In between, where all workers have been given something.
             first, last = times[number], times[-number - 1]
             rate = (len(times) - 2 * number - 1) / (last - first)
@@ -191,7 +184,7 @@ def ceilings(options):
             if design == "postgresql" and count > MOST_IN_A_DATABASE:
                 row.append("-")
                 continue
-            _, times = search(design, 8, 0.0, count)
+            times = search(design, 8, 0.0, count)
             last = times[-min(count, 100) :]
             each = (last[-1] - last[0]) / (len(last) - 1)
             row.append(f"{1000 * each:.1f} -> {1 / each:.0f}")

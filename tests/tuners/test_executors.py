@@ -144,21 +144,6 @@ def test_oracles_that_look_at_scores_suggest_whenever_a_worker_is_free(
     assert table["rate"].nunique() == 9
 
 
-class Asked(keras_tuner.HyperModel):
-    """Returns what `outcome(x)` does, in the process that runs the trial."""
-
-    def __init__(self, outcome):
-        super().__init__()
-        self.outcome = outcome
-
-    def build(self, hp):
-        hp.Float("x", 0.0, 1.0)
-        return keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-
-    def fit(self, hp, model, *args, **kwargs):
-        return self.outcome(hp.get("x"))
-
-
 def errors_of(tuner):
     """Returns trial ID -> error."""
     return {record.trial_id: record.error for record in tuner._ended_records()}
@@ -166,7 +151,8 @@ def errors_of(tuner):
 
 def asked(outcome, folder, **arguments):
     arguments = {"max_trials": 4, "seed": 0, "directory": folder, **arguments}
-    return RandomSearch(Asked(outcome), **arguments)
+    hypermodel = toys.Asked(lambda hp: outcome(hp.get("x")))
+    return RandomSearch(hypermodel, **arguments)
 
 
 def test_a_search_on_dask_is_that_of_one_process(client, tmp_path):

@@ -176,25 +176,10 @@ def test_a_process_that_does_not_connect_is_told(monkeypatch):
         _child_process.started("none", environment=dict(os.environ))
 
 
-class Worker(keras_tuner.HyperModel):
-    """Ends as `outcome(hp)` says, with the process number in the record."""
-
-    def __init__(self, outcome):
-        super().__init__()
-        self.outcome = outcome
-
-    def build(self, hp):
-        hp.Float("x", 0.0, 1.0)
-        return keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-
-    def fit(self, hp, model, *args, **kwargs):
-        return self.outcome(hp, *args)
-
-
 def search(outcome, directory, *args, **arguments):
     count = arguments.pop("workers", 2)
     arguments = {"max_trials": 4, "seed": 0, "directory": directory, **arguments}
-    tuner = RandomSearch(Worker(outcome), **arguments)
+    tuner = RandomSearch(toys.Asked(outcome), **arguments)
     tuner.search(*args, verbose=0, workers=count)
     return tuner
 
@@ -348,7 +333,7 @@ def test_nothing_is_left_of_a_search_that_an_error_in_a_callback_ends(tmp_path):
             failed.write_text(str(time.time()))
             raise keras_tuner.errors.FatalValueError("in a callback")
 
-    class OneIsBusy(Worker):
+    class OneIsBusy(toys.Asked):
         def fit(self, hp, model, *args, callbacks, **kwargs):
             number = 0
             while True:  # The first to make a file is the one of that number.
@@ -394,7 +379,7 @@ def test_workers_that_always_fail_end_and_all_their_errors_are_told(tmp_path):
         search(outcome, tmp_path, max_trials=20, max_consecutive_failed_trials=3)
     assert "ValueError: too large" in str(caught.value)
     assert "KeyError: 'too small'" in str(caught.value)
-    tuner = RandomSearch(Worker(outcome), max_trials=20, seed=0, directory=tmp_path)
+    tuner = RandomSearch(toys.Asked(outcome), max_trials=20, seed=0, directory=tmp_path)
     assert len(tuner.leaderboard()) == 6
 
 
@@ -408,7 +393,7 @@ def test_neither_settings_nor_data_depend_on_the_number_of_workers(tmp_path):
     def data():
         return tf.data.Dataset.from_tensor_slices(np.arange(4.0))
 
-    class Growing(Worker):
+    class Growing(toys.Asked):
         def build(self, hp):
             for layer in range(hp.Int("layers", 1, 4)):
                 hp.Int(f"units_{layer}", 1, 1000)
@@ -435,7 +420,7 @@ def test_data_that_cannot_be_sent_are_named_with_the_remedy(tmp_path):
     with pytest.raises(TypeError, match="argument 0 of search cannot be sent") as error:
         search(lambda hp, data: 0.0, tmp_path, data)
     assert "a function without arguments that returns them" in str(error.value)
-    tuner = RandomSearch(Worker(None), directory=tmp_path)
+    tuner = RandomSearch(toys.Asked(None), directory=tmp_path)
     with pytest.raises(TypeError, match="`source` cannot be sent"):
         tuner.search(source=(n for n in range(3)), workers=2)
 
@@ -489,9 +474,9 @@ def test_a_worker_of_a_chief_cannot_delete_the_project(tmp_path, monkeypatch):
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "tuner1")
     monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
     monkeypatch.setenv("KERASTUNER_ORACLE_PORT", "1")
-    RandomSearch(Worker(None), directory=tmp_path, overwrite=True)
+    RandomSearch(toys.Asked(None), directory=tmp_path, overwrite=True)
     assert len(list(tmp_path.glob("*/trial_*/record.json"))) == 4
-    tuner = RandomSearch(Worker(None), directory=tmp_path)
+    tuner = RandomSearch(toys.Asked(None), directory=tmp_path)
     with pytest.raises(ValueError, match="`workers` must be 1 in a process of KerasT"):
         tuner.search(workers=2)
 

@@ -57,15 +57,8 @@ def search(
     """
     deadline = tuner._runner.session.deadline
     engine = engines.engine_of(executor, workers, gpus_per_trial, deadline.seconds_left)
-    run = _EngineSearch(
-        tuner, engine, worker_payload.payload(tuner, fit_args, fit_kwargs)
-    )
-    run.oracle.has_workers = True
-    try:
-        run.run()
-    finally:
-        run.oracle.has_workers = False
-        run.stop()
+    payload = worker_payload.payload(tuner, fit_args, fit_kwargs)
+    _EngineSearch(tuner, engine, payload).search()
 
 
 class _EngineSearch(Lender):

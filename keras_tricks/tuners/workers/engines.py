@@ -19,13 +19,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from keras_tricks import _engine_call
 from keras_tricks import _validation
 from keras_tricks._engine_call import EngineCall
 from keras_tricks._engine_call import PayloadFile
 from keras_tricks.tuners.workers import engine_task
+from keras_tricks.tuners.workers import worker_payload
 from keras_tricks.tuners.workers.ray_executor import RayExecutor
 
 _LOG = logging.getLogger(__name__)
@@ -74,9 +73,7 @@ class Engine:
             engine_task.__name__,
             {
                 **_settings_of_backends(),
-                "KERAS_BACKEND": keras.config.backend(),
-                "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-                "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+                **worker_payload.environment(),
             },
             [os.path.abspath(path) for path in sys.path],
             time.time() + seconds,

@@ -55,6 +55,23 @@ class Lender:
         ended = any(t.status in ENDED for t in self.oracle.trials.values())
         self.must_learn_space = not ended and not tuner._logs_are_known()
 
+    def search(self) -> None:
+        """Runs the trials that are left, and ends what runs them, whatever happens."""
+        self.oracle.has_workers = True
+        try:
+            self.run()
+        finally:
+            self.oracle.has_workers = False
+            self.stop()
+
+    def run(self) -> None:
+        """Lends trials and takes them back until there are none left."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Ends what still runs."""
+        raise NotImplementedError
+
     def next_trial(self) -> Any:
         """Returns a trial that is lent from now on, or None if there is none."""
         self._leases += 1

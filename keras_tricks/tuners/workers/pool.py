@@ -35,8 +35,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
-import keras
-
 from keras_tricks import _child_process
 from keras_tricks.tuners import _processes
 from keras_tricks.tuners.results import leaderboard
@@ -75,13 +73,7 @@ def search(
         RuntimeError: If the workers cannot be started, or all of them gave up.
     """
     payload = worker_payload.payload(tuner, fit_args, fit_kwargs)
-    pool = _Pool(tuner, count, payload, gpus_per_trial)
-    pool.oracle.has_workers = True
-    try:
-        pool.run()
-    finally:
-        pool.oracle.has_workers = False
-        pool.stop()
+    _Pool(tuner, count, payload, gpus_per_trial).search()
 
 
 @dataclasses.dataclass(eq=False)
@@ -152,9 +144,7 @@ class _Pool(Lender):
             "PYTHONPATH": os.pathsep.join(
                 os.fspath(path) or os.getcwd() for path in sys.path
             ),
-            "KERAS_BACKEND": keras.config.backend(),
-            "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            **worker_payload.environment(),
         }
         if self.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpus[slot]

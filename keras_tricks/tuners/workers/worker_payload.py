@@ -126,6 +126,18 @@ def spec_of(payload: bytes) -> WorkerSpec:
     return spec
 
 
+def environment() -> dict[str, str]:
+    """Returns variables that a worker needs before it imports Keras.
+
+    GPUs' memory is taken as it is needed, so that workers can share one.
+    """
+    return {
+        "KERAS_BACKEND": keras.config.backend(),
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    }
+
+
 def _is_picklable(value: Any) -> bool:
     try:
         cloudpickle.dumps(value)
