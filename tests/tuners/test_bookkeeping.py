@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from keras_tricks import tuners
+from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.search_space import asked_for
 from keras_tricks.tuners.search_space import points
 from keras_tricks.tuners.search_space.unit_cube import UnitCube
@@ -193,6 +194,33 @@ def test_a_suggestion_looks_at_the_settings_of_a_trial_once(
     # The space grows once, and each trial is looked at while it runs and afterwards.
     # Of each suggestion a few are looked at that turn out to be its settings.
     assert max(calls.values(), default=0) < 8 * TRIALS < TRIALS**2 / 2
+
+
+@pytest.mark.parametrize(
+    "tuner_class", [one for one in TUNERS if not isinstance(one, functools.partial)]
+)
+def test_the_best_are_found_among_few_and_are_those_of_all(
+    tmp_path, monkeypatch, tuner_class
+):
+    """What ends, and what an engine is told, is not compared with every trial before.
+
+    Hyperband keeps the weights of all until its search ends.
+    """
+    oracle = search(tuner_class, tmp_path, LateNames(), keep_checkpoints=3).oracle
+    calls = collections.Counter()
+    is_feasible = scores.is_feasible
+
+    def counted(score):
+        calls["is_feasible"] += 1
+        return is_feasible(score)
+
+    best = [trial.trial_id for trial in oracle.get_best_trials(3)]
+    monkeypatch.setattr(scores, "is_feasible", counted)
+    assert [trial.trial_id for trial in oracle.best_with_weights()] == best
+    assert calls["is_feasible"] <= 3 + 1
+    # Read anew, all are looked at once.
+    oracle.reload()
+    assert [trial.trial_id for trial in oracle.best_with_weights()] == best
 
 
 def test_a_grid_is_walked_as_if_it_were_walked_anew_for_each_trial(tmp_path):

@@ -166,14 +166,16 @@ class StudyTrials:
                 trial = int(entry.user_attrs["trial_id"])
                 self._entries.setdefault(trial, {})[entry.number] = entry
                 changed[trial] = None
-        last = int(next(reversed(self._latest), "-1"))
+        is_in_order = True
         for trial in sorted(changed):
             latest = _latest(str(trial), self._entries[trial])
             if latest is None:
                 self._latest.pop(str(trial), None)
             else:
+                if str(trial) not in self._latest:
+                    is_in_order &= trial > int(next(reversed(self._latest), "-1"))
                 self._latest[str(trial)] = latest
-        if changed and min(changed) < last:
+        if not is_in_order:
             self._latest = dict(sorted(self._latest.items(), key=lambda i: int(i[0])))
 
     def _entries_of(self, trial_id: str) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -134,7 +135,10 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         self._asked_for: dict[str, list[str] | None] = {}
         self._asked_in_all: dict[str, list[str] | None] = {}
         # Trials whose weights are known not to be on disk.
+        # Of all trials, of those of `_looked_through` so far, which may have weights.
         self._dropped: set[str] = set()
+        self._undropped: dict[str, None] = {}
+        self._looked_through: tuple[Any, int] = (None, 0)
         # How many trials had begun, and ended, at the last save; and what else it told.
         self._saved_trials = 0
         self._saved_rest: Any = None
@@ -245,21 +249,28 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         """Deletes the weights of the trials that ended outside of the best ones."""
         if self.keep_checkpoints is None:
             return
-        kept = self._with_weights()
-        best = {trial.trial_id for trial in self._best(kept)[: self.keep_checkpoints]}
-        for trial in kept:
+        best = {trial.trial_id for trial in self.best_with_weights()}
+        for trial in self._with_weights():
             if trial.trial_id not in best and trial.status in keras_tuner_hooks.ENDED:
                 self._dropped.add(trial.trial_id)
+                del self._undropped[trial.trial_id]
                 path = self.folder / f"trial_{trial.trial_id}" / CHECKPOINT
                 path.unlink(missing_ok=True)
 
+    def best_with_weights(self) -> list[Any]:
+        """Returns the trials whose weights stay on disk, best first."""
+        return self._best(self._with_weights())[: self.keep_checkpoints]
+
     def _with_weights(self) -> list[Any]:
         """Returns the trials whose weights may be on disk: all that were ever best."""
-        return [
-            trial
-            for trial_id, trial in self.trials.items()
-            if trial_id not in self._dropped
-        ]
+        trials, number = self._looked_through
+        if trials is not self.trials or len(self.trials) < number:
+            self._undropped, number = {}, 0
+        for trial_id in itertools.islice(self.trials, number, None):
+            if trial_id not in self._dropped:
+                self._undropped[trial_id] = None
+        self._looked_through = self.trials, len(self.trials)
+        return [self.trials[trial_id] for trial_id in self._undropped]
 
     def checkpoint_candidates(self, found: dict[str, float]) -> list[str]:
         """Returns those of the trials that end now whose weights would be kept.
@@ -270,7 +281,7 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         if not found or self.keep_checkpoints is None or self.continues_trials:
             return list(found)
         sign = scores.sign(self.objective.direction)
-        best = self._best(self._with_weights())[: self.keep_checkpoints]
+        best = self.best_with_weights()
         known = {trial.trial_id: sign * trial.score for trial in best} | found
         # Those that score alike may be told apart otherwise by the oracle.
         last = sorted(known.values())[: self.keep_checkpoints][-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Collection
 from collections.abc import Iterable
@@ -39,22 +40,30 @@ def unit_points(sequence: str, seed: int, dimensions: int, count: int) -> np.nda
         ValueError: If there are more than 21201 dimensions, which Sobol's sequence is
             not defined for.
     """
-    from scipy.stats import qmc  # Here, because it is slow to import.
-
     if dimensions > DIMENSIONS[-1]:
         raise ValueError(
             f"A quasi-random search can have {DIMENSIONS[-1]} hyperparameters. "
             f"Received: {dimensions} of them"
         )
+    # Sobol's points are balanced in blocks of 2^m, and scipy warns about others.
+    block = 1 << max(count - 1, 0).bit_length()
+    return _block(sequence, seed, dimensions, block)[:count]
+
+
+@functools.lru_cache(maxsize=16)  # Each trial of a search asks for one point more.
+def _block(sequence: str, seed: int, dimensions: int, count: int) -> np.ndarray:
+    from scipy.stats import qmc  # Here, because it is slow to import.
+
     engine_class = {"sobol": qmc.Sobol, "halton": qmc.Halton}[sequence]
     engine = engine_class(
         next(size for size in DIMENSIONS if size >= dimensions),
         scramble=True,
         seed=np.random.default_rng(seeds.derived_seed(seed, "sequence")),
     )
-    # Sobol's points are balanced in blocks of 2^m, and scipy warns about others.
-    block = 1 << max(count - 1, 0).bit_length()
-    return engine.random(block)[:count, :dimensions]
+    # A copy: the coordinates that are left out are most of the memory.
+    points_of_block = engine.random(count)[:, :dimensions].copy()
+    points_of_block.flags.writeable = False
+    return points_of_block
 
 
 def settings_of(

@@ -133,8 +133,7 @@ class _EngineSearch(Lender):
         best = None
         if oracle.keep_checkpoints is not None and not oracle.continues_trials:
             sign = scores.sign(oracle.objective.direction)
-            found = oracle.get_best_trials(oracle.keep_checkpoints)
-            best = [sign * trial.score for trial in found]
+            best = [sign * trial.score for trial in oracle.best_with_weights()]
         return engine_task.Task(
             [trial.get_state() for trial in trials],
             self.files_for(trials),
