@@ -289,8 +289,6 @@ def _in_form_of(leaf: Any, values: np.ndarray) -> Any:
         values = values.reshape(array.shape)
     dtype = values.dtype if array.dtype.kind == "O" else array.dtype
     values = values.astype(dtype)
-    if isinstance(leaf, np.ndarray):
-        return values
     if type(leaf).__module__.startswith("tensorflow."):
         import tensorflow as tf
 

@@ -42,6 +42,8 @@ def test_the_order_is_a_function_of_the_seed():
 def test_counts_that_cannot_be_are_refused(to, said):
     with pytest.raises(ValueError, match=said):
         oversample(X, Y, to=to, seed=0)
+    with pytest.raises(ValueError, match=r"that there are: 0, .*, 8, 9 \.\.\.\. "):
+        oversample(X, X, to={"a": 3}, seed=0)
 
 
 def test_rows_that_are_validated_on_are_told():

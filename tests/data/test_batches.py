@@ -4,6 +4,7 @@ import logging
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
@@ -51,12 +52,37 @@ def test_there_may_be_more_classes_than_places():
     assert {*np.bincount(np.ravel(shown))} == {6}
 
 
+def test_a_dataset_without_labels_is_balanced_by_others():
+    dataset = tf.data.Dataset.from_tensor_slices(X)
+    made = BalancedBatches(dataset, None, 8, seed=3, labels=Y)
+    assert len(made.examples) == 1
+    np.testing.assert_array_equal(made.rows_of(0), batches().rows_of(0))
+
+
 def test_several_labels_are_balanced_step_by_step():
     members = GENERATOR.random((200, 3)) < [0.6, 0.2, 0.05]
     made = BalancedBatches(np.arange(200), members, 20, seed=0)
     shown = np.sum([y.sum(axis=0) for _, y in made], axis=0)
     # Rows of a rare label bring others along; without balance it is 12 to 1.
     assert shown.max() < 2 * shown.min()
+
+
+def test_rows_without_labels_are_a_label_of_their_own():
+    """Of rows that have one label or none, all three kinds are shown equally often."""
+    members = np.zeros((200, 2), int)
+    members[:150, 0] = members[150:190, 1] = 1
+    made = BalancedBatches(np.arange(200), members, 20, seed=0)
+    kinds = [[*y.sum(axis=0), 20 - y.sum()] for _, y in made]
+    assert np.ptp(np.cumsum(kinds, axis=0), axis=1).max() == 1
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "longdouble", "int64"])
+def test_a_series_is_a_column_as_in_fit(dtype):
+    made = batches()
+    x = BalancedBatches(pd.Series(X[:, 0].astype(dtype)), Y, 8, seed=3)[0][0]
+    expected = X[made.rows_of(0)[:8], :1].astype(dtype)
+    np.testing.assert_allclose(x, expected.reshape(x.shape), rtol=1e-6)
+    assert x.ndim == (1 if dtype == "longdouble" else 2)
 
 
 def test_weights_undo_the_shift():
@@ -156,6 +182,9 @@ def test_what_is_no_row_is_refused():
     ragged = tf.ragged.constant([[1.0], [2.0, 3.0]])
     with pytest.raises(TypeError, match="RaggedTensor"):
         BalancedBatches(ragged, [0, 1], 2, seed=0)
+    days = np.array(["2026-11-30", "2026-12-01"], "datetime64[D]")
+    with pytest.raises(TypeError, match="of numbers or texts.*datetime64"):
+        BalancedBatches(days, [0, 1], 2, seed=0)
     several = np.array([[1, 1], [0, 1]])
     with pytest.raises(ValueError, match="`undo_shift`"):
         BalancedBatches(np.zeros(2), several, 2, seed=0, undo_shift=True)
