@@ -1,24 +1,25 @@
 """How many small faults, put into the code one at a time, the tests see.
 
 Each mutant is one change by cosmic-ray: a number plus or minus one, another operator of
-the same kind, a condition negated, a loop that runs not once, a decorator or an `except`
-that is gone. It is killed if a test fails or takes three times as long and half a
-minute. Drawn are places in the code, then one mutant of each, since an operator has up
-to six. Not counted are those that change annotations, what is for type checkers only,
-and the arguments of a `raise` or a warning (texts); and those that
-`equivalent_mutants.txt` names, with the reason why they behave alike.
+the same kind, a condition negated, a loop that runs not once, a decorator or an
+`except` that is gone. It is killed if a test fails, or if they take three times as long
+and half a minute. Drawn are places in the code, then one mutant of each, since an
+operator has up to six. Not counted are those of annotations, of what is for type
+checkers only, and of the arguments of a `raise` or a warning, which are texts; and
+those that `equivalent_mutants.txt` names, with the reason why they behave alike.
 
     python benchmarks/mutation.py [--only schedules] [--sample 60] [--seed 0]
         [--jobs 2] [--more 20] [--map FOLDER]
     pip install 'cosmic-ray>=8.7.0' 'coverage>=7.6.0'
 
 A mutant meets the ordinary tests of its folder and the folder's doctests, in this
-order: those that have executed its statement, quickest first; then others that have
-executed its module or start processes, of `--more` seconds together. Which these are is
-known from one run under coverage, which must pass, kept in the folder of `--map` until
-the package changes. What no test executes survives. Each process works in a copy of the
-repository, so that child processes of the tests see the mutant, too; it is forked from
-one that has imported TensorFlow, and has done nothing with it.
+order: those that are new, those that have executed its statement, quickest first, and
+others that have executed the folder or start processes, of `--more` seconds together.
+Which these are is known from one run under coverage, which must pass, kept in the
+folder of `--map` until the code changes. What no test executes survives, unless those
+others see it. Each process works in a copy of the repository, so that the tests' child
+processes see the mutant, too; it is forked from one that has imported TensorFlow, and
+has done nothing with it.
 """
 
 import argparse

@@ -183,7 +183,7 @@ def test_what_is_no_row_is_refused():
     with pytest.raises(TypeError, match="RaggedTensor"):
         BalancedBatches(ragged, [0, 1], 2, seed=0)
     days = np.array(["2026-11-30", "2026-12-01"], "datetime64[D]")
-    with pytest.raises(TypeError, match="of numbers or texts.*datetime64"):
+    with pytest.raises(TypeError, match=r"of numbers or texts.*datetime64"):
         BalancedBatches(days, [0, 1], 2, seed=0)
     several = np.array([[1, 1], [0, 1]])
     with pytest.raises(ValueError, match="`undo_shift`"):

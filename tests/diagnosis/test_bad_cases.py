@@ -141,12 +141,47 @@ def test_frequent_kinds_are_added_without_likely_label_errors(flipped):
     assert len(everything) - len(y) == found.confusions["count"].sum()
 
 
+def test_folds_are_trained_in_silence_with_their_weights(capsys):
+    """Of weights 0 nothing is learned: each fold predicts as its first weights do."""
+    x, y = np.random.default_rng(0).normal(size=(20, 2)), np.tile([0, 1], 10)
+
+    def build():
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, "softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        return model
+
+    def table(**arguments):
+        return bad_cases(build, x, y, folds=2, **arguments).table
+
+    untrained = table(epochs=3, sample_weight=np.zeros(20))
+    assert not capsys.readouterr().out
+    pd.testing.assert_frame_equal(
+        untrained, table(epochs=1, sample_weight=0.0 * x[:, 0])
+    )
+    assert (untrained["loss"] != table(epochs=3)["loss"]).any()
+
+
 def test_images_are_shown(flipped):
     found, *_ = flipped
     assert found._repr_html_().count("data:image/png;base64,") == 20
     titles = [axes.get_title() for axes in found.plot().axes]
     assert titles[0].startswith(f"row {found.table['row'][0]}\n")
     assert len(titles) == 20
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (2, 2, 1), (1, 2, 3)])
+def test_images_are_shown_from_black_to_white(shape):
+    images = 2.0 * np.arange(3 * np.prod(shape)).reshape(3, *shape) - 5.0
+    images[2] = 7.0
+    inputs = keras.Input(shape)
+    model = keras.Model(inputs, keras.layers.Flatten()(inputs)[:, :2])
+    found = bad_cases(model, images, [0, 0, 0])
+    assert found._repr_html_().count("data:image/png;base64,") == 3
+    axes = found.plot().axes
+    shown = np.stack([one.images[0].get_array() for one in axes])
+    rising = np.linspace(0.0, 1.0, np.prod(shape)).reshape(shown.shape[1:])
+    # The two classes are as likely in the last one, which comes after the others.
+    np.testing.assert_allclose(shown, [rising, rising, 0.0 * rising])
 
 
 def test_rows_of_frames_and_of_nests_are_added(tmp_path):
@@ -175,6 +210,7 @@ def test_rows_of_frames_and_of_nests_are_added(tmp_path):
         ([0.0, np.nan, 0.5, 0.0, 0.0], "Received: nan in row 1"),
         ([0, 1], "one label for each row. Received: 5 rows in `x`, and 2"),
         (np.full((5, 3), 0.5), "or one-hot rows.*Received: row 0"),
+        ([[0, 1], [1], [1], [0], [1]], "class numbers 0, 1, .*Received: y="),
     ],
 )
 def test_labels_that_are_none_are_refused(y, match):

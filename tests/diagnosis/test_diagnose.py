@@ -130,6 +130,86 @@ def test_one_epoch_tells_nothing():
     assert (found.verdict, found.verdicts[0].confidence) == ("undecided", 0.5)
 
 
+T = np.arange(40.0)
+TURNS = np.where(T < 10, 10.0 - T, 0.2 * T - 1.0)
+FALLS_AND_RISES = {
+    "loss": 10.0 - 0.25 * T,
+    "val_loss": np.where(T < 20, 10.0 - 0.25 * T, 5.0 + 0.1 * (T - 20)),
+}
+
+
+@pytest.mark.parametrize(
+    ("history", "given", "verdict", "evidence", "strength"),
+    [
+        # Ten epochs have nine steps; the end is the mean of 63, 62 and 61.
+        (100 - T, {}, "still improving at the end", [9, 38], 9 / (0.03 * 38)),
+        ([4, 3, 2, 1.5], {}, "still improving at the end", [0.5, 2.5], 0.5 / 0.08),
+        (np.where(T < 20, 2.0, 1.0), {}, "step change", [21, -1], 1 / 0.15),
+        (np.where(T < 20, 1.0, 2.0), {}, "step change", [21, 1], 1 / 0.15),
+        # It is flat where 5 epochs are at (5 + 4.5 + 3 * 4) / 5, 5 % above the end.
+        (np.maximum(10 - 0.5 * T, 4), {}, "plateaued", [13], 0.75 * 40 / 12),
+        # From 1 to 6.5; the best five epochs, from the tenth on, have a mean of 1.24.
+        (TURNS, {}, "diverging", [5.5, 12], 5.5 / (0.25 * 8.76)),
+        # 6.75 - 0.625; 6.75 - 5.17; training goes from 10 to 0.5.
+        (FALLS_AND_RISES, {}, "overfitting", [6.125, 1.58, 22], 6.125 / (0.1 * 9.5)),
+        (np.maximum(10 - T, 1), {}, "learning well", [0.1], 3.5),
+        (
+            np.maximum(10 - 0.5 * T, 4),
+            {"human_level": 3.0},
+            "underfitting",
+            [1 / 7, 4],
+            10 / 7,
+        ),
+        (
+            10 - 0.01 * T,
+            {"baseline": 9.62},
+            "not learning at all",
+            [-0.005, 0.02 * 9.62],
+            2 + 0.005 / (0.02 * 9.62),
+        ),
+        (np.zeros(20), {}, "not learning at all", [0, 0], 2),
+        # From 10 to the mean of the last four epochs.
+        (
+            10 - T / 1e3,
+            {"noise": 0.0},
+            "not learning at all",
+            [0.0375, 0.2],
+            2 - 0.0375 / 0.2,
+        ),
+        # With noise from the mean of the first four to that of the second half.
+        (
+            10 - T / 1e3,
+            {"noise": 0.2},
+            "not learning at all",
+            [0.028, 0.6 * math.sqrt(1 / 4 + 1 / 20)],
+            2 - 0.028 / (0.6 * math.sqrt(0.3)),
+        ),
+    ],
+)
+def test_evidence_and_confidence_are_those_of_a_count_by_hand(
+    history, given, verdict, evidence, strength
+):
+    """Of curves without noise; an effect twice the limit has a confidence of 0.75."""
+    history = history if isinstance(history, dict) else {"loss": history}
+    found = diagnose(history, **given)
+    assert found.verdict == verdict
+    assert [*found.evidence.values()] == pytest.approx(evidence)
+    assert found.verdicts[0].confidence == pytest.approx(1 - 0.5 / strength)
+
+
+@pytest.mark.parametrize(("gap", "noise"), [(0.7, 0.0), (1.5, 0.0), (1.5, 1.0)])
+def test_a_model_underfits_where_validation_is_near_training(gap, noise):
+    """Near is half of the progress, which is 2, or four deviations of four's mean."""
+    training = np.maximum(10 - 0.1 * T, 8)
+    found = diagnose({"loss": training, "val_loss": training + gap}, noise=noise)
+    verdicts = {each.name: each for each in found.verdicts}
+    assert ("underfitting" in verdicts) == (gap <= max(1.0, 2.0 * noise))
+    if "underfitting" in verdicts:
+        assert verdicts["underfitting"].evidence == pytest.approx(
+            {"level": 0.8, "end": 8.0}
+        )
+
+
 class Record:
     """As a trial's record is."""
 
@@ -164,6 +244,12 @@ def test_each_form_of_a_history_is_the_same_history(tmp_path):
     expected = diagnose(curves)
     for history in written(tmp_path, curves):
         assert diagnose(history) == expected
+
+
+def test_a_training_of_one_epoch_is_a_history_too(tmp_path):
+    curves = {"loss": [2.0], "val_loss": [1.5]}
+    for history in written(tmp_path, curves):
+        assert diagnose(history).evidence == {"start": 1.5, "end": 1.5}
 
 
 def test_event_files_of_tensorboard_are_read(tmp_path):

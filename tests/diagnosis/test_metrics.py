@@ -55,6 +55,13 @@ def test_names_that_people_use(name, expected):
     assert metrics.known_direction(name) == expected
 
 
+@pytest.mark.parametrize("name", ["val_accuracy", "AUC", "dice", "top_k"])
+def test_shares_are_those_of_which_all_is_1(name):
+    assert metrics.is_share(name)
+    assert not metrics.is_share(f"{name}_loss")
+    assert not metrics.is_share("psnr")
+
+
 def test_a_name_that_does_not_tell_is_asked_for():
     with pytest.raises(
         ValueError, match=r'`metric` must tell .* or `direction` be "min"'
