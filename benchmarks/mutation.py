@@ -14,7 +14,7 @@ those that `equivalent_mutants.txt` names, with the reason why they behave alike
 
 A mutant meets the ordinary tests of its folder and the folder's doctests, in this
 order: those that are new, those that have executed its statement, quickest first, and
-others that have executed the folder or start processes, of `--more` seconds together.
+others that have executed its module or start processes, of `--more` seconds together.
 Which these are is known from one run under coverage, which must pass, kept in the
 folder of `--map` until the code changes. What no test executes survives, unless those
 others see it. Each process works in a copy of the repository, so that the tests' child
@@ -107,6 +107,7 @@ class Mutant:
         self.path = path
         self.operator = operator
         self.line = line
+        self.source = source
         self.code = code
         changed = difflib.ndiff(source.splitlines(), code.splitlines())
         lines = [one for one in changed if one.startswith(("- ", "+ "))]
@@ -319,7 +320,7 @@ def run(mutants, seen, copies, more):
                 continue
             end(pid, done)
             del running[pid]
-            put(copy, mutant.path, (ROOT / mutant.path).read_text(encoding="utf-8"))
+            put(copy, mutant.path, mutant.source)
             free.append(copy)
             code = os.waitstatus_to_exitcode(status) if done else None
             if code == WRONG_COPY:
@@ -373,7 +374,7 @@ def statement(mutant):
     That is the smallest statement: of an `if` or `for` its head, of a function all,
     since its head is executed by no test, and so of all outside of functions.
     """
-    tree = ast.parse((ROOT / mutant.path).read_text(encoding="utf-8"))
+    tree = ast.parse(mutant.source)
     found = None
     for node in ast.walk(tree):
         if isinstance(node, (ast.stmt, ast.ExceptHandler)):

@@ -144,14 +144,16 @@ def test_frequent_kinds_are_added_without_likely_label_errors(flipped):
 def test_folds_are_trained_in_silence_with_their_weights(capsys):
     """Of weights 0 nothing is learned: each fold predicts as its first weights do."""
     x, y = np.random.default_rng(0).normal(size=(20, 2)), np.tile([0, 1], 10)
+    built = []
 
     def build():
+        built.append(True)
         model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, "softmax")])
         model.compile("sgd", "sparse_categorical_crossentropy")
         return model
 
     def table(**arguments):
-        return bad_cases(build, x, y, folds=2, **arguments).table
+        return bad_cases(build, x, y, **{"folds": 2, **arguments}).table
 
     untrained = table(epochs=3, sample_weight=np.zeros(20))
     assert not capsys.readouterr().out
@@ -159,6 +161,9 @@ def test_folds_are_trained_in_silence_with_their_weights(capsys):
         untrained, table(epochs=1, sample_weight=0.0 * x[:, 0])
     )
     assert (untrained["loss"] != table(epochs=3)["loss"]).any()
+    built.clear()
+    bad_cases(build, x, y)
+    assert len(built) == 5
 
 
 def test_images_are_shown(flipped):
@@ -169,7 +174,7 @@ def test_images_are_shown(flipped):
     assert len(titles) == 20
 
 
-@pytest.mark.parametrize("shape", [(2, 2), (2, 2, 1), (1, 2, 3)])
+@pytest.mark.parametrize("shape", [(2, 2), (2, 2, 1), (1, 2, 3), (1, 2, 4)])
 def test_images_are_shown_from_black_to_white(shape):
     images = 2.0 * np.arange(3 * np.prod(shape)).reshape(3, *shape) - 5.0
     images[2] = 7.0
@@ -182,6 +187,15 @@ def test_images_are_shown_from_black_to_white(shape):
     rising = np.linspace(0.0, 1.0, np.prod(shape)).reshape(shown.shape[1:])
     # The two classes are as likely in the last one, which comes after the others.
     np.testing.assert_allclose(shown, [rising, rising, 0.0 * rising])
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 2, 2), (2, 2, 5), (2, 2, 1, 1)])
+def test_what_is_no_image_is_not_plotted(shape):
+    inputs = keras.Input(shape)
+    model = keras.Model(inputs, keras.layers.Flatten()(inputs)[:, :2])
+    found = bad_cases(model, np.ones((3, *shape)), [0, 0, 0])
+    with pytest.raises(ValueError, match=r"needs images.*Received: an array of shape"):
+        found.plot()
 
 
 def test_rows_of_frames_and_of_nests_are_added(tmp_path):

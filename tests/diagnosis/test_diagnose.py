@@ -146,6 +146,7 @@ FALLS_AND_RISES = {
         ([4, 3, 2, 1.5], {}, "still improving at the end", [0.5, 2.5], 0.5 / 0.08),
         (np.where(T < 20, 2.0, 1.0), {}, "step change", [21, -1], 1 / 0.15),
         (np.where(T < 20, 1.0, 2.0), {}, "step change", [21, 1], 1 / 0.15),
+        (np.where(T < 20, 2.0, 1.0), {"noise": 0.1}, "step change", [21, -1], 1 / 0.6),
         # It is flat where 5 epochs are at (5 + 4.5 + 3 * 4) / 5, 5 % above the end.
         (np.maximum(10 - 0.5 * T, 4), {}, "plateaued", [13], 0.75 * 40 / 12),
         # From 1 to 6.5; the best five epochs, from the tenth on, have a mean of 1.24.

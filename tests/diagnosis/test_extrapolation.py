@@ -74,7 +74,10 @@ def test_what_was_reached_is_reached_and_a_constant_curve_stays():
     assert chance_to_reach(constant, 100, 0.5) < 0.01
 
 
-def test_the_law_with_one_exponent_is_that_of_ordinary_least_squares(monkeypatch):
+@pytest.mark.parametrize("epochs", [12, 13, 40])
+def test_the_law_with_one_exponent_is_that_of_ordinary_least_squares(
+    epochs, monkeypatch
+):
     """The predictive distribution, from SciPy's regression and the textbook's t."""
     from scipy import stats
 
@@ -83,7 +86,7 @@ def test_the_law_with_one_exponent_is_that_of_ordinary_least_squares(monkeypatch
     monkeypatch.setattr(extrapolation, "_EXPONENTS", np.array([1.0]))
     monkeypatch.setattr(extrapolation, "_GAIN_UNCERTAINTY", 0.0)
     monkeypatch.setattr(extrapolation, "_COURSE_UNCERTAINTY", 0.0)
-    random, epochs, target = np.random.default_rng(3), 13, 0.45
+    random, target = np.random.default_rng(3), 0.45
     t = np.arange(1, 13)
     curve = 0.5 + 1.0 / t + random.normal(0.0, 0.05, 12)
     first = 12 // 5
@@ -99,7 +102,7 @@ def test_the_law_with_one_exponent_is_that_of_ordinary_least_squares(monkeypatch
     )
     now = line.intercept + line.slope * x[-1]
     gain = now - (line.intercept + line.slope * new)
-    luck = np.sqrt(2 * np.log(2)) * np.sqrt(variance)
+    luck = np.sqrt(2 * np.log(1 + epochs - 12)) * np.sqrt(variance)
     expected = stats.t.cdf(
         (target - (min(now, curve.min()) - gain - luck)) / spread, freedom
     )
