@@ -9,12 +9,12 @@ checkers only, and of the arguments of a `raise` or a warning, which are texts; 
 those that `equivalent_mutants.txt` names, with the reason why they behave alike.
 
     python benchmarks/mutation.py [--only schedules] [--sample 60] [--seed 0]
-        [--jobs 2] [--more 20] [--map FOLDER]
+        [--jobs 2] [--seconds 60] [--map FOLDER]
     pip install 'cosmic-ray>=8.7.0' 'coverage>=7.6.0'
 
 A mutant meets the ordinary tests of its folder and the folder's doctests, in this
 order: those that are new, those that have executed its statement, quickest first, and
-others that have executed its module or start processes, of `--more` seconds together.
+others that have executed its module or start processes, until `--seconds` are over.
 Which these are is known from one run under coverage, which must pass, kept in the
 folder of `--map` until the code changes. What no test executes survives, unless those
 others see it. Each process works in a copy of the repository, so that the tests' child
@@ -74,7 +74,7 @@ def main():
     parser.add_argument("--sample", type=int, default=60, help="of each folder")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--more", type=float, default=20.0, metavar="SECONDS")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of a mutant")
     parser.add_argument("--map", type=Path, default=Path("runs/mutation"))
     arguments = parser.parse_args()
     for name in IMPORTS:
@@ -88,7 +88,7 @@ def main():
             mutants = sample(folder, arguments.sample, arguments.seed)
             alike = [one for one in mutants if one.key in equivalent()]
             counted = [one for one in mutants if one not in alike]
-            alive = run(counted, seen, copies, arguments.more)
+            alive = run(counted, seen, copies, arguments.seconds)
             killed = len(counted) - len(alive)
             table.add_row(
                 folder,
@@ -302,13 +302,13 @@ class Recorder:
         self.tests[report.nodeid] += report.duration
 
 
-def run(mutants, seen, copies, more):
+def run(mutants, seen, copies, most_seconds):
     """Runs the tests of each mutant. Prints and returns those that survive."""
     waiting, free, running, alive = list(mutants), list(copies), {}, []
     while waiting or running:
         while waiting and free:
             mutant, copy = waiting.pop(0), free.pop()
-            tests = chosen_tests(mutant, seen, more)
+            tests = chosen_tests(mutant, seen, most_seconds)
             put(copy, mutant.path, mutant.code)
             seconds = 30.0 + 3.0 * sum(seen["tests"][name] for name in tests)
             pid = forked(copy, tested, tests, seen["tests"])
@@ -347,25 +347,22 @@ def put(copy, path, code):
     Path(importlib.util.cache_from_source(copy / path)).unlink(missing_ok=True)
 
 
-def chosen_tests(mutant, seen, more):
+def chosen_tests(mutant, seen, most_seconds):
     """Returns the tests that a mutant meets, in order."""
     names, lines = list(seen["tests"]), seen["lines"].get(str(mutant.path), {})
     first, last = statement(mutant)
     inside = {n for line in range(first, last + 1) for n in lines.get(str(line), ())}
     mutant.is_executed = bool(inside)
-    others = {n for numbers in lines.values() for n in numbers} - inside
-    others |= {names.index(name) for name in seen["starters"]} - inside
-
-    def seconds(number):
-        return seen["tests"][names[number]]
-
-    chosen, spent = sorted(inside, key=seconds), 0.0
-    for number in sorted(others, key=seconds):
+    others = {n for numbers in lines.values() for n in numbers}
+    others |= {names.index(name) for name in seen["starters"]}
+    seconds = list(seen["tests"].values()).__getitem__
+    chosen, spent = [], 0.0
+    for number in sorted(inside, key=seconds) + sorted(others - inside, key=seconds):
         spent += seconds(number)
-        if spent > more:
+        if spent > most_seconds:
             break
-        chosen.append(number)
-    return [names[number] for number in chosen]
+        chosen.append(names[number])
+    return chosen
 
 
 def statement(mutant):

@@ -80,6 +80,7 @@ def test_classes_have_their_names_and_text_from_outside_is_escaped():
     shown = found._repr_html_()
     assert "<script>" not in shown
     assert "&lt;script&gt;" in shown
+    assert "<th>0</th>" not in shown  # Numbers of lines say nothing.
 
 
 def test_tokens_are_shown_as_their_words():
@@ -220,6 +221,7 @@ def test_rows_of_frames_and_of_nests_are_added(tmp_path):
     [
         (["cat", "dog", "cat", "cat", "dog"], "class numbers 0, 1, .*return_inverse"),
         ([1, 2, 3, 1, 2], "class numbers below 3.*Received: 3 in row 2"),
+        ([0, 1, 7, 0, 0], "class numbers below 3.*Received: 7 in row 2"),
         ([0, 1, -1, 0, 0], "Received: -1 in row 2"),
         ([0.0, np.nan, 0.5, 0.0, 0.0], "Received: nan in row 1"),
         ([0, 1], "one label for each row. Received: 5 rows in `x`, and 2"),

@@ -154,6 +154,8 @@ FALLS_AND_RISES = {
         # 6.75 - 0.625; 6.75 - 5.17; training goes from 10 to 0.5.
         (FALLS_AND_RISES, {}, "overfitting", [6.125, 1.58, 22], 6.125 / (0.1 * 9.5)),
         (np.maximum(10 - T, 1), {}, "learning well", [0.1], 3.5),
+        # A loss that falls below 0 has its least value as its floor.
+        (np.maximum(1 - 0.1 * T, -0.5), {}, "learning well", [0], 50),
         (
             np.maximum(10 - 0.5 * T, 4),
             {"human_level": 3.0},
@@ -196,6 +198,15 @@ def test_evidence_and_confidence_are_those_of_a_count_by_hand(
     assert found.verdict == verdict
     assert [*found.evidence.values()] == pytest.approx(evidence)
     assert found.verdicts[0].confidence == pytest.approx(1 - 0.5 / strength)
+
+
+def test_an_accuracy_that_stays_at_a_guess_counts_more_than_a_loss_that_exploded():
+    accuracy = np.where(T % 2, 0.48, 0.52)
+    history = {"loss": np.where(T < 1, 1e6, 0.7), "accuracy": accuracy}
+    found = diagnose(history)
+    assert found.verdict == "not learning at all"
+    assert found.verdicts[0].sentence.startswith("accuracy stays at 0.48. ")
+    assert diagnose({**history, "accuracy": accuracy + 0.1}).verdict == "learning well"
 
 
 @pytest.mark.parametrize(("gap", "noise"), [(0.7, 0.0), (1.5, 0.0), (1.5, 1.0)])
