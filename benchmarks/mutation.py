@@ -2,11 +2,12 @@
 
 Each mutant is one change by cosmic-ray: a number plus or minus one, another operator of
 the same kind, a condition negated, a loop that runs not once, a decorator or an
-`except` that is gone. It is killed if a test fails, or if they take three times as long
-and half a minute. Drawn are places in the code, then one mutant of each, since an
-operator has up to six. Not counted are those of annotations, of what is for type
-checkers only, and of the arguments of a `raise` or a warning, which are texts; and
-those that `equivalent_mutants.txt` names, with the reason why they behave alike.
+`except` that is gone. It is killed if a test fails, or if they take three times as
+long, and half a minute, of processor time. Drawn are places in the code, then one
+mutant of each, since an operator has up to six. Not counted are those of annotations,
+of what is for type checkers only, and of the arguments of a `raise` or a warning, which
+are texts; and those that `equivalent_mutants.txt` names, with the reason why they
+behave alike.
 
     python benchmarks/mutation.py [--only schedules] [--sample 60] [--seed 0]
         [--jobs 2] [--seconds 60] [--map FOLDER]
@@ -25,11 +26,14 @@ has done nothing with it.
 import argparse
 import ast
 import difflib
+import gc
 import hashlib
 import importlib
 import importlib.util
 import json
+import math
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -79,6 +83,8 @@ def main():
     arguments = parser.parse_args()
     for name in IMPORTS:
         importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # No process that is forked looks through it again.
     arguments.map.mkdir(parents=True, exist_ok=True)
     table = rich.table.Table("folder", "mutants", "equivalent", "killed", "95 %")
     with tempfile.TemporaryDirectory() as directory:
@@ -311,33 +317,36 @@ def run(mutants, seen, copies, most_seconds):
             tests = chosen_tests(mutant, seen, most_seconds)
             put(copy, mutant.path, mutant.code)
             seconds = 30.0 + 3.0 * sum(seen["tests"][name] for name in tests)
-            pid = forked(copy, tested, tests, seen["tests"])
-            running[pid] = mutant, copy, time.monotonic() + seconds
+            pid = forked(copy, tested, tests, seen["tests"], seconds)
+            # Where it waits for ever it takes no processor time.
+            running[pid] = mutant, copy, time.monotonic() + 10.0 * seconds
         time.sleep(0.02)
         for pid, (mutant, copy, deadline) in list(running.items()):
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if not done and time.monotonic() < deadline:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if not ended and time.monotonic() < deadline:
                 continue
-            end(pid, done)
+            end(pid, ended)
             del running[pid]
             put(copy, mutant.path, mutant.source)
             free.append(copy)
-            code = os.waitstatus_to_exitcode(status) if done else None
+            code = os.waitstatus_to_exitcode(status) if ended else None
             if code == WRONG_COPY:
                 sys.exit("The tests import another copy of the package.")
             if code in (PASSED, NOTHING_RUN):
                 alive.append(mutant)
                 print(mutant, flush=True)
+            done = len(mutants) - len(waiting) - len(running)
+            print(f"{done} of {len(mutants)}", end="\r", file=sys.stderr, flush=True)
     return alive
 
 
-def end(pid, done):
+def end(pid, ended):
     """Ends what the tests have started, and a process that takes too long."""
     try:
         os.killpg(pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
-    if not done:
+    if not ended:
         os.waitpid(pid, 0)
 
 
@@ -385,8 +394,14 @@ def statement(mutant):
     return first, node.end_lineno
 
 
-def tested(tests, known):
-    """Runs tests in their order, and before them those that are new in their files."""
+def tested(tests, known, seconds):
+    """Runs tests in their order, and before them those that are new in their files.
+
+    The limit is one of processor time, which does not depend on what else is running.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    spent = time.process_time()
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(spent + seconds), most))
     files = list(dict.fromkeys(name.partition("::")[0] for name in tests))
     if not files:
         return NOTHING_RUN

@@ -129,6 +129,19 @@ def test_groups_stay_whole():
     assert 10 <= len(rows) <= 30
 
 
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        (np.arange(99), r"each of the 100 rows\. Received: shape=\(99,\)"),
+        (np.array([1, "a"] * 50, dtype=object), "numbers or texts"),
+        (np.zeros((100, 1)), "one group for each"),
+    ],
+)
+def test_groups_that_are_none_are_refused(groups, said):
+    with pytest.raises(ValueError, match=said):
+        stratified_subset(X, CODES, 0.2, seed=0, groups=groups)
+
+
 def test_whole_groups_come_as_near_to_the_number_as_they_can():
     """Groups of one row reach it; one of four rows of five is nearer to 4 than all."""
     x, y = np.arange(20), np.zeros(20, int)

@@ -255,7 +255,10 @@ def test_nested_schedules_come_back_from_a_file(build, tmp_path):
     ids=["Joined", "PerUpdate", "Shifted"],
 )
 def test_what_cannot_be_saved_is_refused(build, named, value):
-    with pytest.raises(TypeError, match=rf"`{named}` must be .* Received: {named}="):
+    said = (
+        rf"`{named}` must be .* Received: {named}=.* \(of type {type(value).__name__}"
+    )
+    with pytest.raises(TypeError, match=said):
         build(value)
 
 

@@ -243,6 +243,8 @@ ALIKE = tf.data.Dataset.from_tensor_slices((X, X))
         (single_examples().filter(lambda *_: True), 10, ValueError, "num_examples"),
         (single_examples().take(0), 10, ValueError, "num_examples"),
         (single_examples(), None, ValueError, "batch_size"),
+        (tf.data.Dataset.range(25), None, ValueError, "batch_size"),
+        (iter(single_examples()), 10, TypeError, "num_examples"),
         # Batches of 2, or examples of 2 numbers: nothing tells.
         (ALIKE, 10, ValueError, "batch_size"),
         (ALIKE.batch(5, drop_remainder=True), 10, ValueError, "batch_size"),
@@ -261,6 +263,13 @@ ALIKE = tf.data.Dataset.from_tensor_slices((X, X))
 def test_sizes_that_are_not_known_are_refused(schedule, data, batch_size, error, named):
     with pytest.raises(error, match=rf"`{named}` must .*Received"):
         schedule.from_epochs(0.1, num_examples=data, batch_size=batch_size, epochs=2)
+
+
+def test_the_lengths_that_tell_nothing_are_told():
+    with pytest.raises(ValueError, match=r"have the lengths 3, 5, batch_size=2"):
+        OneCycle.from_epochs(
+            0.1, num_examples=of_lengths(3, 5, 3), batch_size=2, epochs=2
+        )
 
 
 @pytest.mark.parametrize("name", ["warmup_fraction", "decay_fraction"])

@@ -95,3 +95,15 @@ def test_the_multiplier_is_float32_whatever_floatx_is():
 def test_bad_arguments_are_named_with_what_was_received(arguments, error, named):
     with pytest.raises(error, match=rf"`{named}` must be .*Received: {named}="):
         Scaled(**arguments)
+
+
+def test_rates_are_the_same_inside_a_layer_of_mixed_precision():
+    schedule, rates = Scaled(0.1, 1 / 3), []
+
+    class Asking(keras.layers.Layer):
+        def call(self, x):
+            rates.append(float(schedule(1)))
+            return x
+
+    Asking(dtype="mixed_float16")(np.zeros(1))
+    assert rates == [float(np.float32(0.1) * np.float32(1 / 3))]
