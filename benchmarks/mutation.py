@@ -5,12 +5,12 @@ the same kind, a condition negated, a loop that runs not once, a decorator or an
 `except` that is gone. It is killed if a test fails, or if they take three times as
 long, and half a minute, of processor time. Drawn are places in the code, then one
 mutant of each, since an operator has up to six. Not counted are those of annotations,
-of what is for type checkers only, and of the arguments of a `raise` or a warning, which
-are texts; and those that `equivalent_mutants.txt` names, with the reason why they
-behave alike.
+of what is for type checkers only, of `strict=` (of a `zip` of equal lengths), and of
+the arguments of a `raise` or a warning, which are texts; and those that
+`equivalent_mutants.txt` names, with the reason why they behave alike.
 
     python benchmarks/mutation.py [--only schedules] [--sample 60] [--seed 0]
-        [--jobs 2] [--seconds 60] [--map FOLDER]
+        [--jobs 2] [--seconds 60] [--map FOLDER] [--again FILE]
     pip install 'cosmic-ray>=8.7.0' 'coverage>=7.6.0'
 
 A mutant meets the ordinary tests of its folder and the folder's doctests, in this
@@ -20,7 +20,8 @@ Which these are is known from one run under coverage, which must pass, kept in t
 folder of `--map` until the code changes. What no test executes survives, unless those
 others see it. Each process works in a copy of the repository, so that the tests' child
 processes see the mutant, too; it is forked from one that has imported TensorFlow, and
-has done nothing with it.
+has done nothing with it. With `--again` only those mutants of the sample are run that
+an earlier run has printed to FILE, its survivors.
 """
 
 import argparse
@@ -80,6 +81,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=60.0, help="of a mutant")
     parser.add_argument("--map", type=Path, default=Path("runs/mutation"))
+    parser.add_argument("--again", type=Path, metavar="FILE", help="what was printed")
     arguments = parser.parse_args()
     for name in IMPORTS:
         importlib.import_module(name)
@@ -92,6 +94,9 @@ def main():
         for folder in arguments.only:
             seen = tests_by_line(folder, arguments.map.resolve(), copies[0])
             mutants = sample(folder, arguments.sample, arguments.seed)
+            if arguments.again:
+                known = arguments.again.read_text(encoding="utf-8")
+                mutants = [one for one in mutants if one.diff in known]
             alike = [one for one in mutants if one.key in equivalent()]
             counted = [one for one in mutants if one not in alike]
             alive = run(counted, seen, copies, arguments.seconds)
@@ -191,6 +196,8 @@ def uncounted(tree):
             hidden += [node.returns, *map(overload, node.decorator_list)]
         elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             hidden.append(node)
+        elif isinstance(node, ast.keyword) and node.arg == "strict":
+            hidden.append(node.value)
         elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             hidden += node.exc.args
         elif isinstance(node, ast.Call) and "warn" in ast.unparse(node.func):

@@ -205,3 +205,12 @@ def test_optimizers_that_do_not_suit_are_refused(make, said):
 def test_a_rate_is_found_for_a_number_of_sgd_alone(second):
     with pytest.raises(ValueError, match="`second` must"):
         SwitchedOptimizer(SGD(0.1), second, at="swats")
+
+
+def test_a_switch_before_the_first_update_is_one_at_step_0():
+    optimizer = SwitchedOptimizer(adam(), momentum(), at="plateau")
+    optimizer.build([keras.Variable([1.0])])
+    assert optimizer.switched_at is None
+    optimizer.switch()
+    assert optimizer.switched_at == 0
+    assert optimizer.active is optimizer.phases[1]
