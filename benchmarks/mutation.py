@@ -375,7 +375,7 @@ def chosen_tests(mutant, seen, most_seconds):
     chosen, spent = [], 0.0
     for number in sorted(inside, key=seconds) + sorted(others - inside, key=seconds):
         spent += seconds(number)
-        if spent > most_seconds:
+        if chosen and spent > most_seconds:
             break
         chosen.append(names[number])
     return chosen

@@ -398,3 +398,11 @@ def test_the_config_of_a_percentile_holds_its_arguments():
     limit = PercentileLimit(75, window=20, min_updates=5)
     restored = PercentileLimit.from_config(limit.get_config())
     assert vars(restored) == {"percentile": 75.0, "window": 20, "min_updates": 5}
+
+
+def test_the_percentile_is_the_90th_of_1000_norms_after_10_by_default():
+    assert PercentileLimit().get_config() == {
+        "percentile": 90.0,
+        "window": 1000,
+        "min_updates": 10,
+    }
