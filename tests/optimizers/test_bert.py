@@ -249,3 +249,9 @@ def test_bad_arguments_are_named(arguments, message):
 def test_multipliers_of_no_layers_are_refused():
     with pytest.raises(ValueError, match="`num_layers` must be a whole number >= 1"):
         layer_wise_multipliers(0, 0.9)
+
+
+@pytest.mark.parametrize("ratio", [-0.1, 1.5])
+def test_the_last_rate_is_a_share_of_the_first(ratio):
+    with pytest.raises(ValueError, match=r"`min_lr_ratio` must be .*or the rate grows"):
+        create_optimizer(1e-3, 100, 10, min_lr_ratio=ratio)

@@ -214,3 +214,14 @@ def test_a_switch_before_the_first_update_is_one_at_step_0():
     optimizer.switch()
     assert optimizer.switched_at == 0
     assert optimizer.active is optimizer.phases[1]
+
+
+def test_a_file_keeps_when_the_switch_was_made(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    optimizer = SwitchedOptimizer(adam(), momentum(), at="plateau")
+    model.compile(optimizer, "mse", run_eagerly=True)
+    model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
+    optimizer.switch()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.optimizer.switched_at == 1
