@@ -406,3 +406,12 @@ def test_the_percentile_is_the_90th_of_1000_norms_after_10_by_default():
         "window": 1000,
         "min_updates": 10,
     }
+
+
+@pytest.mark.parametrize(("percentile", "expected"), [(90, 900), (99.9, 999), (0.1, 1)])
+def test_of_1000_norms_the_nearest_rank_is_exact(percentile, expected):
+    norms = np.random.default_rng(0).permutation(np.arange(1, 1001)).astype("float32")
+    found = PercentileLimit(percentile).limit(
+        np.float32(5), norms, keras.ops.array(1000)
+    )
+    assert float(found) == expected
