@@ -38,7 +38,11 @@ POLL_SECONDS = 0.25
 
 
 class ChildDiedError(RuntimeError):
-    """A process that ran trials has ended."""
+    """A process has ended while it ran a task."""
+
+
+class CannotBeginError(RuntimeError):
+    """A process of an engine could not begin a task, whichever that was."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +117,7 @@ class EngineCall:
         """Returns what the child answers to a task; nothing if nobody wants it.
 
         Raises:
+            CannotBeginError: If no child begins with it.
             ChildDiedError: If the child ends instead.
         """
         is_cancelled = _cancellation(payload)
@@ -121,8 +126,7 @@ class EngineCall:
         child = _idle_child(self)
         try:
             if child is None:
-                content = payload if isinstance(payload, bytes) else payload.read()
-                child = _Child(self, content)
+                child = _begun(self, payload)
             answer = child.answer(task, is_cancelled)
         except BaseException:
             if child is not None:
@@ -135,6 +139,19 @@ class EngineCall:
             child.idle_since = time.monotonic()
             _idle.append(child)
         return answer
+
+
+def _begun(call: EngineCall, payload: bytes | PayloadFile) -> _Child:
+    """Returns a new child.
+
+    Raises:
+        CannotBeginError: If this machine has no room for its files, and the like.
+    """
+    try:
+        content = payload if isinstance(payload, bytes) else payload.read()
+        return _Child(call, content)
+    except (OSError, ValueError) as error:
+        raise CannotBeginError(f"{type(error).__name__}: {error}") from error
 
 
 def called(call: EngineCall, *args: Any) -> Any:
@@ -152,6 +169,7 @@ class _Child:
         self._folder = tempfile.mkdtemp(prefix=_prefix())
         self._connection: Any = None
         self._process: Any = None
+        self._error: Exception | None = None
         self._has_ended = threading.Event()
         has_started = threading.Event()
         # The child ends with the thread that starts it, and an engine's may be short.
@@ -176,8 +194,9 @@ class _Child:
             self._process, self._connection = _child_process.started(
                 call.module, self._folder, environment=environment
             )
-        finally:
-            has_started.set()
+        except Exception as error:
+            self._error = error
+        has_started.set()
         while not self._has_ended.wait(1.0):
             with _lock:
                 is_old = time.monotonic() - self.idle_since > IDLE_SECONDS
@@ -187,18 +206,37 @@ class _Child:
             self.close()
 
     def answer(self, task: bytes, is_cancelled: Callable[[], bool]) -> bytes | None:
-        """Returns the answer to a task; None if it is cancelled before."""
+        """Returns the answer to a task; None if it is cancelled before.
+
+        Raises:
+            CannotBeginError: If the process has not got as far as the task.
+            ChildDiedError: If it has ended since.
+        """
         if self._connection is None:
-            raise ChildDiedError("its process did not start")
+            error = f"{type(self._error).__name__}: {self._error}"
+            raise CannotBeginError(f"its process did not start ({error})")
+        has_begun = False
         try:
             self._connection.send_bytes(task)
-            while not self._connection.poll(POLL_SECONDS):
-                if is_cancelled():
-                    return None
+            # It says that it begins, and then what became of the task.
+            if not self._has_said_something(is_cancelled):
+                return None
+            self._connection.recv_bytes()
+            has_begun = True
+            if not self._has_said_something(is_cancelled):
+                return None
             return self._connection.recv_bytes()
         except (EOFError, OSError) as error:
+            kind = ChildDiedError if has_begun else CannotBeginError
             code = self._process.wait()
-            raise ChildDiedError(f"its process ended with status {code}") from error
+            raise kind(f"its process ended with status {code}") from error
+
+    def _has_said_something(self, is_cancelled: Callable[[], bool]) -> bool:
+        """Waits until it has; False if the task is cancelled before."""
+        while not self._connection.poll(POLL_SECONDS):
+            if is_cancelled():
+                return False
+        return True
 
     def close(self) -> None:
         """Ends the process, and removes what it has written."""

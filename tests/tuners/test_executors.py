@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import keras_tricks
 from keras_tricks import _engine_call
 from keras_tricks._engine_call import PayloadFile
 from keras_tricks.tuners import BayesianOptimization
@@ -30,9 +31,13 @@ from keras_tricks.tuners import OptunaSearch
 from keras_tricks.tuners import RandomSearch
 from keras_tricks.tuners import RayExecutor
 from keras_tricks.tuners import TooManyFailuresError
+from keras_tricks.tuners.results import provenance
+from keras_tricks.tuners.results import records
+from keras_tricks.tuners.workers import engine_search
 from keras_tricks.tuners.workers import engine_task
 from keras_tricks.tuners.workers import engines
 from keras_tricks.tuners.workers import gpus
+from keras_tricks.tuners.workers import worker_payload
 from tests import child_process
 from tests.tuners import forks
 from tests.tuners import toys
@@ -413,7 +418,7 @@ def test_what_an_engine_loses_is_submitted_again_and_given_up_in_the_end(tmp_pat
     def outcome(function, payload, task):
         trial_id = engine.tasks[-1].trials[0]["trial_id"]
         if trial_id == "1":
-            raise OSError("the machine is gone")
+            raise _engine_call.ChildDiedError("its process ended with status -9")
         lost = [t for t in engine.tasks if t.trials[0]["trial_id"] == trial_id]
         if trial_id == "2" and len(lost) == 1:
             raise concurrent.futures.CancelledError("lost dependencies")
@@ -432,19 +437,156 @@ def test_what_an_engine_loses_is_submitted_again_and_given_up_in_the_end(tmp_pat
         "2": "COMPLETED",
         "3": "COMPLETED",
     }
-    assert "OSError: the machine is gone" in errors_of(tuner)["1"]
+    assert "its process ended with status -9" in errors_of(tuner)["1"]
     tries = [task.trials[0]["trial_id"] for task in engine.tasks]
     assert [tries.count(trial_id) for trial_id in "0123"] == [1, 5, 2, 2]
 
 
-def test_an_engine_that_loses_everything_ends_the_search(tmp_path):
-    def outcome(function, payload, task):
-        raise OSError("no machine")
+@pytest.fixture(name="no_pauses")
+def no_pauses_fixture(monkeypatch):
+    monkeypatch.setattr(engine_search, "_MOST_SECONDS_BETWEEN_TRIES", 0.0)
 
-    more = {"max_trials": 50, "max_consecutive_failed_trials": 100}
-    tuner = asked(lambda x: x, tmp_path, **more)
-    with pytest.raises(RuntimeError, match=r"loses all .*OSError: no machine"):
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("no machine"),
+        KeyError("no machine"),
+        concurrent.futures.CancelledError("no machine"),
+        _engine_call.CannotBeginError("no machine"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_engine_that_loses_everything_ends_the_search_and_fails_no_trial(
+    error, no_pauses, tmp_path
+):
+    def outcome(function, payload, task):
+        raise error
+
+    tuner = asked(lambda x: x, tmp_path)
+    with pytest.raises(RuntimeError, match=r"loses all .*no machine"):
         tuner.search(verbose=0, executor=Engine(outcome))
+    tuner.search(verbose=0)
+    assert set(tuner.leaderboard()["status"]) == {"COMPLETED"}
+
+
+def test_a_machine_that_can_begin_nothing_costs_no_trial(no_pauses, tmp_path, caplog):
+    """A sick one is free for the next task at once, which a healthy one is not."""
+
+    class HalfSick(concurrent.futures.ThreadPoolExecutor):
+        is_busy = False
+
+        def submit(self, *call):
+            if self.is_busy:
+                future = concurrent.futures.Future()
+                future.set_exception(FileNotFoundError("no /tmp here"))
+                return future
+            self.is_busy = True
+            future = super().submit(*call)
+            future.add_done_callback(lambda _: setattr(self, "is_busy", False))
+            return future
+
+    tuner = tuner_of(RandomSearch, tmp_path / "engine")
+    with forks.as_workers(), HalfSick(1) as pool:
+        pool._max_workers = 2
+        tuner.search(**DATA, verbose=0, executor=pool)
+    serial = tuner_of(RandomSearch, tmp_path / "serial")
+    serial.search(**DATA, verbose=0)
+    same(tuner, serial)
+    told = [record.message for record in caplog.records]
+    assert sum("no /tmp here" in message for message in told) == 1
+
+
+def test_a_child_that_ends_before_it_has_begun_is_no_trial_s_fault(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "ends_at_once.py").write_text("raise SystemExit(3)")
+    (tmp_path / "ends_later.py").write_text(
+        "import os\n"
+        "from multiprocessing import connection\n"
+        "def main(descriptor, folder):\n"
+        "    line = connection.Connection(descriptor)\n"
+        "    line.recv_bytes(), line.recv_bytes(), line.send_bytes(b'')\n"
+        "    os._exit(4)\n"
+    )
+    path = [str(tmp_path)]
+    at_once = _engine_call.EngineCall("at once", "ends_at_once", {}, path)
+    with pytest.raises(_engine_call.CannotBeginError, match="status 3"):
+        at_once(b"payload", b"task")
+    later = _engine_call.EngineCall("later", "ends_later", {}, path)
+    with pytest.raises(_engine_call.ChildDiedError, match="status 4"):
+        later(b"payload", b"task")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(_engine_call.CannotBeginError, match="FileNotFoundError"):
+        later(b"payload", b"task")
+
+
+def test_a_worker_of_another_version_is_refused(tmp_path, monkeypatch):
+    """Its seeds may be others, and what it is sent is code of this version."""
+    tuner = tuner_of(RandomSearch, tmp_path)
+    payload = worker_payload.payload(tuner, (), {})
+    monkeypatch.setattr(keras_tricks, "__version__", "0.1.9")
+    with pytest.raises(RuntimeError, match=r"0\.2.*Received: .*keras_tricks 0\.1\.9"):
+        worker_payload.spec_of(payload)
+
+
+def test_versions_are_those_of_the_process_that_ran_a_trial(
+    threads, tmp_path, monkeypatch, caplog
+):
+    own = provenance.versions
+    monkeypatch.setattr(provenance, "versions", lambda: {**own(), "keras": "3.0.0"})
+    tuner = asked(lambda x: x, tmp_path)
+    tuner.search(verbose=0, executor=threads)
+    record = records.TrialRecord.read(tuner._project.folder / "trial_0")
+    assert record.versions == own() != tuner._runner.session.provenance[0]
+    told = [r.message for r in caplog.records if "other versions" in r.message]
+    assert len(told) == 1
+    assert "(here 3.0.0)" in told[0]
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+@pytest.mark.parametrize("grows_by", ["itself", "hand"])
+def test_a_dask_cluster_without_workers_gets_some_and_they_are_waited_for(
+    workers, grows_by, tmp_path
+):
+    with (
+        forks.as_workers(),
+        distributed.LocalCluster(
+            n_workers=0, threads_per_worker=1, processes=False, dashboard_address=None
+        ) as cluster,
+        cluster.get_client() as client,
+    ):
+        if grows_by == "itself":
+            cluster.adapt(minimum=0, maximum=2, interval="100 ms")
+        else:
+            later = threading.Timer(3.0, cluster.scale, [1])
+            later.start()
+        tuner = asked(lambda x: x, tmp_path)
+        tuner.search(verbose=0, executor=client, workers=workers)
+    assert set(tuner.leaderboard()["status"]) == {"COMPLETED"}
+
+
+@pytest.mark.parametrize(
+    ("future", "message"),
+    [(None, "must return a future"), ("text", "what the submitted function returns")],
+)
+def test_what_is_no_executor_after_all_is_told(future, message, tmp_path):
+    class Odd(Engine):
+        def submit(self, *call):
+            return None if future is None else super().submit(*call)
+
+    tuner = asked(lambda x: x, tmp_path)
+    with pytest.raises(TypeError, match=message):
+        tuner.search(verbose=0, executor=Odd(lambda *call: future))
+
+
+@pytest.mark.parametrize("number", [0, -3, True, "two"])
+def test_an_executor_with_no_sensible_number_of_workers_is_refused(number, tmp_path):
+    engine = Engine(lambda *call: call)
+    engine._max_workers = number
+    with pytest.raises(ValueError, match="`workers` must say how many"):
+        asked(lambda x: x, tmp_path).search(verbose=0, executor=engine)
 
 
 def test_a_process_without_the_package_is_told(tmp_path):

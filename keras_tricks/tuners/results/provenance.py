@@ -6,12 +6,18 @@ import importlib.metadata
 import os
 import platform
 
-PACKAGES = ("keras_tricks", "keras", "keras-tuner", "tensorflow", "numpy")
+import keras_tricks
+
+PACKAGES = ("keras", "keras-tuner", "tensorflow", "numpy")
 
 
 def versions() -> dict[str, str]:
     """Returns the versions of Python and of the packages that a result depends on."""
-    found = {"python": platform.python_version()}
+    found = {
+        "python": platform.python_version(),
+        # As imported: what is installed may be another one.
+        "keras_tricks": keras_tricks.__version__,
+    }
     for name in PACKAGES:
         try:
             found[name] = importlib.metadata.version(name)

@@ -13,6 +13,7 @@ had completed when it was submitted; a pruner cannot be asked.
 from __future__ import annotations
 
 import concurrent.futures
+import logging
 import pickle
 import queue
 import time
@@ -20,6 +21,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from typing import Any
 
+from keras_tricks import _validation
+from keras_tricks._engine_call import CannotBeginError
 from keras_tricks._engine_call import ChildDiedError
 from keras_tricks.training.packs import pack_size
 from keras_tricks.tuners.results import records
@@ -34,10 +37,24 @@ from keras_tricks.tuners.workers.lending import Lender
 if TYPE_CHECKING:
     from keras_tricks.tuners._typing import SearchingTuner
 
+_LOG = logging.getLogger(__name__)
+
 # How long it waits for an outcome before it looks again what the engine has.
 _POLL_SECONDS = 0.5
 # What a process raises that cannot run any task of the search.
 _HOPELESS = (ImportError, AttributeError, TypeError, ValueError)
+# What engines raise whose process has ended with a task. All else that they raise is
+# no fault of the trial.
+_DEATHS = (
+    ChildDiedError.__name__,
+    "KilledWorker",  # Dask
+    "NodeDiedError",  # Ray
+    "OutOfMemoryError",
+    "WorkerCrashedError",
+    "UncompletedJobError",  # submitit
+)
+# How long it waits at most until it submits again what could not begin.
+_MOST_SECONDS_BETWEEN_TRIES = 2.0
 
 
 def search(
@@ -69,8 +86,12 @@ class _EngineSearch(Lender):
         self.engine = engine
         self.runner = tuner._runner
         self.runner.session.consecutive_failures = 0
-        # How many tasks were lost since one came back.
+        # How many tasks were lost since one came back, and when others are submitted.
         self.losses = 0
+        self.resumes_at = 0.0
+        self.has_answered = False
+        # What was told once.
+        self.told: set[str] = set()
         # Future -> its trials, those that the oracle gave.
         self.submitted: dict[Any, list[Any]] = {}
         self.done: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -89,14 +110,26 @@ class _EngineSearch(Lender):
     # Lending.
 
     def submit(self) -> None:
-        """Gives the engine as many tasks as it has processes for."""
+        """Gives the engine as many tasks as it has processes for.
+
+        Where it loses what it is given, it gets more only after a while, and in the
+        end only when a process that has something has shown that it can run it.
+        """
+        if time.monotonic() < self.resumes_at:
+            return
         while len(self.submitted) < self.engine.num_workers():
+            if self.submitted and self.losses >= self.most_losses:
+                return
             if self.must_learn_space and self.submitted:
                 return
             trials = self.next_trials()
             if not trials:
                 return
-            future = self.engine.submit(self.task_of(trials))
+            try:
+                future = self.engine.submit(self.task_of(trials))
+            except engines.NoWorkersError:
+                self.give_back(trials)
+                return
             self.submitted[future] = trials
             if hasattr(future, "add_done_callback"):
                 future.add_done_callback(self.done.put)
@@ -180,7 +213,7 @@ class _EngineSearch(Lender):
             if not answer and self.runner.session.deadline.is_over:
                 return
             if not answer:
-                raise ChildDiedError("the engine has withdrawn the task")
+                raise CannotBeginError("the engine has withdrawn the task")
         except concurrent.futures.BrokenExecutor as error:
             raise RuntimeError(
                 f"The executor is broken ({type(error).__name__}: {error}): a process "
@@ -189,6 +222,10 @@ class _EngineSearch(Lender):
                 "that dies."
             ) from error
         except _HOPELESS as error:
+            if self.has_answered:
+                # Others can.
+                self.on_lost(trials, error)
+                return
             raise RuntimeError(
                 "A process of the executor cannot begin a trial "
                 f"({type(error).__name__}: {error}). It needs this version of "
@@ -197,7 +234,12 @@ class _EngineSearch(Lender):
         except Exception as error:
             self.on_lost(trials, error)
             return
-        self.losses = 0
+        if not isinstance(answer, bytes):
+            raise TypeError(
+                "A future of `executor` must have what the submitted function returns. "
+                f"Received: {_validation.shown(answer)}"
+            )
+        self.losses, self.has_answered = 0, True
         outcome: engine_task.Outcome = pickle.loads(answer)
         for ended in outcome.ended:
             self.take_ended(ended)
@@ -224,18 +266,56 @@ class _EngineSearch(Lender):
 
     def on_ended(self, record: records.TrialRecord) -> None:
         self.runner.count_failure(record, self.tuner._ended_records)
+        here, _ = self.runner.session.provenance
+        others = [
+            f"{name} {version} (here {here.get(name)})"
+            for name, version in record.versions.items()
+            if version != here.get(name)
+        ]
+        if others:
+            self.tell_once(
+                f"Trials run with other versions than those of this process: "
+                f"{', '.join(others)}. Scores may differ from a search in one process."
+            )
+
+    def tell_once(self, message: str) -> None:
+        if message not in self.told:
+            self.told.add(message)
+            _LOG.warning(message)
+
+    @property
+    def most_losses(self) -> int:
+        """How many tasks may be lost, one after the other."""
+        return 10 + MAX_LEASES * max(1, self.engine.num_workers())
 
     def on_lost(self, trials: list[Any], error: BaseException) -> None:
-        """Lends trials again whose process is gone."""
+        """Submits trials again that the engine has lost."""
         self.losses += 1
-        why = f"was lost ({type(error).__name__}: {error})"
-        limit = 10 + MAX_LEASES * max(1, self.engine.num_workers())
-        if self.losses >= limit:
+        name = f"{type(error).__name__}: {error}"
+        if self.losses >= self.most_losses and not self.submitted:
+            self.give_back(trials)
             raise RuntimeError(
-                f"The executor loses all that it is given: the last task {why}."
+                "The executor loses all that it is given: the last task was lost "
+                f"({name})."
             ) from error
+        # Some engines hand over the text of an error alone.
+        if any(death in f"{type(error).__name__} {error}" for death in _DEATHS):
+            for trial in trials:
+                self.lend_again(trial, f"was lost ({name})")
+            return
+        self.tell_once(
+            f"A process of the executor cannot begin a trial ({name}): it is submitted "
+            "again."
+        )
+        self.give_back(trials)
+        wait = min(0.05 * 2**self.losses, _MOST_SECONDS_BETWEEN_TRIES)
+        self.resumes_at = time.monotonic() + wait
+
+    def give_back(self, trials: list[Any]) -> None:
+        """Leaves trials that have not begun to whoever is given them next."""
+        self.is_exhausted = False
         for trial in trials:
-            self.lend_again(trial, why)
+            self.oracle.run_again(trial.trial_id)
 
     def stop(self) -> None:
         """Ends what the engine still has."""

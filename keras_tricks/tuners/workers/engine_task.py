@@ -22,6 +22,7 @@ import keras_tuner
 
 from keras_tricks.tuners.deadline import Deadline
 from keras_tricks.tuners.oracles.base import CHECKPOINT
+from keras_tricks.tuners.results import provenance
 from keras_tricks.tuners.results import records
 from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.workers import worker_payload
@@ -150,6 +151,9 @@ class _Search:
     def __init__(self, payload: bytes, folder: str):
         self._line = _TaskLine()
         spec = worker_payload.spec_of(payload)
+        # Its own versions, and the commit of the script.
+        _, commit = spec.session.provenance
+        spec.session.provenance = provenance.versions(), commit
         # The searching process counts the failures of all workers.
         spec.oracle_arguments["max_consecutive_failed_trials"] = None
         self._fit = spec.fit_args, spec.fit_kwargs
@@ -221,7 +225,13 @@ def main(descriptor: int, folder: str) -> None:
             outcome = Outcome([])
             try:
                 search = search or _Search(payload, folder)
-                outcome = search.run(pickle.loads(task))
+            except BaseException as error:
+                outcome.set_error(error)
+            # Should this process end from here on, the trial is to blame.
+            connection.send_bytes(b"")
+            try:
+                if search is not None:
+                    outcome = search.run(pickle.loads(task))
             except BaseException as error:
                 outcome.set_error(error)
             connection.send_bytes(pickle.dumps(outcome))

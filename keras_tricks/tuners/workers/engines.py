@@ -5,6 +5,7 @@ An engine is anything with the `submit` of `concurrent.futures.Executor`.
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import logging
 import math
@@ -45,6 +46,10 @@ NUMERIC_SETTINGS = (
 _SECONDS_BETWEEN_COUNTS = 1.0
 # How long an engine may have no process at all before that is told.
 _SECONDS_WITHOUT_WORKERS = 10.0
+
+
+class NoWorkersError(RuntimeError):
+    """An engine has no process now that could be given anything."""
 
 
 class Engine:
@@ -113,10 +118,11 @@ class Engine:
         found = self._workers
         for name in ("_max_workers", "max_workers", "num_workers"):
             found = getattr(self._executor, name, None) if found is None else found
-        if not isinstance(found, int):
+        if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+            tells = "this one does not tell" if found is None else f"its is {found!r}"
             raise ValueError(
-                "`workers` must say how many trials the executor is given at a time: "
-                "this one does not tell. "
+                "`workers` must say how many trials the executor is given at a time, "
+                f"or its `max_workers` must: {tells}. "
                 f"{_validation.received('executor', self._executor, True)}"
             )
         return found
@@ -126,8 +132,19 @@ class Engine:
         self._payload = payload
 
     def submit(self, task: engine_task.Task) -> Any:
-        """Returns a future of the task's outcome, as `outcome_of` reads it."""
-        return self._executor.submit(self._call, self._payload, pickle.dumps(task))
+        """Returns a future of the task's outcome.
+
+        Raises:
+            NoWorkersError: If it is to be submitted later.
+            TypeError: If the executor returns no future.
+        """
+        future = self._executor.submit(self._call, self._payload, pickle.dumps(task))
+        if not callable(getattr(future, "result", None)):
+            raise TypeError(
+                "The `submit` of `executor` must return a future, with `result`, "
+                f"`done` and `cancel`. Received: {_validation.shown(future)}"
+            )
+        return future
 
     def withdraw(self, future: Any) -> bool:
         """Takes a task back that has not begun; returns whether it is sure of that."""
@@ -164,9 +181,13 @@ class Dask(Engine):
 
     The payload is scattered: each worker fetches it once. It is lost with the last
     worker that had it; tasks then are, too, and it is scattered anew for them.
+
+    While there are no workers it has a call that waits for one: an adaptive cluster
+    begins workers for what was submitted, and nothing can be scattered before.
     """
 
     _bytes: bytes = b""
+    _demand: Any = None
 
     def _check(self) -> None:
         self._executor = getattr(self._executor, "_client", self._executor)
@@ -203,12 +224,19 @@ class Dask(Engine):
         self._check_status()
         if self._executor.status != "running":
             return self._count  # It seeks its scheduler.
-        if self._workers is not None:
-            return self._workers
         if self._gpus is not None:
             offered = self._offered_gpus()
-            return sum(int(gpus / self._gpus + 1e-9) for gpus in offered)
-        return sum(self._executor.nthreads().values())
+            found = sum(int(gpus / self._gpus + 1e-9) for gpus in offered)
+        else:
+            found = sum(self._executor.nthreads().values())
+        if not found and (self._demand is None or self._demand.done()):
+            self._demand = self._executor.submit(
+                os.getpid, pure=False, resources=self._resources()
+            )
+        return (self._workers or found) if found else 0
+
+    def _resources(self) -> dict[str, float] | None:
+        return None if self._gpus is None else {"GPU": self._gpus}
 
     def publish(self, payload: bytes) -> None:
         self._bytes = payload
@@ -219,20 +247,24 @@ class Dask(Engine):
             with warnings.catch_warnings():
                 # Of large data, which it advises to scatter.
                 warnings.simplefilter("ignore")
-                self._payload = self._executor.scatter(
-                    self._bytes, hash=False, broadcast=True
-                )
+                try:
+                    self._payload = self._executor.scatter(
+                        self._bytes, hash=False, broadcast=True
+                    )
+                except (TimeoutError, asyncio.TimeoutError) as error:
+                    raise NoWorkersError("The last one is gone.") from error
         return self._executor.submit(
             self._call,
             self._payload,
             pickle.dumps(task),
             pure=False,
-            resources=None if self._gpus is None else {"GPU": self._gpus},
+            resources=self._resources(),
         )
 
     def cancel(self, submitted: Iterable[Any]) -> None:
         if self._executor.status == "running":
-            self._executor.cancel(list(submitted), force=True)
+            waiting = [] if self._demand is None else [self._demand]
+            self._executor.cancel([*submitted, *waiting], force=True)
 
 
 class Ray(Engine):
@@ -241,6 +273,10 @@ class Ray(Engine):
     def _check(self) -> None:
         if self._gpus is not None:
             self._executor = self._executor.with_gpus(self._gpus)
+
+    def _counted(self) -> int:
+        # Tasks wait for what is not there yet; a cluster that can grows for them.
+        return self._workers or max(1, self._executor.num_workers)
 
     def publish(self, payload: bytes) -> None:
         self._payload = self._executor.put(payload)

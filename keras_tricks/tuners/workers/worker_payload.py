@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import pickle
+import platform
+import sys
 from typing import Any
 
 import cloudpickle
 import keras
 
+import keras_tricks
 from keras_tricks.tuners.compat.keras_settings import KerasSettings
 from keras_tricks.tuners.trials.session import SearchSession
 
@@ -92,7 +95,8 @@ def payload(tuner: Any, fit_args: Any, fit_kwargs: Any) -> bytes:
     """
     spec = WorkerSpec.of(tuner, fit_args, fit_kwargs)
     try:
-        return pickle.dumps((tensorflow_settings(), cloudpickle.dumps(spec)))
+        pickled = cloudpickle.dumps(spec)
+        return pickle.dumps((_needed_versions(), tensorflow_settings(), pickled))
     except Exception as error:
         named = {
             **{f"argument {n} of search": value for n, value in enumerate(fit_args)},
@@ -118,12 +122,31 @@ def spec_of(payload: bytes) -> WorkerSpec:
     Unpickling imports the modules of the search, which may make tensors: TensorFlow's
     settings come first. Keras's come last, as they did in a script that imports before
     it sets something, and whatever the modules set themselves.
+
+    Raises:
+        RuntimeError: If this process is another Python or keras_tricks.
     """
-    settings, pickled = pickle.loads(payload)
+    needed, settings, pickled = pickle.loads(payload)
+    if needed != _needed_versions():
+        raise RuntimeError(
+            "Workers must have the versions of the process that searches, whose code "
+            f"they are sent: {_shown(needed)}. Received: {_shown(_needed_versions())}, "
+            f"on {platform.node()}"
+        )
     apply_tensorflow_settings(settings)
     spec = pickle.loads(pickled)
     spec.keras_settings.apply()
     return spec
+
+
+def _needed_versions() -> dict[str, str]:
+    """Returns versions by which what is pickled, and its seeds, may differ."""
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return {"Python": python, "keras_tricks": keras_tricks.__version__}
+
+
+def _shown(versions: dict[str, str]) -> str:
+    return " and ".join(f"{name} {number}" for name, number in versions.items())
 
 
 def environment() -> dict[str, str]:
