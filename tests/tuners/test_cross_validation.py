@@ -317,6 +317,7 @@ def test_what_has_no_folds_is_refused_before_the_first_trial(
 @pytest.mark.parametrize(
     ("splits", "groups", "message"),
     [
+        (GroupKFold(3), None, "`splits=GroupKFold` needs the tuner's `groups`"),
         (KFold(13), None, "n_splits=13 greater than the number of samples"),
         (13, None, "n_splits=13 greater than the number of samples"),
         (GroupKFold(2), np.arange(5), "as many as the examples, 12. Received: 5"),

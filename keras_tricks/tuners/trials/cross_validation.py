@@ -169,13 +169,19 @@ def _pairs(splits: Any, y: Any, size: int, groups: Any, seed: int | None) -> lis
     labels = _only_array(y)
     if type(splits).__module__.startswith("sklearn."):
         labels = _classes(y)
-        names = (cls.__name__ for cls in type(splits).__mro__)
+        names = [cls.__name__ for cls in type(splits).__mro__]
         if y is not None and labels is None and any("Stratified" in n for n in names):
             raise ValueError(
                 f"`splits={type(splits).__name__}` needs one column of labels, by "
                 "which it stratifies. Give index pairs, such as "
                 f"[*{type(splits).__name__}(...).split(x, labels)]. Received: y of "
                 f"type {type(y).__name__} with {len(keras.tree.flatten(y))} outputs"
+            )
+        if groups is None and "GroupsConsumerMixin" in names:
+            raise ValueError(
+                f"`splits={type(splits).__name__}` needs the tuner's `groups`, a value "
+                "for each row of x: RandomSearch(..., splits=..., groups=...). "
+                "Received: groups=None"
             )
     with seeds.global_generators_restored():
         if seed is not None:
