@@ -2,6 +2,7 @@
 
 import itertools
 import time
+import warnings
 
 import keras
 import keras_tuner
@@ -354,11 +355,13 @@ def test_optunas_evaluator_agrees():
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
     study.optimize(score, 150)
-    theirs = optuna.importance.get_param_importances(
-        study,
-        evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0),
-        normalize=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        theirs = optuna.importance.get_param_importances(
+            study,
+            evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0),
+            normalize=False,
+        )
     assert shares(importances(study)) == pytest.approx(theirs, abs=0.05)
 
 
