@@ -92,11 +92,9 @@ class Curve:
         """Returns the slope over the last epochs, and its standard deviation.
 
         Args:
-            share: How many epochs, in shares of all; at least five where there are.
+            share: How many epochs, in shares of all; at least five.
         """
-        length = min(max(5, round(share * len(self))), len(self))
-        if length < 2:
-            return 0.0, 0.0
+        length = max(5, round(share * len(self)))
         epochs = np.arange(length) - (length - 1) / 2
         spread = float(np.sum(epochs**2))
         last = self.values[-length:]
@@ -108,8 +106,9 @@ def noise_of(values: np.ndarray) -> float:
 
     It is taken from second differences, in which the course of the curve nearly cancels
     out: for independent noise of deviation $\sigma$ theirs is $\sqrt 6 \sigma$. Their
-    median is what single steps do not change. Fewer than eight values tell nothing, and
-    have a noise of 0.
+    median is what single steps do not change. The first fifth of the values, which is
+    steep and curved, is left out. Fewer than eight values tell nothing, and have a
+    noise of 0.
 
     Args:
         values: One value an epoch.
@@ -124,7 +123,6 @@ def noise_of(values: np.ndarray) -> float:
     """
     if len(values) < 8:
         return 0.0
-    # The first epochs are steep, and curved.
     differences = np.diff(values[len(values) // 5 :], n=2)
     centred = np.abs(differences - np.median(differences))
     return float(np.median(centred)) / _NORMAL_MAD / math.sqrt(6.0)

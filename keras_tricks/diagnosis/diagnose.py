@@ -246,8 +246,8 @@ def _found(seen: verdicts.Training) -> tuple[Verdict, ...]:
     rules = verdicts.FAULTS if seen.first_not_finite is None else [verdicts.diverging]
     faults = [found for rule in rules if (found := rule(seen))]
     names = [fault.name for fault in faults]
-    if names[:1] == ["diverging"]:
-        return tuple(faults[:1])
+    if "diverging" in names:
+        return (faults[0],)
     if "not learning at all" in names:
         # What is said of progress needs some.
         faults = [fault for fault in faults if fault.name != "overfitting"]

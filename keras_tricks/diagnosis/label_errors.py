@@ -44,13 +44,13 @@ def likely_label_errors(labels: np.ndarray, probabilities: np.ndarray) -> pd.Dat
     # Of a class that no row is labelled with, nothing is sure.
     thresholds = np.full(probabilities.shape[1], np.inf)
     thresholds[classes] = [of_label[labels == number].mean() for number in classes]
-    sure = np.where(probabilities >= thresholds, probabilities, -1.0)
-    counts_for = np.where(sure.max(1) >= 0.0, sure.argmax(1), -1)
+    is_sure = probabilities >= thresholds
+    counts_for = np.where(is_sure, probabilities, -np.inf).argmax(1)
 
     expected = 0.0
     for number in classes:
         labelled = labels == number
-        counted = counts_for[labelled & (counts_for >= 0)]
+        counted = counts_for[labelled & is_sure.any(1)]
         expected += labelled.sum() * np.mean(counted != number) if len(counted) else 0.0
     candidates = rows[likely != labels]
     by_label = candidates[np.argsort(of_label[candidates], kind="stable")]

@@ -106,8 +106,6 @@ def diverging(seen: Training) -> Verdict | None:
             first_epoch_not_finite=epoch,
         )
     curve = seen.training
-    if len(curve) < 2:
-        return None
     lowest = min(curve.best, float(curve.values.min()) + 2.0 * curve.noise)
     rise = curve.end - lowest
     strength = _strength(
@@ -134,7 +132,7 @@ def not_learning(seen: Training) -> Verdict | None:
     curve = seen.training
     if len(curve) < 2:
         return None
-    half = max(len(curve) // 2, 1)
+    half = len(curve) // 2
     deviation = curve.noise * math.sqrt(1.0 / curve.window + 1.0 / half)
     first = float(curve.values[: curve.window].mean()) if curve.noise else curve.start
     gain = first - float(curve.values[-half:].mean() if curve.noise else curve.end)
@@ -142,7 +140,7 @@ def not_learning(seen: Training) -> Verdict | None:
     if seen.baseline is not None:
         gain = seen.baseline - curve.end
         least = max(_SURE * curve.mean_noise, 0.02 * abs(seen.baseline - seen.floor))
-    strength = (2.0 - gain / least) if least > 0 else (2.0 if gain <= 0 else 0.0)
+    strength = 2.0 - _strength(gain, least)
     than = "the first epochs" if seen.baseline is None else "the baseline"
     return _verdict(
         "not learning at all",
@@ -159,7 +157,7 @@ def overfitting(seen: Training) -> Verdict | None:
     training, validation = seen.training, seen.validation
     if validation is None or len(validation) < 3:
         return None
-    lost = validation.end - validation.best
+    lost = max(validation.end - validation.best, 0.0)
     gap = validation.end - training.end
     span = max(validation.start, training.start) - training.best
     deviation = math.sqrt(2.0) * validation.mean_noise
@@ -173,10 +171,10 @@ def overfitting(seen: Training) -> Verdict | None:
     return _verdict(
         "overfitting",
         max(rises, behind),
-        f"Validation ends {gap:.3g} above training, and {max(lost, 0.0):.3g} above its "
+        f"Validation ends {gap:.3g} above training, and {lost:.3g} above its "
         f"best, at epoch {validation.best_epoch + 1}.",
         gap=gap,
-        lost_since_best=max(lost, 0.0),
+        lost_since_best=lost,
         best_epoch=validation.best_epoch + 1,
     )
 
@@ -235,7 +233,7 @@ def improved_only_early(seen: Training) -> Verdict | None:
     """A judged curve that settles within the first fifth of the epochs."""
     curve = seen.judged
     settled = _settled(seen)
-    if settled is None or settled > 0.2 * len(curve):
+    if settled is None:
         return None
     return _verdict(
         "improved only at the beginning",
@@ -249,7 +247,7 @@ def plateaued(seen: Training) -> Verdict | None:
     """A judged curve that has settled, though not in the first fifth."""
     curve = seen.judged
     settled = _settled(seen)
-    if settled is None or not 0.2 * len(curve) < settled <= 0.75 * len(curve):
+    if settled is None or settled <= 0.2 * len(curve):
         return None
     return _verdict(
         "plateaued",
@@ -304,19 +302,18 @@ def _largest_step(curve: Curve) -> tuple[int, float, float] | None:
     """Returns epoch, size and strength of the largest step after the beginning."""
     values, length = curve.values, len(curve)
     first = max(5, math.ceil(0.15 * length))
-    width = max(3, length // 12)
     if length < first + 6:
         return None
     steps = np.diff(values)[first - 1 : length - 3]
     place = int(np.argmax(np.abs(steps)))
     epoch, size = first + place, float(steps[place])
-    before = float(np.median(values[max(epoch - width, 0) : epoch]))
-    after = float(np.median(values[epoch : epoch + width]))
-    if (after - before) * size <= 0 or abs(after - before) < 0.6 * abs(size):
+    before = float(np.median(values[epoch - curve.window : epoch]))
+    after = float(np.median(values[epoch : epoch + curve.window]))
+    if (after - before) * size < 0.6 * size * size:
         return None
     # The course of the curve around it, which it stands out from.
     others = np.delete(np.abs(steps), place)
-    usual = float(np.sort(others)[-3:].mean()) if len(others) >= 3 else 0.0
+    usual = float(np.sort(others)[-3:].mean())
     span = float(values.max() - values.min())
     strength = _strength(abs(size), 6.0 * curve.noise, 0.15 * span, 2.0 * usual)
     return (epoch, size, strength) if strength >= 1.0 else None

@@ -256,3 +256,59 @@ def test_datasets_are_refused():
     data = tf.data.Dataset.from_tensor_slices((PROBABILITIES, LABELS)).batch(2)
     with pytest.raises(TypeError, match="`x` must be an array"):
         bad_cases(PROBABLE, data, LABELS)
+
+
+def test_ten_lines_of_each_table_are_printed_and_all_cases():
+    """Twelve classes, each row taken for the next one, with labels likely wrong."""
+    labels = np.repeat(np.arange(12), 2)
+    outputs = 0.6 * np.eye(12)[labels] + 0.4 * np.eye(12)[(labels + 1) % 12]
+    outputs[1::2] = (
+        0.123456 * np.eye(12)[labels[1::2]]
+        + 0.876544 * np.eye(12)[(labels[1::2] + 1) % 12]
+    )
+    inputs = keras.Input((12,))
+    found = bad_cases(keras.Model(inputs, inputs), outputs, labels)
+    assert len(found.table) == 20
+    assert len(found.confusions) == len(found.likely_label_errors) == 12
+    text = str(found)
+    # Three heads, their titles and two empty lines; 20, 10 and 10 rows.
+    assert len(text.splitlines()) == 2 + 20 + 3 + 10 + 3 + 10
+    assert text.startswith("50.00% right by the model; the worst:\n")
+    assert "0.1235" in text
+    assert "0.12346" not in text
+    html = found._repr_html_()
+    assert html.count("<tr>") == 20 + 10 + 10
+    assert "0.1235" in html
+    assert "0.12346" not in html
+    assert "<p>12 labels are likely wrong</p>" in html
+
+
+def test_images_stand_in_rows_of_eight():
+    images = np.random.default_rng(0).normal(size=(10, 2, 2))
+    inputs = keras.Input((2, 2))
+    model = keras.Model(inputs, keras.layers.Flatten()(inputs)[:, :2])
+    for top, grid in ((9, (2, 8)), (8, (1, 8)), (3, (1, 3))):
+        figure = bad_cases(model, images, [0] * 10, top=top).plot()
+        places = [axes.get_subplotspec() for axes in figure.axes]
+        assert {one.get_gridspec().get_geometry() for one in places} == {grid}
+        assert [one.num1 for one in places] == [*range(top)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "added"),
+    [
+        ({}, [2, 4]),
+        ({"least": 1}, [2, 3, 4]),
+        ({"least": 3}, []),
+        ({"times": 2}, [2, 4, 2, 4]),
+    ],
+)
+def test_kinds_of_two_cases_are_added_once(arguments, added):
+    """Rows 2 and 4 are taken for the same class, row 3 for another one."""
+    taken, labels = np.array([0, 1, 0, 2, 0]), np.array([0, 1, 1, 1, 1])
+    outputs = 0.1 + 0.7 * np.eye(3)[taken]
+    found = bad_cases(PROBABLE, outputs, labels)
+    more, _ = found.add_to(
+        np.arange(15.0).reshape(5, 3), labels, leaves_label_errors=False, **arguments
+    )
+    np.testing.assert_array_equal(more[5:], outputs[added])

@@ -74,36 +74,50 @@ def test_what_was_reached_is_reached_and_a_constant_curve_stays():
     assert chance_to_reach(constant, 100, 0.5) < 0.01
 
 
-@pytest.mark.parametrize("epochs", [12, 13, 40])
-def test_the_law_with_one_exponent_is_that_of_ordinary_least_squares(
-    epochs, monkeypatch
-):
-    """The predictive distribution, from SciPy's regression and the textbook's t."""
+@pytest.mark.parametrize("epochs", [3, 12, 13, 40])
+@pytest.mark.parametrize("length", [4, 5, 11, 12])
+def test_chances_are_those_of_least_squares_for_each_exponent(length, epochs):
+    """The predictive distribution, from SciPy's regression and the textbook's t.
+
+    What the docstring says: exponents, what is left out, uncertainties and luck.
+    """
+    random, target = np.random.default_rng(3), 0.45
+    curve = 0.5 + 1.0 / np.arange(1, length + 1) + random.normal(0.0, 0.05, length)
+    curve = np.maximum(curve, 0.46)
+    found = [
+        by_least_squares(curve, epochs, target, np.exp(power))
+        for power in np.linspace(np.log(0.05), np.log(4.0), 24)
+    ]
+    shares = np.exp([likelihood for _, likelihood in found])
+    expected = (shares * [chance for chance, _ in found]).sum() / shares.sum()
+    assert chance_to_reach(curve, epochs, target) == pytest.approx(expected, rel=1e-6)
+
+
+def by_least_squares(curve, epochs, target, exponent):
+    """Returns the chance by a law of one exponent, and its logarithmic likelihood."""
     from scipy import stats
 
-    from keras_tricks.diagnosis import extrapolation
-
-    monkeypatch.setattr(extrapolation, "_EXPONENTS", np.array([1.0]))
-    monkeypatch.setattr(extrapolation, "_GAIN_UNCERTAINTY", 0.0)
-    monkeypatch.setattr(extrapolation, "_COURSE_UNCERTAINTY", 0.0)
-    random, target = np.random.default_rng(3), 0.45
-    t = np.arange(1, 13)
-    curve = 0.5 + 1.0 / t + random.normal(0.0, 0.05, 12)
-    first = 12 // 5
-    x, y = 12 / t[first:], curve[first:]
+    length, first = len(curve), len(curve) // 5
+    times = np.arange(first + 1, length + 1) / length
+    x, y = times**-exponent, curve[first:]
     line = stats.linregress(x, y)
     residual = y - line.intercept - line.slope * x
     freedom = len(x) - 2
     variance = (residual**2).sum() / freedom + (1e-3 * np.ptp(y)) ** 2
-    new = 12 / epochs
-    spread = np.sqrt(
-        variance
-        * (1 + 1 / len(x) + (new - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum())
-    )
+    new = (epochs / length) ** -exponent
     now = line.intercept + line.slope * x[-1]
-    gain = now - (line.intercept + line.slope * new)
-    luck = np.sqrt(2 * np.log(1 + epochs - 12)) * np.sqrt(variance)
-    expected = stats.t.cdf(
-        (target - (min(now, curve.min()) - gain - luck)) / spread, freedom
+    gain = max(now - (line.intercept + line.slope * new), 0.0)
+    around = ((x - x.mean()) ** 2).sum()
+    spread = np.sqrt(
+        variance * (1 + 1 / len(x) + (new - x.mean()) ** 2 / around)
+        + gain**2
+        + (0.3 * np.ptp(curve[length // 2 :])) ** 2
     )
-    assert chance_to_reach(curve, epochs, target) == pytest.approx(expected, rel=1e-6)
+    left = max(epochs - length, 0)
+    luck = np.sqrt(2 * np.log(1 + left) * variance)
+    lowest = min(now, curve.min()) - gain - luck
+    chance = stats.t.cdf((target - lowest) / spread, freedom)
+    # The determinant of the sums of 1, x and x squared.
+    precision = len(x) * around
+    likelihood = -0.5 * np.log(precision) - 0.5 * freedom * np.log(freedom * variance)
+    return chance, likelihood
