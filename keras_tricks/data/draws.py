@@ -30,7 +30,8 @@ def of_classes(
     classes = np.concatenate([always, decks.rotated(*deck, first, last)], axis=1)
     shown_before = each * first + decks.count_rotated(*deck, first)
     found = np.empty(classes.size, int)
-    own_rows, own_places = _by_class(codes), _by_class(classes.ravel(), len(counts))
+    own_rows = _by_class(codes, len(counts))
+    own_places = _by_class(classes.ravel(), len(counts))
     for code, (own, places) in enumerate(zip(own_rows, own_places, strict=True)):
         start = int(shown_before[code])
         stop = start + len(places)
@@ -60,7 +61,7 @@ def of_several_labels(
     ]
     generator = np.random.default_rng([seed, _OF_LABELS, epoch])
     # Labels that were shown equally often come in an order of chance.
-    shown = generator.permutation(len(hands)) / (2 * len(hands))
+    shown = generator.permutation(len(hands)) / len(hands)
     found = np.empty(steps * batch_size, int)
     for place in range(len(found)):
         label = int(shown.argmin())
@@ -78,7 +79,7 @@ def mixed(batches: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     return generator.permuted(batches, axis=1).ravel().astype("int32")
 
 
-def _by_class(codes: np.ndarray, num_classes: int = 0) -> list[np.ndarray]:
+def _by_class(codes: np.ndarray, num_classes: int) -> list[np.ndarray]:
     """Returns the places of each class."""
     ends = np.cumsum(np.bincount(codes, minlength=num_classes))
     order = np.argsort(codes, kind="stable")

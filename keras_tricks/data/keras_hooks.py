@@ -1,11 +1,9 @@
 """What `keras_tricks.data` uses of Keras's private names."""
 
 import sys
+import types
 
 from keras.src.trainers.epoch_iterator import EpochIterator
-
-# `PyDataset.on_epoch_end`, what asked, the adapter of Keras's, and `reset`.
-_FRAMES = 5
 
 
 def is_reset() -> bool:
@@ -15,11 +13,9 @@ def is_reset() -> bool:
     iterator back, which ends an epoch for the data that was none. To tell one from the
     other, this looks for `EpochIterator.reset` (Keras 3.11 to 3.15) among its callers.
     """
-    frame = sys._getframe(1)
-    for _ in range(_FRAMES):
-        if frame is None:
-            return False
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
         if frame.f_code is EpochIterator.reset.__code__:
             return True
-        frame = frame.f_back  # type: ignore[assignment]  # None ends the loop.
+        frame = frame.f_back
     return False
