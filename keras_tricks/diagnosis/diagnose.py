@@ -195,10 +195,11 @@ def _validated(values: np.ndarray) -> np.ndarray:
     there as NaN. Any other NaN is what the training came to.
     """
     known = np.flatnonzero(~np.isnan(values))
-    every = known[0] + 1 if len(known) else 0
-    if every > 1 and np.array_equal(known, np.arange(known[0], len(values), every)):
-        return values[known]
-    return values
+    if not len(known):
+        return values
+    first = known[0]
+    is_regular = np.array_equal(known, np.arange(first, len(values), first + 1))
+    return values[known] if is_regular else values
 
 
 def _training(

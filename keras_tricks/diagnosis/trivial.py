@@ -65,7 +65,7 @@ def trivial_score(y: Any, metric: str) -> float:
             f"targets. {_validation.received('y', y, True)}"
         )
     values = values.astype(np.float64)
-    if values.ndim not in (1, 2) or values.size == 0 or not np.isfinite(values).all():
+    if values.ndim not in (1, 2) or not values.size or not np.isfinite(values).all():
         raise ValueError(
             "`y` must have one row an example, at least one, of finite numbers, and "
             f"the shape (n,) or (n, k). {_validation.received('y', y)}"
@@ -97,7 +97,7 @@ def _shares_of_ones(values: np.ndarray) -> np.ndarray:
             "`y` must hold zeros and ones for this metric. "
             f"{_validation.received('y', values)}"
         )
-    return values.reshape(len(values), -1).mean(axis=0)
+    return np.atleast_1d(values.mean(axis=0))
 
 
 def _entropy(shares: np.ndarray) -> float:
@@ -125,12 +125,11 @@ def _binary_accuracy(values: np.ndarray) -> float:
 
 
 def _variance(values: np.ndarray) -> float:
-    return float(values.reshape(len(values), -1).var(axis=0).mean())
+    return float(values.var(axis=0).mean())
 
 
 def _distance(values: np.ndarray) -> float:
-    columns = values.reshape(len(values), -1)
-    return float(np.abs(columns - np.median(columns, axis=0)).mean())
+    return float(np.abs(values - np.median(values, axis=0)).mean())
 
 
 _SCORES: dict[str, Callable[[np.ndarray], float]] = {

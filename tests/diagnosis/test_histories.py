@@ -79,13 +79,15 @@ def test_event_files_have_their_epochs_in_order(tmp_path):
                     summary.value.add(tag="epoch_mae", simple_value=3.0 - step)
                 else:
                     tensor = tf.make_tensor_proto(2.0 - step)
-                    summary.value.add(tag="epoch_loss", tensor=tensor)
+                    for name in ("epoch_loss", "epoch_accuracy"):
+                        summary.value.add(tag=name, tensor=tensor)
                 writer.add_summary(summary, step)
             writer.close()
     found = curves_of(tmp_path)
-    assert sorted(found) == ["loss", "mae", "val_loss"]
-    np.testing.assert_allclose(found["loss"], [2.0, 1.0, 0.0])
-    np.testing.assert_allclose(found["val_loss"], [2.0, 1.0, 0.0])
+    of_both = ["accuracy", "loss", "val_accuracy", "val_loss"]
+    assert sorted(found) == sorted([*of_both, "mae"])
+    for name in of_both:
+        np.testing.assert_allclose(found[name], [2.0, 1.0, 0.0])
     np.testing.assert_allclose(found["mae"], [3.0, 2.0, 1.0])
 
 

@@ -62,6 +62,19 @@ def test_of_soft_labels_the_largest_is_the_class():
     assert trivial_score(soft, "categorical_accuracy") == pytest.approx(2 / 3)
 
 
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+def test_one_output_may_have_an_axis(shape):
+    """Of 0, 1, 1 and 4 the mean is 1.5 and the median 1."""
+    y = np.reshape([0.0, 1.0, 1.0, 4.0], shape)
+    assert trivial_score(y, "mse") == pytest.approx((2.25 + 0.25 + 0.25 + 6.25) / 4)
+    assert trivial_score(y, "mae") == pytest.approx((1 + 0 + 0 + 3) / 4)
+    ones = np.minimum(y, 1)
+    entropy = -0.25 * np.log(0.25) - 0.75 * np.log(0.75)
+    assert trivial_score(ones, "binary_accuracy") == 0.75
+    assert trivial_score(ones, "binary_crossentropy") == pytest.approx(entropy)
+    assert trivial_score(ones, "accuracy") == 0.75
+
+
 def test_names_of_one_metric_agree():
     squared = trivial_score(TARGETS, "mean_squared_error")
     assert trivial_score(TARGETS, "mse") == squared
@@ -81,6 +94,13 @@ def test_names_of_one_metric_agree():
         ([-1, 1], "accuracy", "whole class numbers"),
         ([[1.0, 1.0]], "categorical_crossentropy", "one-hot rows"),
         ([0, 2], "binary_crossentropy", "zeros and ones"),
+        ([0, 1.1], "binary_accuracy", "zeros and ones"),
+        ([0, -0.5], "binary_accuracy", "zeros and ones"),
+        ([[0, 1], [0.5, 0.4]], "accuracy", "one-hot rows"),
+        ([[0, 1], [1.5, -0.5]], "accuracy", "one-hot rows"),
+        ([[0], [0.5]], "accuracy", "whole class numbers"),
+        (3.0, "mse", r"shape \(n,\) or \(n, k\)"),
+        (np.zeros((3, 0)), "mse", "at least one"),
         (np.zeros((2, 2, 2)), "mse", r"shape \(n,\) or \(n, k\)"),
     ],
 )
