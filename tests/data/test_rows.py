@@ -1,5 +1,7 @@
 """What has rows, what is a batch, and which labels are told apart."""
 
+from typing import NamedTuple
+
 import keras
 import numpy as np
 import pandas as pd
@@ -195,3 +197,25 @@ def test_weights_of_several_axes_are_multiplied():
     assert made.examples[2].dtype == keras.config.floatx()
     with pytest.raises(ValueError, match="where there is no `y`"):
         BalancedBatches(X, None, 2, seed=0, labels=Y, undo_shift=True)
+
+
+class Pair(NamedTuple):
+    """A nest with names."""
+
+    one: np.ndarray
+    other: list
+
+
+def test_rows_of_a_nest_have_the_types_of_the_whole():
+    masked = np.ma.masked_greater(X, 3.0)
+    nest = [(X, X), Pair(X, [X]), {"a": masked}]
+    one, pair, named = rows.take(nest, np.array([5, 0]))
+    assert type(one) is tuple
+    assert type(pair) is Pair
+    assert type(pair.other) is list
+    for array in (*one, pair.one, *pair.other):
+        np.testing.assert_array_equal(array, X[[5, 0]])
+    assert named["a"].mask.tolist() == [[True, True], [False, False]]
+    assert type(rows.take([X, X], np.array([1]))) is list
+    assert rows.take((1, 2, 3), np.array([2, 0])) == (3, 1)
+    assert rows.take(None, np.array([0])) is None
