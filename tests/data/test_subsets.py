@@ -169,6 +169,7 @@ def test_each_of_several_labels_keeps_its_share():
         (np.linspace(0, 1, 100), 0.1, "labels=numpy.digitize"),
         (np.full((100, 2), 0.5), 0.1, "argmax"),
         (np.zeros((100, 2, 2), int), 0.1, r"shape=\(100, 2, 2\)"),
+        (np.zeros((100, 0), int), 0.1, r"shape=\(100, 0\)"),
         (np.array([1, "a"] * 50, dtype=object), 0.1, "of one kind"),
         ({"a": CODES, "b": CODES}, 0.1, "several outputs"),
         (CODES[:50], 0.1, "100 in x and 50 in y"),
