@@ -247,6 +247,11 @@ def weights_that_stay(layer: keras.Layer) -> list[keras.Variable]:
     return layer._trainable_variables
 
 
+# As Keras has them, also while `values_deferred` has others in their place.
+_INITIALIZE: Any = keras.Variable._initialize
+_INITIALIZE_WITH_INITIALIZER: Any = keras.Variable._initialize_with_initializer
+
+
 class DeferredVariable(keras.Variable):
     """A variable whose value is made when somebody first reads it.
 
@@ -271,11 +276,10 @@ class DeferredVariable(keras.Variable):
         del self.initializer, self._name_scope, self._is_constructed
         self.__class__ = keras.Variable
         with tf.init_scope(), tf.name_scope(f"{scope}/" if scope else ""):
-            made: Any = super(keras.Variable, self)
             if tf.is_tensor(initializer):
-                made._initialize(initializer)
+                _INITIALIZE(self, initializer)
             else:
-                made._initialize_with_initializer(initializer)
+                _INITIALIZE_WITH_INITIALIZER(self, initializer)
         return vars(self)["_value"]
 
 
