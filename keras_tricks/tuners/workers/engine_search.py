@@ -274,7 +274,7 @@ class _EngineSearch(Lender):
         ]
         if others:
             self.tell_once(
-                f"Trials run with other versions than those of this process: "
+                "Trials run with other versions than those of this process: "
                 f"{', '.join(others)}. Scores may differ from a search in one process."
             )
 
