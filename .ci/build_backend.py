@@ -22,8 +22,8 @@ FILE, EXECUTABLE = 0o644, 0o755
 def build_sdist(sdist_directory: str, config_settings: Any = None) -> str:
     """Builds the source archive."""
     name = build_meta.build_sdist(sdist_directory, config_settings)
-    if "SOURCE_DATE_EPOCH" in os.environ:
-        _rewrite_tar(Path(sdist_directory) / name, int(os.environ["SOURCE_DATE_EPOCH"]))
+    if time := os.environ.get("SOURCE_DATE_EPOCH"):
+        _rewrite_tar(Path(sdist_directory) / name, int(time))
     return name
 
 
@@ -34,7 +34,7 @@ def build_wheel(
 ) -> str:
     """Builds the wheel."""
     name = build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
-    if "SOURCE_DATE_EPOCH" in os.environ:
+    if os.environ.get("SOURCE_DATE_EPOCH"):
         _rewrite_zip(Path(wheel_directory) / name)
     return name
 

@@ -11,7 +11,7 @@ the arguments of a `raise` or a warning, which are texts; and those that
 
     python benchmarks/mutation.py [--only schedules] [--sample 60] [--seed 0]
         [--jobs 2] [--seconds 60] [--map FOLDER] [--again FILE]
-    pip install 'cosmic-ray>=8.7.0' 'coverage>=7.6.0'
+    pip install 'cosmic-ray>=8.7.0' 'coverage>=7.10.6'
 
 A mutant meets the ordinary tests of its folder and the folder's doctests, in this
 order: those that are new, those that have executed its statement, quickest first, and

@@ -66,7 +66,7 @@ def test_citation_is_of_this_version(setup_cfg):
 def test_workflows_run_the_checks_and_nothing_else():
     """Each command is `.ci/run`, with parts that it knows."""
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    [known] = re.findall(r'^ +(newest \|.*)\) "\$part" ;;', script, re.MULTILINE)
+    [known] = re.findall(r"^ +(newest \|.*)\) ;;", script, re.MULTILINE)
     commands = []
     for path in ROOT.glob(".github/workflows/*.yml"):
         text = path.read_text(encoding="utf-8")
@@ -181,6 +181,13 @@ def test_lowest_versions_pins_each_lower_bound(tmp_path, capsys, monkeypatch):
     runpy.run_path(str(ROOT / ".ci" / "lowest_versions.py"), run_name="__main__")
     printed = capsys.readouterr().out.splitlines()
     assert printed == ["alpha==1.2", "beta-x==3.0", "gamma==0.5.1"]
+
+
+def test_each_requirement_of_the_package_has_one_lower_bound():
+    """A name with two of them, in two extras, would be refused."""
+    script = runpy.run_path(str(ROOT / ".ci" / "lowest_versions.py"))
+    pinned = script["lowest_versions"](str(ROOT / "setup.cfg"))
+    assert len(pinned) == len({pin.partition("==")[0] for pin in pinned})
 
 
 OPTIONAL = ("keras_tuner", "matplotlib", "optuna", "pandas", "sklearn", "tensorboard")
