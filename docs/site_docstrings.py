@@ -29,3 +29,30 @@ class ReadableDocstrings(griffe.Extension):
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         if obj.docstring:
             obj.docstring.value = as_markdown(obj.docstring.value)
+
+
+class ImportedNames(griffe.Extension):
+    """Lets `analysis.compare` be the function, as in Python, and not its module."""
+
+    def on_package(
+        self, *, pkg: griffe.Module, loader: griffe.GriffeLoader, **_: Any
+    ) -> None:
+        # Paths of names lead through the modules, which are out of reach afterwards.
+        loader.resolve_aliases(implicit=False, external=False)
+        hidden = [
+            (module, name, loader.modules_collection[path])
+            for module in modules_of(pkg)
+            for name, path in module.imports.items()
+            if name in module.modules and path != module.modules[name].path
+        ]
+        for module, name, imported in hidden:
+            module.members[name] = griffe.Alias(name, imported, parent=module)
+
+
+def modules_of(package: griffe.Module) -> list[griffe.Module]:
+    """Returns a package and all modules below it, without those that it imports."""
+    found = [package]
+    for module in package.modules.values():
+        if not module.is_alias:
+            found += modules_of(module)
+    return found

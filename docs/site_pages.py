@@ -40,6 +40,21 @@ BASE_CLASSES = {
     "hypermodels": ["base.SupervisedHyperModel"],
     "tuners": ["tuner.TunerMixin", "results.tuner_methods.Results"],
 }
+# What readers call it, where a page has another word: its search box finds both.
+READERS_WORDS = {
+    "after-a-search.md": ["report", "label noise", "overfitting"],
+    "before-training.md": ["class imbalance", "imbalanced", "class weights"],
+    "clipping.md": ["clip", "exploding gradients"],
+    "during-training.md": ["early stopping", "TensorBoard"],
+    "many-machines.md": ["distributed", "cluster", "parallel"],
+    "migrating-from-tf1.md": ["BERT", "checkpoint"],
+    "packed-trials.md": ["ensemble", "batched trials"],
+    "parameters.md": ["count", "freeze", "trainable"],
+    "schedules.md": ["BERT", "warm up", "cosine", "one cycle"],
+    "search.md": ["resume", "resumes", "restart", "crash"],
+}
+# The search box lists guides before other pages that have the word as often.
+LESS_SOUGHT = ("changelog.md", "contributing.md", "citation.md", "examples/")
 LINK = re.compile(r"\]\((?P<target>[^)\s#:]+)(?P<anchor>#[^)\s]*)?\)")
 
 
@@ -60,7 +75,7 @@ def reference_pages() -> dict[str, str]:
     for folder in offered(package / "__init__.py"):
         module = package / folder / "__init__.py"
         summary = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8")))
-        lines = [f"# {folder}", (summary or "").partition("\n\n")[0]]
+        lines = [f"# keras_tricks.{folder}", (summary or "").partition("\n\n")[0]]
         names = [*offered(module), *BASE_CLASSES.get(folder, ())]
         lines += [f"::: keras_tricks.{folder}.{name}" for name in names]
         pages[f"reference/{folder}.md"] = "\n\n".join(lines) + "\n"
@@ -163,5 +178,9 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Rewrites the guides; the pages that are made are the site's already."""
+    path = page.file.src_uri
+    if path.startswith(LESS_SOUGHT):
+        page.meta["search"] = {"boost": 0.3}
+    page.meta["tags"] = READERS_WORDS.get(path, [])
     written_by_hand = page.file.generated_by is None
     return site_markdown(markdown, "docs") if written_by_hand else markdown

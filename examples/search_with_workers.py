@@ -3,7 +3,7 @@
 Searches `HyperMLP` on scikit-learn's digits. Interrupt it, or kill it, and start it
 again: finished trials are not run a second time, and the leaderboard is the one that
 a single process would have printed. With `--executor dask` or `--executor ray` an
-engine on this machine runs the trials (`pip install 'keras_tricks[dask]'`, or `[ray]`).
+engine on this machine runs the trials: install the extra `dask` or `ray` for them.
 """
 
 import contextlib

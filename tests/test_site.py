@@ -4,6 +4,8 @@ import importlib
 import json
 import re
 import runpy
+import subprocess
+import sys
 
 import pytest
 
@@ -42,6 +44,11 @@ def test_every_guide_is_in_the_navigation():
     guides = {path.name for path in (ROOT / "docs").glob("*.md")}
     made = {page for page in SITE["generated_pages"]() if "/" not in page}
     assert listed == guides | made
+
+
+def test_readers_words_are_of_guides():
+    guides = {path.name for path in (ROOT / "docs").glob("*.md")}
+    assert set(SITE["READERS_WORDS"]) <= guides
 
 
 @pytest.mark.parametrize(
@@ -117,6 +124,41 @@ def test_docstrings_are_read_as_they_are_meant(docstring, expected):
     pytest.importorskip("griffe")
     extension = runpy.run_path(str(ROOT / "docs" / "site_docstrings.py"))
     assert extension["as_markdown"](docstring) == expected
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The site's folder, where the extra `docs` is installed."""
+    pytest.importorskip("mkdocs", reason="The extra `docs` is not installed.")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
+    command += ["--site-dir", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=300)
+    return folder
+
+
+def entries_of(page):
+    """Returns the HTML of each entry of a reference page, by the path of its name."""
+    parts = re.split(r'<h2 id="(keras_tricks[.\w]+)"', page)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+@pytest.mark.parametrize("folder", keras_tricks.__all__)
+def test_each_public_name_is_shown_as_what_it_is(folder, built):
+    """`analysis.compare` is a function, and the module that holds it has its name."""
+    module = importlib.import_module(f"keras_tricks.{folder}")
+    page = (built / "reference" / f"{folder}.html").read_text(encoding="utf-8")
+    entries = entries_of(page)
+    for name in module.__all__:
+        entry = entries[f"keras_tricks.{folder}.{name}"]
+        value = getattr(module, name)
+        kind = "class" if isinstance(value, type) else "function"
+        if getattr(value, "__name__", name) != name:
+            kind = "attribute"  # Another name of what is shown elsewhere.
+        assert f"doc-symbol-{kind}" in entry, name
+        assert "<p>" in entry, f"{name} has no text."
+        assert kind == "attribute" or "Source code in" in entry, name
+    assert "$$" not in page
 
 
 @pytest.mark.parametrize(

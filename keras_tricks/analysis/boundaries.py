@@ -119,14 +119,14 @@ def boundaries(
     objective: str | None = None,
     direction: Literal["min", "max"] = "min",
 ) -> Boundaries:
-    r"""Says whether a search space held the best point, and where trials fail.
+    """Says whether a search space held the best point, and where trials fail.
 
     The best tenth of the trials, at least five, crowd at an edge where more of them lie
-    in the outer part of the range than chance explains. Of $m$ of them that part is
-    $1 / m$ of the range, on its own scale, between a twentieth and a fifth; with $k$ of
-    them there, and a share $p$ of all trials,
+    in the outer part of the range than chance explains. Of `m` of them that part is
+    `1 / m` of the range, on its own scale, between a twentieth and a fifth; with `k` of
+    them there, and a share `p` of all trials,
 
-    $$P(K \ge k), \qquad K \sim \mathrm{Binomial}(m, p)$$
+    `P(K >= k)` for `K ~ Binomial(m, p)`
 
     is below 0.05 after Holm's correction for all edges.
 

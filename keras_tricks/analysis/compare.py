@@ -114,15 +114,15 @@ def compare(
     direction: Literal["min", "max"] = "min",
     seed: int = 0,
 ) -> Comparison:
-    r"""Returns which value of a hyperparameter is best, each at its best settings.
+    """Returns which value of a hyperparameter is best, each at its best settings.
 
     The playbook's isolation plot: a scientific hyperparameter is compared at the best
     of the nuisance ones, not at the same. A value that had more trials has a better
-    best by chance alone, so that values are compared by what the best of $m$ of their
-    trials would be on average, $m$ being the trials of the rarest value. Of $n$ scores,
+    best by chance alone, so that values are compared by what the best of `m` of their
+    trials would be on average, `m` being the trials of the rarest value. Of `n` scores,
     the best first, it is
 
-    $$\sum_i x_i \binom{n - i}{m - 1} \Big/ \binom{n}{m}$$
+    `sum over i of x_i * binom(n - i, m - 1) / binom(n, m)`
 
     Whether the lead is more than chance is tested by permutation: the trials of the
     first value and of another one change places at random, 2,000 times; the p-value is

@@ -27,16 +27,17 @@ class Feature:
 def decomposed(
     tree: Any, features: Sequence[Feature]
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    r"""Returns which shares of a tree's variance features and their pairs explain.
+    """Returns which shares of a tree's variance features and their pairs explain.
 
-    A tree is constant on boxes. Of a feature $f$ the marginal $m_f$ is the mean over
-    all others, and its share the variance of $m_f$ divided by that of the tree; of a
-    pair it is the variance of $m_{fg} - m_f - m_g$. Since boxes are products of
-    intervals, with weights $w_{lh}$ of box $l$ along axis $h$ and overlaps $o_{lkh}$ of
-    two boxes,
+    A tree is constant on boxes. Of a feature `f` the marginal `m_f` is the mean over
+    all others, and its share the variance of `m_f` divided by that of the tree; of a
+    pair it is the variance of `m_fg - m_f - m_g`. Since boxes are products of
+    intervals, with weights `w[l, h]` of box `l` along axis `h` and overlaps
+    `o[l, k, h]` of two boxes, the mean of the square of the marginal of the features
+    `U` is
 
-    $$E[m_U^2] = \sum_{lk} v_l v_k \prod_{h \notin U} w_{lh} w_{kh}
-    \prod_{h \in U} o_{lkh}$$
+    `sum over l, k of v_l * v_k * (product over h not in U of w[l, h] * w[k, h])
+    * (product over h in U of o[l, k, h])`
 
     Args:
         tree: The `tree_` of one of scikit-learn's regression trees.

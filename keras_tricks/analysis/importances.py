@@ -115,15 +115,14 @@ def importances(
     scores: Literal["as they are", "ranks"] = "as they are",
     seed: int = 0,
 ) -> Importances:
-    r"""Returns how much of the scores' variance hyperparameters and pairs explain.
+    """Returns how much of the scores' variance hyperparameters and pairs explain.
 
-    Functional analysis of variance: the trials' scores $s(x)$ are fitted by forests of
+    Functional analysis of variance: the trials' scores `s(x)` are fitted by forests of
     regression trees, whose predictions are averaged over the whole space, evenly on
-    each hyperparameter's own scale. With $m_f(x_f)$ the mean over all
-    but $f$, the importance of $f$ and of a pair are
+    each hyperparameter's own scale. With `m_f` the mean over all
+    but `f`, the importance of `f` and that of a pair are
 
-    $$\frac{\mathrm{Var}\, m_f}{\mathrm{Var}\, s}, \qquad
-    \frac{\mathrm{Var}(m_{fg} - m_f - m_g)}{\mathrm{Var}\, s}$$
+    `Var(m_f) / Var(s)` and `Var(m_fg - m_f - m_g) / Var(s)`
 
     Twenty samples of the trials, drawn with replacement, each have sixteen trees, and
     one column more, of random numbers. What is above 95 % of what these explain

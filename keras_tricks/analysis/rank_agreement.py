@@ -54,16 +54,16 @@ class RankAgreement:
 
 
 def rank_agreement(cheap: Any, full: Any, *, confidence: float = 0.95) -> RankAgreement:
-    r"""Returns how well cheap scores order what full ones are known of.
+    """Returns how well cheap scores order what full ones are known of.
 
     Before a search on a sample of the rows, or with few epochs, is trusted: train some
     settings both ways. Kendall's tau-b is
 
-    $$\tau_b = \frac{C - D}{\sqrt{(n_0 - n_1) (n_0 - n_2)}}$$
+    `tau = (C - D) / sqrt((n0 - n1) * (n0 - n2))`
 
-    with the concordant pairs $C$, the discordant ones $D$, $n_0 = n (n - 1) / 2$ and
-    the pairs $n_1$, $n_2$ that are tied in either. Its interval is that of
-    $\operatorname{artanh} \tau$, whose variance is about $0.437 / (n - 4)$ (Fieller,
+    with the concordant pairs `C`, the discordant ones `D`, `n0 = n * (n - 1) / 2` and
+    the pairs `n1`, `n2` that are tied in either. Its interval is that of
+    `artanh(tau)`, whose variance is about `0.437 / (n - 4)` (Fieller,
     Hartley and Pearson); an order that agrees wholly counts as one that is half a pair
     short of it.
 

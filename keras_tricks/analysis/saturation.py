@@ -104,15 +104,15 @@ def saturation(
     direction: Literal["min", "max"] = "min",
     seed: int = 0,
 ) -> Saturation:
-    r"""Says what further trials would gain, and whether that is of any use.
+    """Says what further trials would gain, and whether that is of any use.
 
-    With $B(k)$ the best of $k$ of the $n$ trials on average (exactly, over all
-    choices), the last doubling of the trials has gained $g_1 = B(n/2) - B(n)$, and
-    those before it $g_2 = B(n/4) - B(n/2)$ and $g_3 = B(n/8) - B(n/4)$. Gains of
+    With `B(k)` the best of `k` of the `n` trials on average (exactly, over all
+    choices), the last doubling of the trials has gained `g1 = B(n/2) - B(n)`, and
+    those before it `g2 = B(n/4) - B(n/2)` and `g3 = B(n/8) - B(n/4)`. Gains of
     extremes shrink by a constant factor, as extreme value theory has it, so that the
     next doubling gains
 
-    $$g_1 \, r, \qquad r = g_2 / g_3 \in [1/4, 1]$$
+    `g1 * r`, with `r = g2 / g3`, but between 1/4 and 1,
 
     and other numbers of trials a part, or a sum, of that geometric series. The interval
     is of 200 resamples of the trials. Trials are taken for independent draws: of a

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 from typing import NoReturn
 
+from keras_tricks import __version__
 from keras_tricks import _validation
 from keras_tricks.commands import diagnose
 from keras_tricks.commands import leaderboard
@@ -66,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="keras-tricks",
         description="What searches and trainings taught, and what old code becomes.",
     )
+    version = f"keras_tricks {__version__}"
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, module in _COMMANDS.items():
         command = commands.add_parser(

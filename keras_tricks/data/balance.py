@@ -115,7 +115,7 @@ def _check_sampler(sampler: Any, to: Any) -> None:
         raise TypeError(
             "`sampler` must be a sampler of imbalanced-learn's, which has "
             "`fit_resample`. `pip install imbalanced-learn`, or the extra "
-            "`keras_tricks[imbalance]`, brings them. "
+            "`imbalance` of keras_tricks, brings them. "
             f"{_validation.received('sampler', sampler, True)}"
         )
     if to != "majority":

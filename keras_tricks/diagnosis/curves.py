@@ -102,10 +102,10 @@ class Curve:
 
 
 def noise_of(values: np.ndarray) -> float:
-    r"""Returns the standard deviation of a curve's noise.
+    """Returns the standard deviation of a curve's noise.
 
     It is taken from second differences, in which the course of the curve nearly cancels
-    out: for independent noise of deviation $\sigma$ theirs is $\sqrt 6 \sigma$. Their
+    out: for independent noise of deviation `sigma` theirs is `sqrt(6) * sigma`. Their
     median is what single steps do not change. The first fifth of the values, which is
     steep and curved, is left out. Fewer than eight values tell nothing, and have a
     noise of 0.

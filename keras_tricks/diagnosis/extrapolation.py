@@ -15,16 +15,16 @@ _COURSE_UNCERTAINTY = 0.3
 
 
 def chance_to_reach(values: np.ndarray, epochs: int, target: float) -> float:
-    r"""Returns the probability that a curve's best value gets down to a target.
+    """Returns the probability that a curve's best value gets down to a target.
 
-    The values are taken as $v_t = c + a t^{-b} + \varepsilon$ with independent normal
-    noise of unknown deviation. For each exponent $b$ of a grid the posterior of
-    $(c, a)$ under a flat prior is known in closed form, and so is the prediction of the
+    The values are taken as `v[t] = c + a * t**-b + noise` with independent normal
+    noise of unknown deviation. For each exponent `b` of a grid the posterior of
+    `(c, a)` under a flat prior is known in closed form, and so is the prediction of the
     last epoch, a Student t distribution; the exponents count by their marginal
     likelihood. There are 24, from 0.05 to 4, evenly on a logarithmic scale. To the
     variance comes that of a gain which is not what the curve promises: its deviation is
     the gain itself, and, independently, 0.3 of the range of the last half of the
-    epochs. Of the luckiest of the $n$ epochs that are left $\sqrt{2 \ln(1 + n)}$
+    epochs. Of the luckiest of the `n` epochs that are left `sqrt(2 * log(1 + n))`
     deviations of the noise are subtracted. The first fifth of the epochs, which is
     steeper, is left out, and a curve that rises is taken to stay where it is.
 

@@ -5,12 +5,12 @@ import pandas as pd
 
 
 def likely_label_errors(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
-    r"""Returns the rows whose label is probably another one, the surest first.
+    """Returns the rows whose label is probably another one, the surest first.
 
     The rule of confident learning. A model is sure of class `j` where its probability
     is at least what it gives, on average, to the class where it is the label:
 
-    $$p_j \ge t_j = \operatorname{mean}(p_j \text{ of the rows labelled } j)$$
+    `p_j >= t_j = mean(p_j of the rows labelled j)`
 
     Of the classes that it is sure of, a row counts for the one of the greatest
     probability. The share of the rows labelled `i` that count for other classes, of

@@ -11,14 +11,14 @@ from keras_tricks import _validation
 
 
 def trivial_score(y: Any, metric: str) -> float:
-    r"""Returns what the best constant prediction reaches: a training has to beat it.
+    """Returns what the best constant prediction reaches: a training has to beat it.
 
     | metric | the prediction | its score |
     |---|---|---|
-    | `"sparse_categorical_crossentropy"`, `"categorical_crossentropy"` | each class by its share $p_k$ | $-\sum_k p_k \ln p_k$ |
-    | `"accuracy"`, with `"sparse_categorical_accuracy"` and `"categorical_accuracy"` | the most frequent class | $\max_k p_k$ |
-    | `"binary_crossentropy"` | each label by its share | the mean over labels of $-p \ln p - (1 - p) \ln (1 - p)$ |
-    | `"binary_accuracy"` | the more frequent of 0 and 1 | the mean over labels of $\max(p, 1 - p)$ |
+    | `"sparse_categorical_crossentropy"`, `"categorical_crossentropy"` | each class by its share `p[k]` | `-sum(p * log(p))` |
+    | `"accuracy"`, with `"sparse_categorical_accuracy"` and `"categorical_accuracy"` | the most frequent class | `max(p)` |
+    | `"binary_crossentropy"` | each label by its share | the mean over labels of `-p * log(p) - (1 - p) * log(1 - p)` |
+    | `"binary_accuracy"` | the more frequent of 0 and 1 | the mean over labels of `max(p, 1 - p)` |
     | `"mean_squared_error"`, `"mse"` | the mean | the variance, its mean over outputs |
     | `"root_mean_squared_error"`, `"rmse"` | the mean | its square root |
     | `"mean_absolute_error"`, `"mae"` | the median | the mean distance from it |

@@ -9,9 +9,10 @@ _FEWEST = 5
 
 
 def smoothed(values: np.ndarray, smoothing: float) -> np.ndarray:
-    r"""Returns exponential averages without the bias of their start.
+    """Returns exponential averages without the bias of their start.
 
-    $s_k = (1 - b) \sum_{j=0}^{k} b^{k-j} v_j / (1 - b^{k+1})$ for $b$, the smoothing.
+    `s[k] = (1 - b) * sum(b**(k - j) * v[j] for j = 0 ... k) / (1 - b**(k + 1))`, where
+    `b` is the smoothing.
 
     Args:
         values: The values, of shape `(steps,)`.

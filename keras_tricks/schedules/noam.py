@@ -69,3 +69,4 @@ class NoamSchedule(Schedule):
 
 
 CustomSchedule = NoamSchedule
+"""`NoamSchedule` under the name that it has in the Transformer tutorials."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import keras_tricks
 from keras_tricks.commands import main
 from keras_tricks.commands import plot_schedule
 from keras_tricks.schedules import Warmup
@@ -24,6 +25,13 @@ COMMANDS = ("report", "leaderboard", "diagnose", "plot-schedule", "lint")
 @pytest.fixture(scope="module")
 def tuner(tmp_path_factory):
     return searched(tmp_path_factory.mktemp("commands"), trials=20)
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"keras_tricks {keras_tricks.__version__}\n"
 
 
 @pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])

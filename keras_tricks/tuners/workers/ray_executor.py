@@ -25,7 +25,7 @@ class RayExecutor(concurrent.futures.Executor):
             `runtime_env`; see `ray.remote`.
 
     Raises:
-        ImportError: If Ray is not installed (`pip install 'keras_tricks[ray]'`).
+        ImportError: If Ray is not installed.
         ValueError: If a number is negative.
 
     Source: `Ray's tasks <https://docs.ray.io/en/latest/ray-core/tasks.html>`_.
@@ -49,7 +49,8 @@ class RayExecutor(concurrent.futures.Executor):
             import ray
         except ImportError as error:
             raise ImportError(
-                "`RayExecutor` needs Ray: pip install 'keras_tricks[ray]'"
+                "`RayExecutor` needs Ray: `pip install ray`, or the extra `ray` of "
+                "keras_tricks."
             ) from error
         self._ray = ray
         if not ray.is_initialized():
