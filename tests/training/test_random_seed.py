@@ -70,6 +70,21 @@ def test_a_function_without_a_random_state_stays_as_it_was_set_up():
     assert tf.random.uniform((2,)).numpy().tolist() == drawn_after
 
 
+def test_a_function_may_be_gone_that_was_just_listed(monkeypatch):
+    """As garbage collection, or another thread, removes it in between."""
+    listed = keras_hooks.known_functions() | {"collected_meanwhile"}
+    monkeypatch.setattr(keras_hooks, "known_functions", lambda: listed)
+    monkeypatch.setattr(random_seed, "_KERNELS", random_seed._Kernels())
+    random_seed.set_random_seed(5)
+    random_seed.set_random_seed(6, after_build=True)
+    random_seed._KERNELS.build_drew = False
+    random_seed.set_random_seed(7, after_build=True)
+    assert random_seed._KERNELS._functions["collected_meanwhile"] is False
+    after = drawn()
+    keras.utils.set_random_seed(7)
+    assert drawn() == after
+
+
 def test_a_second_build_by_one_seed_draws_what_the_first_has_drawn():
     def built(after_build):
         random_seed.set_random_seed(17, after_build=after_build)

@@ -505,10 +505,18 @@ def known_functions() -> set[str]:
 
 
 def has_random_state(function: str) -> bool:
-    """Whether a function has an operation that draws by a state of its own."""
-    from tensorflow.python.eager import context
+    """Whether a function has an operation that draws by a state of its own.
 
-    nodes = context.context().get_function_def(function).node_def
+    Functions are removed as Python collects garbage, perhaps since they were listed.
+    One that is gone has no state, nor is its name given again.
+    """
+    from tensorflow.python.eager import context
+    from tensorflow.python.framework import errors
+
+    try:
+        nodes = context.context().get_function_def(function).node_def
+    except errors.NotFoundError:
+        return False
     return any("seed" in node.attr for node in nodes)
 
 
