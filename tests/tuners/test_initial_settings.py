@@ -316,6 +316,23 @@ def test_what_a_study_enqueues_comes_first(tmp_path):
     assert len(tuner.leaderboard()) == 5
 
 
+def test_a_trial_looks_at_the_study_three_times(tmp_path, monkeypatch):
+    """Before it, after it has claimed its entry, and at its end: a look may be slow."""
+    tuner = made("OptunaSearch", tmp_path)
+    asked = []
+    get_trials = tuner.study.get_trials
+
+    def counted(*arguments, **named):
+        asked.append(named)
+        return get_trials(*arguments, **named)
+
+    monkeypatch.setattr(tuner.study, "get_trials", counted)
+    tuner.search(verbose=0)
+    trials = len(tuner.leaderboard())
+    # The last question finds that there are trials enough.
+    assert len(asked) <= 3 * trials + 3
+
+
 def test_rounds_begin_with_them_once(tmp_path):
     search = tuners.CoarseToFine(
         Scored(), rounds=2, trials_per_round=6, seed=0, directory=tmp_path

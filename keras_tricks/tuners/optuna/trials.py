@@ -66,7 +66,7 @@ class Attempt:
     def owner(self) -> str:
         return self.entry.user_attrs.get("owner", "")
 
-    @property
+    @functools.cached_property
     def settings(self) -> points.Settings:
         return dict(self.entry.user_attrs["settings"])
 
@@ -150,6 +150,8 @@ class StudyTrials:
         # Number of a trial -> its entries by number, and the attempt that counts.
         self._entries: dict[int, dict[int, Any]] = {}
         self._latest: dict[str, Attempt] = {}
+        # Entries of `study.enqueue_trial` that nobody has taken.
+        self._waiting: list[Any] = []
 
     def _refresh(self) -> None:
         """Takes over what the study has got since the last time."""
@@ -158,10 +160,13 @@ class StudyTrials:
             self._begin_anew()
         self._final += [None] * (len(entries) - len(self._final))
         changed: dict[int, None] = {}
+        self._waiting = []
         for place, (entry, final) in enumerate(zip(entries, self._final, strict=True)):
             if entry is final:
                 continue
             self._final[place] = entry if entry.state.is_finished() else None
+            if entry.state.name == "WAITING":
+                self._waiting.append(entry)
             if _is_attempt(entry):
                 trial = int(entry.user_attrs["trial_id"])
                 self._entries.setdefault(trial, {})[entry.number] = entry
@@ -179,14 +184,14 @@ class StudyTrials:
             self._latest = dict(sorted(self._latest.items(), key=lambda i: int(i[0])))
 
     def _entries_of(self, trial_id: str) -> list[Any]:
-        """Returns all entries of a trial, those that were withdrawn, too."""
-        self._refresh()
+        """Returns all known entries of a trial, those that were withdrawn, too."""
         return [*self._entries.get(int(trial_id), {}).values()]
 
     def _next_trial(self, known: dict[str, Attempt]) -> tuple[str, int]:
         """Returns the ID of a trial to begin, and how many attempts at it there were.
 
-        There were some if a storage has lost the one that counted.
+        There were some if a storage has lost the one that counted. What others have
+        begun since the last look at the study, `claim` will see.
 
         Args:
             known: The attempts of the trials that there are, in their order.
@@ -198,9 +203,8 @@ class StudyTrials:
         return trial_id, max(before, default=-1) + 1
 
     def enqueued(self) -> list[Any]:
-        """Returns the entries of `study.enqueue_trial` that nobody has taken."""
-        waiting = (optuna().trial.TrialState.WAITING,)
-        return self.study.get_trials(deepcopy=False, states=waiting)
+        """Returns the known entries of `study.enqueue_trial` that nobody has taken."""
+        return list(self._waiting)
 
     def drop_enqueued(self, entry: Any) -> None:
         """Takes an entry off the queue: an attempt of its own tells of its settings."""
@@ -235,6 +239,7 @@ class StudyTrials:
                 system_attrs=system_attrs,
             )
         )
+        self._refresh()
         claims = [
             entry
             for entry in self._entries_of(trial_id)
@@ -264,6 +269,7 @@ class StudyTrials:
         )
         if own is None:
             return None
+        self._refresh()
         for other in self._entries_of(stale.trial_id):
             if other.number != own.number and not other.state.is_finished():
                 self._fail(other)
