@@ -411,7 +411,9 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
     def _has_one_row_of_outputs(self) -> bool:
         # Whoever brings another network may want more than one label an example.
         return sameness.is_of_package(
-            self, "compile_arguments", "_compile", "fit", "network", "trunk", "outputs"
+            self,
+            *("compile_arguments", "_compile", "fit"),
+            *("network", "trunk", "outputs", "logits"),
         )
 
     def compile_arguments(
@@ -556,12 +558,25 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
 
     def outputs(self, x: Any, max_norm: float = 0.0) -> Any:
         """Returns the last layer's output, float32 also under mixed precision."""
+        old = self._logits_of_a_subclass()
+        if old is not None:
+            warn_renamed("logits", "outputs", removed_in="0.4.0", definition=old)
+            return self.logits(x, max_norm)
         return self._learned().outputs(x, self._known_of_labels, max_norm)
 
     def logits(self, x: Any, max_norm: float = 0.0) -> Any:
         """Returns `outputs(x, max_norm)`: the name of version 0.1."""
         warn_renamed("logits", "outputs", removed_in="0.4.0")
-        return self.outputs(x, max_norm)
+        if self._logits_of_a_subclass() is None:
+            return self.outputs(x, max_norm)
+        # By `super().logits(x)`: `outputs` would call the subclass's again.
+        return self._learned().outputs(x, self._known_of_labels, max_norm)
+
+    def _logits_of_a_subclass(self) -> Any:
+        """Returns what a class of version 0.1 has in the place of `outputs`, or None."""
+        own, base = type(self), SupervisedHyperModel
+        is_of_0_1 = own.logits is not base.logits and own.outputs is base.outputs
+        return own.logits if is_of_0_1 else None
 
     def _compile(
         self, hp: keras_tuner.HyperParameters, model: keras.Model, total_steps: int

@@ -1,12 +1,14 @@
 """The names of version 0.1: each still works, and says what to write instead."""
 
 import importlib
+import warnings
 
 import keras
 import keras_tuner
 import pytest
 
 from keras_tricks import losses
+from keras_tricks.hypermodels import HyperMLP
 from keras_tricks.hypermodels.base import SupervisedHyperModel
 from keras_tricks.parameters import count_parameters
 
@@ -51,6 +53,39 @@ def test_a_hypermodel_of_version_0_1_builds():
         model = HyperGatedMLP(3).build(keras_tuner.HyperParameters())
     assert {warning.filename for warning in caught} == {__file__}
     assert count_parameters(model) == 739
+
+
+class Own(HyperMLP):
+    def logits(self, x, max_norm=0.0):
+        return keras.layers.Dense(self.num_classes, name="mine")(x)
+
+
+class Scaled(HyperMLP):
+    def logits(self, x, max_norm=0.0):
+        return keras.layers.Rescaling(2.0, name="mine")(super().logits(x, max_norm))
+
+
+class Both(HyperMLP):
+    def outputs(self, x, max_norm=0.0):
+        return keras.layers.Rescaling(2.0, name="mine")(super().outputs(x, max_norm))
+
+    def logits(self, x, max_norm=0.0):
+        return self.outputs(x, max_norm)
+
+
+@pytest.mark.parametrize(
+    ("hypermodel", "layers"),
+    [(Own, ["mine"]), (Scaled, ["logits", "mine"]), (Both, ["logits", "mine"])],
+)
+def test_the_last_layer_of_a_class_of_version_0_1_is_its_own(hypermodel, layers):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = hypermodel((4,), 3).build(keras_tuner.HyperParameters())
+    assert [layer.name for layer in model.layers[-len(layers) :]] == layers
+    told = [(w.filename, w.category) for w in caught if "`logits`" in str(w.message)]
+    assert set(told) == (
+        set() if hypermodel is Both else {(__file__, DeprecationWarning)}
+    )
 
 
 @pytest.mark.parametrize("module", [BASE, "keras_tricks.hypermodels.losses"])
