@@ -22,7 +22,7 @@ README_SECTIONS = {
         "Why not copy the code from the article?",
     ],
     "getting-started.md": [
-        "Requirements",
+        "Installation and requirements",
         "A schedule, clipping and a count",
         "The main job: settings for a classifier of digits",
         "Searching your own model",
@@ -40,18 +40,30 @@ BASE_CLASSES = {
     "hypermodels": ["base.SupervisedHyperModel"],
     "tuners": ["tuner.TunerMixin", "results.tuner_methods.Results"],
 }
-# What readers call it, where a page has another word: its search box finds both.
+# What readers call it, where a page or a section has another word: the search box
+# finds both. Words of a page are shown with it, those of a section are not.
 READERS_WORDS = {
-    "after-a-search.md": ["report", "label noise", "overfitting"],
-    "before-training.md": ["class imbalance", "imbalanced", "class weights"],
-    "clipping.md": ["clip", "exploding gradients"],
-    "during-training.md": ["early stopping", "TensorBoard"],
-    "many-machines.md": ["distributed", "cluster", "parallel"],
-    "migrating-from-tf1.md": ["BERT", "checkpoint"],
-    "packed-trials.md": ["ensemble", "batched trials"],
-    "parameters.md": ["count", "freeze", "trainable"],
-    "schedules.md": ["BERT", "warm up", "cosine", "one cycle"],
-    "search.md": ["resume", "resumes", "restart", "crash"],
+    "after-a-search.md": "report, overfitting",
+    "before-training.md": "class imbalance, learning rate range test",
+    "clipping.md": "clip, exploding gradients",
+    "many-machines.md": "distributed, cluster, parallel",
+    "migrating-from-tf1.md": "BERT, checkpoint",
+    "packed-trials.md": "ensemble, batched trials",
+    "schedules.md": "BERT, warm up, cosine, one cycle",
+    "after-a-search.md#What the learning curves say": "overfit, underfit",
+    "after-a-search.md#What a classifier gets wrong": "label noise, mislabelled",
+    "after-a-search.md#The whole search on one page": "report, dashboard",
+    "after-a-search.md#On the command line": "keras-tricks, shell, terminal, CLI",
+    "before-training.md#A small class": "class imbalance, imbalanced, class weights",
+    "during-training.md#Curves to watch": "tensorboard, live plot",
+    "during-training.md#Trainings that lead nowhere": "early stopping, diverge, NaN",
+    "getting-started.md#Installation and requirements": "install, pip, setup, python",
+    "hypermodels.md#A trained backbone": "freeze, unfreeze, pretrained, transfer",
+    "parameters.md#Count": "count parameters, trainable, model size",
+    "schedules.md#From Hugging Face transformers": "huggingface, pytorch",
+    "search.md#Fault tolerance": "crash, crashes, kill, killed",
+    "search.md#Resuming": "resume, resumes, restart, continue, interrupted",
+    "search.md#Trial records": "reproducible, reproducibility, log",
 }
 # The search box lists guides before other pages that have the word as often.
 LESS_SOUGHT = ("changelog.md", "contributing.md", "citation.md", "examples/")
@@ -148,6 +160,16 @@ def site_markdown(text: str, folder: str) -> str:
     return LINK.sub(linked, text)
 
 
+def with_readers_words(text: str, page: str) -> str:
+    """Returns the Markdown of a page with words in its sections that are not shown."""
+    for place, words in READERS_WORDS.items():
+        name, _, heading = place.partition("#")
+        if name == page and heading:
+            hidden = f"## {heading}\n\n<p hidden>{words}</p>\n"
+            text = text.replace(f"\n## {heading}\n", f"\n{hidden}")
+    return text
+
+
 def with_pages(nav: list[Any], pages: dict[str, str]) -> list[Any]:
     """Returns the navigation with the pages of a folder in the place of its name."""
     entries: list[Any] = []
@@ -181,6 +203,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     path = page.file.src_uri
     if path.startswith(LESS_SOUGHT):
         page.meta["search"] = {"boost": 0.3}
-    page.meta["tags"] = READERS_WORDS.get(path, [])
+    if path in READERS_WORDS:
+        page.meta["tags"] = READERS_WORDS[path].split(", ")
     written_by_hand = page.file.generated_by is None
-    return site_markdown(markdown, "docs") if written_by_hand else markdown
+    text = site_markdown(markdown, "docs") if written_by_hand else markdown
+    return with_readers_words(text, path)

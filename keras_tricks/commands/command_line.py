@@ -39,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line without the program's name.
 
     Returns:
-        0; 2 after one line on stderr where the input is of no use. `lint` has 1, too:
-        see `keras_tricks.tf1.lint.main`.
+        0, or 2 after one line on stderr where the input is of no use. `lint` has 1,
+        too, as `keras_tricks.tf1.lint.main` says.
 
     Example:
 

@@ -573,7 +573,7 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         return self._learned().outputs(x, self._known_of_labels, max_norm)
 
     def _logits_of_a_subclass(self) -> Any:
-        """Returns what a class of version 0.1 has in the place of `outputs`, or None."""
+        """Returns what a class of version 0.1 has in place of `outputs`, or None."""
         own, base = type(self), SupervisedHyperModel
         is_of_0_1 = own.logits is not base.logits and own.outputs is base.outputs
         return own.logits if is_of_0_1 else None

@@ -104,7 +104,7 @@ def restore_optimizer(
             matched in the checkpoint, but not in Keras.
 
     Returns:
-        A `RestoreReport`: `restored`, `unmatched_checkpoint`, `unmatched_keras`,
+        A `RestoreReport` with `restored`, `unmatched_checkpoint`, `unmatched_keras`,
         `left_out`, `global_step` and `notes`.
 
     Raises:
@@ -222,7 +222,7 @@ def restore_weights(
             ELECTRA's discriminator. If not, it is a note in the report.
 
     Returns:
-        A `RestoreReport`: `restored`, `fresh` (what only the model has),
+        A `RestoreReport` with `restored`, `fresh` (what only the model has),
         `left_over` (what only the checkpoint has), `conversions`, `left_out` and
         `notes`; it prints as a short table.
 

@@ -1,5 +1,6 @@
 """The command `keras-tricks`: what it prints, its exit status, what it loads."""
 
+import argparse
 import csv
 import io
 import subprocess
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 import keras_tricks
+from keras_tricks.commands import command_line
 from keras_tricks.commands import main
 from keras_tricks.commands import plot_schedule
 from keras_tricks.schedules import Warmup
@@ -18,6 +20,7 @@ from keras_tricks.schedules import WarmupPolynomialDecay
 from keras_tricks.tuners import CoarseToFine
 from tests.analysis.searches import Known
 from tests.analysis.searches import searched
+from tests.child_process import ROOT
 
 COMMANDS = ("report", "leaderboard", "diagnose", "plot-schedule", "lint")
 
@@ -25,6 +28,19 @@ COMMANDS = ("report", "leaderboard", "diagnose", "plot-schedule", "lint")
 @pytest.fixture(scope="module")
 def tuner(tmp_path_factory):
     return searched(tmp_path_factory.mktemp("commands"), trials=20)
+
+
+def test_the_guide_has_every_command_with_its_options():
+    guide = (ROOT / "docs" / "after-a-search.md").read_text(encoding="utf-8")
+    for name, module in command_line._COMMANDS.items():
+        parser = argparse.ArgumentParser(add_help=False)
+        module.add_arguments(parser)
+        [row] = [
+            r for r in guide.splitlines() if r.startswith(f"| `keras-tricks {name}")
+        ]
+        for action in parser._actions:
+            for option in action.option_strings:
+                assert f"`{option}" in row
 
 
 def test_version(capsys):
