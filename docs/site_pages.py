@@ -165,8 +165,9 @@ def with_readers_words(text: str, page: str) -> str:
     for place, words in READERS_WORDS.items():
         name, _, heading = place.partition("#")
         if name == page and heading:
-            hidden = f"## {heading}\n\n<p hidden>{words}</p>\n"
-            text = text.replace(f"\n## {heading}\n", f"\n{hidden}")
+            line = rf"^(##+ {re.escape(heading)})$"
+            hidden = rf"\1\n\n<p hidden>{words}</p>"
+            text = re.sub(line, hidden, text, flags=re.MULTILINE)
     return text
 
 
