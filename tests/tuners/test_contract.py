@@ -8,6 +8,7 @@ import math
 import pickle
 import random
 import sys
+import warnings
 from pathlib import Path
 
 import keras
@@ -319,7 +320,10 @@ def test_curves_of_an_unknown_trial_name_the_known_ones(searched):
 
 
 def test_the_best_model_scores_as_recorded(searched):
-    model = searched.get_best_models()[0]
+    with warnings.catch_warnings():
+        # Of an optimizer whose state is not loaded, as nobody has asked.
+        warnings.simplefilter("error", UserWarning)
+        model = searched.get_best_models()[0]
     x, y = toys.toy_data()["validation_data"]
     score = searched.leaderboard()["val_loss"][0]
     assert model.evaluate(x, y, verbose=0)[0] == pytest.approx(score, rel=1e-6)

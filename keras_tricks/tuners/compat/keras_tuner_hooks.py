@@ -405,7 +405,14 @@ class TunerHooks(BeforeKerasTuner):
                 )
             # As `keras.models.load_model` does behind it.
             model.built = True
-        with keras_tuner.engine.tuner.maybe_distribute(self.distribution_strategy):
+        with (
+            keras_tuner.engine.tuner.maybe_distribute(self.distribution_strategy),
+            warnings.catch_warnings(),
+        ):
+            # Weights were asked for. The optimizer begins anew, as by KerasTuner.
+            warnings.filterwarnings(
+                "ignore", "Skipping variable loading for optimizer", UserWarning
+            )
             try:
                 model.load_weights(path)
             except Exception as error:  # HDF5 and Keras have many, without the name.

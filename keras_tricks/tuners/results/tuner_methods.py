@@ -97,6 +97,8 @@ class Results(keras_tuner_hooks.TunerHooks):
     def load_model(self, trial: Any) -> keras.Model:
         """Returns the model of a trial with the weights of its best epoch.
 
+        Its optimizer begins anew.
+
         Raises:
             ValueError: If it has no score, or its weights were not kept.
         """
