@@ -65,3 +65,9 @@ def test_the_rows_of_a_batch_are_mixed_within_it():
     for found in (one, other):
         np.testing.assert_array_equal(np.sort(found.reshape(2, 20), axis=1), rows)
         assert (found != rows.ravel()).any()
+
+
+def test_a_deck_is_shuffled_and_the_next_one_otherwise():
+    first, second = decks.dealt(SEED, 9, 0, 18).reshape(2, 9).tolist()
+    assert sorted(first) == sorted(second) == list(range(9))
+    assert len({tuple(first), tuple(second), tuple(range(9))}) == 3

@@ -219,3 +219,37 @@ def test_rows_of_a_nest_have_the_types_of_the_whole():
     assert type(rows.take([X, X], np.array([1]))) is list
     assert rows.take((1, 2, 3), np.array([2, 0])) == (3, 1)
     assert rows.take(None, np.array([0])) is None
+
+
+def test_columns_of_a_frame_become_one_type():
+    """Flags beside numbers would be an array of objects, which is none of numbers."""
+    for dtype in ("float64", "float16"):
+        numbers = np.arange(3.0).astype(dtype)
+        frame = pd.DataFrame({"a": numbers, "b": [True, False, True]})
+        array = rows._as_table(frame)
+        assert array.dtype == "float32"
+        assert array.tolist() == [[0, 1], [1, 0], [2, 1]]
+
+
+def test_rows_can_be_taken_of_arrays_and_not_of_sparse_tensors():
+    assert rows.has_rows({"a": X, "b": [Y, None]})
+    assert not rows.has_rows(tf.sparse.from_dense(X))
+    assert not rows.has_rows([X, tf.sparse.from_dense(X)])
+    assert not rows.has_rows(None)
+
+
+def test_examples_of_several_shapes_are_refused():
+    spec = tf.TensorSpec((4, None), "float32")
+    dataset = tf.data.Dataset.from_generator(
+        lambda: (np.zeros((4, n), "float32") for n in (2, 3)), output_signature=spec
+    ).apply(tf.data.experimental.assert_cardinality(2))
+    with pytest.raises(ValueError, match="have one shape"):
+        rows.read(dataset)
+
+
+def test_rows_that_differ_behind_a_column_of_texts_are_others(recwarn):
+    texts = np.array(["a"] * 6)
+    oversample(
+        {"a": texts, "b": X}, Y, seed=0, validation_data=({"a": texts, "b": X + 9}, Y)
+    )
+    assert not [one for one in recwarn if one.category is UserWarning]

@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 import keras_tricks.schedules
 from keras_tricks.optimizers import AdamWeightDecay
 from keras_tricks.schedules import NoamSchedule
+from keras_tricks.schedules import PowerDecay
 from keras_tricks.schedules import Scaled
 from keras_tricks.schedules import Warmup
 from keras_tricks.schedules import WarmupPolynomialDecay
+from keras_tricks.schedules import nested
+from keras_tricks.schedules import steps
 from keras_tricks.schedules.compose import Joined
 from keras_tricks.schedules.compose import PerUpdate
 from keras_tricks.schedules.compose import Shifted
@@ -320,3 +323,25 @@ def test_of_keras_s_schedules_what_is_not_the_default_is_shown():
 def test_schedules_of_the_user_s_are_shown_as_far_as_they_tell(schedule, shown):
     optimizer = AdamWeightDecay(schedule)
     assert repr(optimizer).startswith(f"AdamWeightDecay(learning_rate={shown}, ")
+
+
+@pytest.mark.parametrize("step", [2**40, np.int64(2**40), 2.0**40, -3])
+def test_a_step_is_a_whole_number_of_64_bits_from_0(step):
+    found = steps.as_step(step)
+    assert keras.backend.standardize_dtype(found.dtype) == "int64"
+    assert int(found) == max(0, int(step))
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
+@pytest.mark.parametrize("schedule", [Constant(), Counter(), 0.5])
+def test_a_child_has_a_rate_for_each_step(schedule, shape):
+    step = steps.as_step(np.full(shape, 7))
+    rate = nested.evaluate(schedule, step)
+    expected = {Constant: 0.25, Counter: 7.0, float: 0.5}[type(schedule)]
+    np.testing.assert_array_equal(np.asarray(rate), np.full(shape, expected, "float32"))
+
+
+@pytest.mark.parametrize("rate", [0, 0.0, -1e-3])
+def test_the_rate_before_a_power_decay_is_above_0(rate):
+    with pytest.raises(ValueError, match="`pre_offset_learning_rate` must be"):
+        PowerDecay(0.1, offset=3, pre_offset_learning_rate=rate)

@@ -285,3 +285,18 @@ def test_fractions_out_of_their_range_are_refused(name, fraction):
 def test_epochs_must_be_whole(epochs):
     with pytest.raises(ValueError, match="`epochs` must be"):
         OneCycle.from_epochs(0.1, num_examples=100, epochs=epochs)
+
+
+@pytest.mark.parametrize("batch_size", [None, 5])
+def test_batches_of_an_unknown_rank_are_counted(batch_size):
+    """As functions of Python's leave them, which Keras trains on."""
+
+    def unknown(x, y):
+        return tf.py_function(lambda *parts: parts, [x, y], [X.dtype, Y.dtype])
+
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).map(unknown).batch(5)
+    assert data.element_spec[0].shape.rank is None
+    schedule = WarmupPolynomialDecay.from_epochs(
+        0.1, num_examples=data, batch_size=batch_size, epochs=2
+    )
+    assert schedule.decay_steps == 2 * -(-len(X) // 5)
