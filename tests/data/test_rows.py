@@ -135,8 +135,9 @@ def test_a_size_is_a_count_or_a_share(size, number):
 
 @pytest.mark.parametrize("size", [0, -1, 0.0, -0.5, 1.5, 7, np.nan, "2", None, True])
 def test_other_sizes_are_refused(size):
-    with pytest.raises((TypeError, ValueError), match="`size` must be"):
-        stratified_subset(X, Y, size, seed=0)
+    said = "at most the 6 rows" if size == 7 else "a( whole)? number of rows"
+    with pytest.raises((TypeError, ValueError), match=f"`size` must be {said}"):
+        stratified_subset(X, 0 * Y, size, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -253,3 +254,29 @@ def test_rows_that_differ_behind_a_column_of_texts_are_others(recwarn):
         {"a": texts, "b": X}, Y, seed=0, validation_data=({"a": texts, "b": X + 9}, Y)
     )
     assert not [one for one in recwarn if one.category is UserWarning]
+
+
+def test_a_class_without_rows_needs_none():
+    names = pd.Series(pd.Categorical(["a", "b"] * 3, categories=["a", "b", "unused"]))
+    assert {*stratified_subset(X, names, 2, seed=0)[1]} == {"a", "b"}
+
+
+def test_a_label_alone_is_none_of_rows():
+    with pytest.raises(TypeError, match="`labels` must be an array of labels"):
+        stratified_subset(X, Y, 2, seed=0, labels=np.array(1))
+
+
+def test_longer_floats_become_those_of_keras():
+    """Keras knows none of more than 64 bits."""
+    batches = BalancedBatches(np.ones((6, 2), np.longdouble), Y, 2, seed=0)
+    assert batches[0][0].dtype == "float32"
+    numbers = pd.Series([1, 2, None, 4, 5, 6], dtype="Int64")
+    assert stratified_subset(numbers, Y, 6, seed=0)[0].dtype == "Int64"
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 1)])
+def test_chosen_classes_have_the_axes_that_labels_had(shape):
+    labels = np.array([0, 1, 2, 2, 1, 0]).reshape(shape)
+    kept = fewer_classes(X, labels, [0, 2])[1]
+    assert kept.shape == (4, *shape[1:])
+    assert kept.ravel().tolist() == [0, 1, 1, 0]

@@ -71,3 +71,19 @@ def test_as_many_rows_of_several_labels_are_chosen_as_asked_for(number):
         chosen = stratify.by_members(members, number, generator)
         assert len({*chosen}) == len(chosen) == number
         assert (members[chosen].sum(axis=0)[:3] >= 1).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_group_that_brings_the_counts_no_nearer_is_left(seed):
+    """Three rows of each of two labels, a group each, for 1.5 of each: 1 is as near."""
+    members = np.repeat(np.eye(2, dtype=bool), 3, axis=0)
+    generator = np.random.default_rng(seed)
+    chosen = stratify.by_groups(members, np.arange(6), 3, generator)
+    assert members[chosen].sum(axis=0).tolist() == [1, 1]
+
+
+def test_a_row_that_is_wanted_alike_goes_to_either_part():
+    generator = np.random.default_rng(0)
+    alike = np.array([1.0, 1.0]), np.array([2, 2])
+    parts = [stratify._part_that_wants(*alike, generator) for _ in range(50)]
+    assert set(parts) == {0, 1}

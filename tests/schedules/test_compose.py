@@ -345,3 +345,10 @@ def test_a_child_has_a_rate_for_each_step(schedule, shape):
 def test_the_rate_before_a_power_decay_is_above_0(rate):
     with pytest.raises(ValueError, match="`pre_offset_learning_rate` must be"):
         PowerDecay(0.1, offset=3, pre_offset_learning_rate=rate)
+
+
+def test_a_power_decay_has_the_rate_before_it_up_to_its_offset():
+    """Steps since the offset count from 1: 0.1, then 0.1 / 2."""
+    schedule = PowerDecay(0.1, -1.0, offset=3, pre_offset_learning_rate=0.5)
+    rates = np.asarray(schedule(np.arange(6)))
+    np.testing.assert_allclose(rates, [0.5, 0.5, 0.5, 0.5, 0.1, 0.05], rtol=1e-6)

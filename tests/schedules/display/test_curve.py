@@ -345,3 +345,10 @@ def test_plot_names_what_is_wrong(schedules, steps, options, error, message):
     with pytest.raises(error, match=message):
         plot(schedules, steps, **options)
     assert plt.get_fignums() == []
+
+
+def test_schedules_of_one_class_are_numbered():
+    ax = plot([NoamSchedule(8), NoamSchedule(16), NoamSchedule(32)], 5)
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["NoamSchedule", "NoamSchedule (2)", "NoamSchedule (3)"]
+    plt.close(ax.figure)
