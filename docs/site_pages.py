@@ -200,7 +200,10 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Rewrites the guides; the pages that are made are the site's already."""
+    """Rewrites the guides, and tells the search box of each page what it needs.
+
+    The Markdown of pages that are made is the site's already.
+    """
     path = page.file.src_uri
     if path.startswith(LESS_SOUGHT):
         page.meta["search"] = {"boost": 0.3}

@@ -410,10 +410,9 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
 
     def _has_one_row_of_outputs(self) -> bool:
         # Whoever brings another network may want more than one label an example.
+        network = ("network", "trunk", "outputs", "logits")
         return sameness.is_of_package(
-            self,
-            *("compile_arguments", "_compile", "fit"),
-            *("network", "trunk", "outputs", "logits"),
+            self, "compile_arguments", "_compile", "fit", *network
         )
 
     def compile_arguments(

@@ -269,7 +269,7 @@ class StudyTrials:
         )
         if own is None:
             return None
-        self._refresh()
+        # What has ended since `claim` has looked, `_fail` leaves as it is.
         for other in self._entries_of(stale.trial_id):
             if other.number != own.number and not other.state.is_finished():
                 self._fail(other)
