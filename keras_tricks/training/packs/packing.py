@@ -49,10 +49,44 @@ class _Pack:
     def __init__(self, program: Program, trials: Sequence[TrialState]):
         self.is_packed = program.packed
         stacked = _stacked if self.is_packed else lambda states: states[0]
-        self.state: State = stacked([trial.start for trial in trials])
+        self._state: State = stacked([trial.start for trial in trials])
+        # The state as arrays, once somebody has asked for them or changed them.
+        self._arrays: State | None = None
+        self._is_changed = False
         self.numbers = tf.constant(stacked([trial.numbers for trial in trials]))
         self.rates = np.array(stacked([trial.rates for trial in trials]))
         self.num_steps = 0
+
+    @property
+    def state(self) -> State:
+        """The state of all trials, tensors."""
+        if self._is_changed:
+            self._state = tf.nest.map_structure(tf.constant, self._arrays)
+            # Tensors may share the memory of arrays, which are changed in place.
+            self._arrays, self._is_changed = None, False
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._state, self._arrays, self._is_changed = state, None, False
+
+    def arrays(self) -> State:
+        """Returns the state of all trials, arrays.
+
+        A trial's part of an array is had at once, that of a tensor by an operation.
+        """
+        if self._arrays is None:
+            self._arrays = tf.nest.map_structure(np.array, self._state)
+        return self._arrays
+
+    def set_arrays(self, number: int, state: State) -> None:
+        """Changes the state of one trial."""
+
+        def set_own(array: np.ndarray, own: Any) -> None:
+            array[number if self.is_packed else ...] = own
+
+        tf.nest.map_structure(set_own, self.arrays(), state)
+        self._is_changed = True
 
     def next_rates(self, count: int) -> tf.Tensor:
         """Returns the rates of the next steps."""
@@ -69,7 +103,7 @@ class _View:
     @property
     def state(self) -> State:
         return tf.nest.map_structure(
-            lambda tensor: np.asarray(self._own(tensor)), self._pack.state
+            lambda array: np.array(self._own(array)), self._pack.arrays()
         )
 
     @property
@@ -77,14 +111,7 @@ class _View:
         return self._own(self._pack.rates)[self._pack.num_steps :].copy()
 
     def set_state(self, state: State) -> None:
-        def with_own(tensor: Any, own: Any) -> Any:
-            if not self._pack.is_packed:
-                return tf.constant(own)
-            array = np.array(tensor)
-            array[self._number] = own
-            return tf.constant(array)
-
-        self._pack.state = tf.nest.map_structure(with_own, self._pack.state, state)
+        self._pack.set_arrays(self._number, state)
 
     def set_rates(self, rates: np.ndarray) -> None:
         self._own(self._pack.rates)[self._pack.num_steps :] = rates

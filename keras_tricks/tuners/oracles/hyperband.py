@@ -94,6 +94,8 @@ class _Brackets(keras_tuner.oracles.HyperbandOracle):
     def _begin_anew(self) -> None:
         self._known_trials = self.trials
         self._num_known = 0
+        # Those whose settings are their own: others have those of one below.
+        self._drawn_trials: list[Any] = []
         # The trials of each rung by their numbers in it.
         self._members: dict[tuple[int, ...], dict[int, Any]] = collections.defaultdict(
             dict
@@ -134,6 +136,8 @@ class _Brackets(keras_tuner.oracles.HyperbandOracle):
             place = place_of(trial)
             if place is not None:
                 self._members[place[:-1]][place[-1]] = trial
+            if "tuner/trial_id" not in trial.hyperparameters.values:
+                self._drawn_trials.append(trial)
         self._num_known = len(self.trials)
 
     def _rungs(self) -> Iterator[tuple[int, list[Rung]]]:
@@ -175,10 +179,8 @@ class _Brackets(keras_tuner.oracles.HyperbandOracle):
 
     def _drawn(self, rung: Rung, iteration: int, number: int) -> dict[str, Any] | None:
         space = self.get_space().space
-        # One that was promoted has the settings of one below. Should that be lost, it
-        # is drawn as before.
-        drawn = [t for t in self.trials.values() if "tuner/trial_id" not in _values(t)]
-        seen = set(self._signatures.of(space, drawn))
+        # Should one below a promoted trial be lost, it is drawn as before.
+        seen = set(self._signatures.of(space, self._drawn_trials))
         own = _tuner_values(rung, 0, iteration, number)
         name = place_name([own[name] for name in PLACE])
         values = self.next_initial_values()
@@ -223,10 +225,6 @@ def _has_ended(trial: Any) -> bool:
     """Whether a trial has ended, and been scored if it was completed."""
     is_scored = trial.status != "COMPLETED" or trial.score is not None
     return trial.status in keras_tuner_hooks.ENDED and is_scored
-
-
-def _values(trial: Any) -> dict[str, Any]:
-    return trial.hyperparameters.values
 
 
 def place_of(trial: Any) -> tuple[int, ...] | None:

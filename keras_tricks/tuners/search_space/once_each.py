@@ -52,15 +52,15 @@ class OnceEach(Generic[Prepared, Made]):
         self, space: list[Any], settings: Iterable[tuple[str, points.Settings]]
     ) -> list[Made]:
         """Returns what is made of settings, each with the ID of its trial."""
-        prepared = self.prepared(space)
-        return [self._made(prepared, trial_id, one) for trial_id, one in settings]
-
-    def _made(self, prepared: Prepared, trial_id: str, one: points.Settings) -> Made:
-        known = self._known.get(trial_id)
-        if known is None or known[0] != one:
-            made = self._function(prepared, one)
-            known = self._known[trial_id] = dict(one), made
-        return known[1]
+        prepared, known, found = self.prepared(space), self._known, []
+        # As plain as can be: it goes over all trials for each suggestion.
+        for trial_id, one in settings:
+            entry = known.get(trial_id)
+            if entry is None or entry[0] != one:
+                made = self._function(prepared, one)
+                entry = known[trial_id] = dict(one), made
+            found.append(entry[1])
+        return found
 
 
 def signatures() -> OnceEach[list[Any], str]:
