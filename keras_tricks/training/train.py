@@ -122,7 +122,8 @@ def train(
         patience: Epochs without a better validation loss after which a setting ends;
             None trains to the end.
         packed: The most settings in one step; None trains one after the other;
-            `"auto"` measures both, for each structure, and takes the faster.
+            `"auto"` takes what is faster for each structure: many steps of a small
+            network in packs, a few one after the other; else it measures.
         jit_compile: Whether XLA compiles the steps.
         order_seed: Seed of the order of the examples, the same for all settings; None
             leaves them as they are, and with a dataset it is not used.

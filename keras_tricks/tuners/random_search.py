@@ -55,7 +55,7 @@ class RandomSearch(TunerMixin, keras_tuner.RandomSearch):
         keep_checkpoints: How many of the best trials keep their weights; None keeps
             those of all.
         packed_trials: How many trials of one structure train in one step: None for
-            one, a number, or `"auto"`, which measures what is faster. See
+            one, a number, or `"auto"`, which takes what is faster. See
             `docs/packed-trials.md`.
         reuse_programs: Whether trials whose models differ in numbers only share one
             compiled program. What a program cannot do is trained by `fit`, and the

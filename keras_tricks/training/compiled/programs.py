@@ -42,9 +42,7 @@ class Program:
     def __init__(self, functional: Steps, *, packed: bool, jit_compile: bool = False):
         self.functional = functional
         self.packed = packed
-        self.vectorized = (
-            packed and functional.vectorizes and is_worth_vectorizing(functional)
-        )
+        self.vectorized = packed and is_worth_vectorizing(functional)
         self.jit_compile = jit_compile
         # XLA's own random numbers are slow on a CPU.
         self._draws_before = jit_compile and functional.can_draw_before()
@@ -70,7 +68,7 @@ class Program:
             except NotVectorizedError:
                 # What was traced up to there is not run. The trials of a pack then run
                 # beside each other.
-                self.vectorized = False
+                self.vectorized = self.functional.vectorizes = False
                 return method(*arguments)
 
         return tf.function(run, autograph=False)

@@ -111,12 +111,14 @@ _CONVERSIONS = {
 
 
 def is_worth_vectorizing(functional: Steps) -> bool:
-    """Whether a step of several trials is quicker than a step of each.
+    """Whether a step of several trials can be had, and is quicker than a step of each.
 
-    It is on a GPU, and where a step's operations take less time than it takes to begin
+    It is quicker on a GPU, and where operations take less time than it takes to begin
     them. On a processor, weights of several trials that no longer fit into its cache
     take longer than those of one after the other.
     """
+    if not functional.vectorizes:
+        return False
     if tf.config.list_logical_devices("GPU"):
         return True
     start = functional.start

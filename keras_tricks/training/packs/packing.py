@@ -1,6 +1,5 @@
 """Trials of one structure that train side by side, each with its own end."""
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from keras_tricks.training.compiled.functional_model import Steps
 from keras_tricks.training.compiled.functional_model import UnsupportedModelError
 from keras_tricks.training.compiled.programs import Program
 from keras_tricks.training.families.trial_state import TrialState
+from keras_tricks.training.packs.progress import EpochTime
 from keras_tricks.training.packs.progress import Follower
 from keras_tricks.training.packs.progress import Progress
 from keras_tricks.training.packs.progress import RunConfig
@@ -130,14 +130,14 @@ def _run(
         for number, follower in enumerate(run.followers or ())
     ]
     best = pack.state[:3]
-    seconds: list[float] = []
+    times: list[EpochTime] = []
     for follower, view in followed:
         follower.on_train_begin(view)
     for epoch in range(run.initial_epoch, run.epochs):
         for each, (follower, view) in zip(progress, followed, strict=False):
             if each.active:
                 follower.on_epoch_begin(epoch, view)
-        began = time.perf_counter()
+        began = EpochTime.now()
         rates = pack.next_rates(data.steps_per_epoch)
         pack.state, results = data.train_epoch(
             program, pack.state, pack.numbers, rates, epoch
@@ -146,7 +146,7 @@ def _run(
         pack.state, validated = data.evaluate(program, pack.state, pack.numbers)
         results |= {f"val_{name}": value for name, value in validated.items()}
         logs = {name: np.atleast_1d(value.numpy()) for name, value in results.items()}
-        seconds.append(time.perf_counter() - began)
+        times.append(EpochTime.now().since(began))
         before = [each.active for each in progress]
         improved = _record(progress, followed, epoch, logs)
         if any(improved):
@@ -165,7 +165,7 @@ def _run(
     for each, (follower, view) in zip(progress, followed, strict=False):
         if each.active:
             follower.on_train_end(view)
-    return _outcomes(program, progress, best, seconds)
+    return _outcomes(program, progress, best, times)
 
 
 def _record(
@@ -212,7 +212,7 @@ def _select(mask: tf.Tensor, new: Any, old: Any) -> Any:
 
 
 def _outcomes(
-    program: Program, progress: list[Any], best: Any, seconds: list[float]
+    program: Program, progress: list[Any], best: Any, times: list[EpochTime]
 ) -> list[TrainingResult]:
     best = tf.nest.map_structure(lambda t: np.asarray(t), best)
 
@@ -220,7 +220,7 @@ def _outcomes(
         return [a[number] for a in arrays] if program.packed else arrays
 
     return [
-        each.outcome(*(own(arrays, number) for arrays in best), seconds)
+        each.outcome(*(own(arrays, number) for arrays in best), times)
         for number, each in enumerate(progress)
     ]
 

@@ -3,9 +3,11 @@
 import dataclasses
 import math
 import numbers
+import time
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
+from typing import NamedTuple
 from typing import Protocol
 
 import numpy as np
@@ -106,6 +108,30 @@ class RunConfig:
         return dataclasses.replace(self, on_epoch=renumbered, followers=followers)
 
 
+class EpochTime(NamedTuple):
+    """How long an epoch took.
+
+    Attributes:
+        seconds: From its beginning to its end.
+        processor_seconds: The time of all processors that worked on it.
+    """
+
+    seconds: float
+    processor_seconds: float
+
+    @classmethod
+    def now(cls) -> "EpochTime":
+        """Returns the times now, of which differences tell."""
+        return cls(time.perf_counter(), time.process_time())
+
+    def since(self, earlier: "EpochTime") -> "EpochTime":
+        """Returns how much later these times are."""
+        return EpochTime(
+            self.seconds - earlier.seconds,
+            self.processor_seconds - earlier.processor_seconds,
+        )
+
+
 @dataclasses.dataclass
 class TrainingResult:
     """How one trial went.
@@ -119,7 +145,7 @@ class TrainingResult:
         score: That score; infinite if none was finite.
         num_epochs: Epochs trained.
         diverged: Whether it ended because weights, losses and score were not finite.
-        epoch_seconds: How long each epoch took, all trials of the pack together.
+        epoch_times: How long each epoch took, all trials of the pack together.
     """
 
     trainable: list[np.ndarray]
@@ -130,7 +156,7 @@ class TrainingResult:
     score: float
     num_epochs: int
     diverged: bool
-    epoch_seconds: list[float]
+    epoch_times: list[EpochTime]
 
 
 class Progress:
@@ -182,7 +208,7 @@ class Progress:
         trainable: list,
         non_trainable: list,
         optimizer: list,
-        seconds: list,
+        times: list[EpochTime],
     ) -> TrainingResult:
         """Returns how it went, with the state after the best epoch."""
         num_epochs = len(self.curves.get("loss", ()))
@@ -198,5 +224,5 @@ class Progress:
             score=self.score,
             num_epochs=num_epochs,
             diverged=self.diverged,
-            epoch_seconds=seconds[:num_epochs],
+            epoch_times=times[:num_epochs],
         )
