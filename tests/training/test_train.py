@@ -379,6 +379,26 @@ def test_few_trials_are_not_worth_vectorizing():
     assert [program.packed for program in cache.programs()] == [False]
 
 
+def test_packs_that_may_be_no_faster_are_told_of_once(caplog):
+    training, _ = sweeps.digits()
+    sizes = {"small": 8, "too large for a processor's cache": 6000}
+    told = {}
+    for name, units in sizes.items():
+        caplog.clear()
+        train(
+            [0.1, 0.2, 0.3, 0.4],
+            lambda rate, units=units: sweeps.mlp(
+                sweeps.OPTIMIZERS["sgd"](rate), units=units
+            ),
+            *(array[:64] for array in training),
+            epochs=1,
+            packed=2,
+        )
+        told[name] = [m for m in caplog.messages if "beside each other" in m]
+    assert [len(messages) for messages in told.values()] == [0, 1]
+    assert '"auto"' in told["too large for a processor's cache"][0]
+
+
 def test_jit_compiled_packs_give_the_same_losses():
     results = train_digits([0.1, 0.2], epochs=1, packed=2, jit_compile=True)
     others = train_digits([0.1, 0.2], epochs=1, packed=None, cache=PROGRAMS)

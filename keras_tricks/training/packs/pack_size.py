@@ -39,6 +39,12 @@ _SLOW_STEP = 1e-3
 _TRACING_OF_PACKS = 1.5
 _LEAST_TRACING = 0.5
 
+_BESIDE_EACH_OTHER = (
+    "The trials of a pack run beside each other, since a step of all of them cannot be "
+    "had for this model, or would be slow on a processor. That may be no faster than "
+    'one after the other: "auto" in place of the number takes what is faster.'
+)
+
 # (number of the first trial, of the one after the last, size of packs or 0) -> outcomes
 _Train = Callable[[int, int, int], Iterator[list[TrainingResult]]]
 
@@ -77,20 +83,27 @@ def train_group(
         rest = run.for_trials(range(first, end))
         return _train_packs(program, trials[first:end], data, rest, max(size, 1))
 
+    known = set() if told is None else told
+
+    def tell(message: str) -> None:
+        if message not in known:
+            known.add(message)
+            _LOG.warning("%s", message)
+
     most = len(trials)
     reason = structure.reason_not_vectorized(functional.model)
     if packed is None or reason is not None:
         if packed is not None:
-            told = set() if told is None else told
-            message = f"Trained one by one, since {reason}."
-            if message not in told:
-                told.add(message)
-                _LOG.warning("%s", message)
+            tell(f"Trained one by one, since {reason}.")
         yield from train(0, most, 0)
         return
     fitting = memory.largest_pack(functional, memory_limit)
     if packed != "auto":
-        yield from train(0, most, _even(min(int(packed), fitting), most))
+        size = _even(min(int(packed), fitting), most)
+        for pack in train(0, most, size):
+            yield pack
+            if size > 1 and not is_worth_vectorizing(functional):
+                tell(_BESIDE_EACH_OTHER)
         return
     size = _even(min(AUTO_SIZE, fitting), most)
     if size < 2:
