@@ -1,5 +1,6 @@
 """The base class of hypermodels: how they are compiled, trained and compared."""
 
+import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +21,9 @@ from keras_tricks.hypermodels.examples import ReadBefore
 from keras_tricks.hypermodels.examples import examples_of
 from keras_tricks.hypermodels.examples import is_dataset
 from keras_tricks.hypermodels.examples import num_batches
+from keras_tricks.hypermodels.fit_numbers import check_class_weight
+from keras_tricks.hypermodels.fit_numbers import check_weights
+from keras_tricks.hypermodels.fit_numbers import with_numbers
 from keras_tricks.hypermodels.layers import ScalarDropout
 from keras_tricks.hypermodels.optimizer_space import hyper_optimizer
 from keras_tricks.hypermodels.optimizer_space import optimizer_settings
@@ -28,7 +32,6 @@ from keras_tricks.hypermodels.tasks.arguments import TaskName
 from keras_tricks.hypermodels.tasks.arguments import checked_counts
 from keras_tricks.hypermodels.tasks.arguments import checked_metrics
 from keras_tricks.hypermodels.tasks.arguments import checked_scale
-from keras_tricks.hypermodels.tasks.arrays import arrays_of
 from keras_tricks.hypermodels.tasks.arrays import refuse
 from keras_tricks.hypermodels.tasks.task import Task
 from keras_tricks.parameters import check_parameter_budget
@@ -139,8 +142,8 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         if not isinstance(jit_compile, str) or jit_compile != "auto":
             jit_compile = _validation.check_flag("jit_compile", jit_compile)
         self.jit_compile = jit_compile
-        self.optimizer_arguments = checked_dictionary(
-            "optimizer_arguments", optimizer_arguments
+        self.optimizer_arguments = _checked_names(
+            checked_dictionary("optimizer_arguments", optimizer_arguments)
         )
         # For each network, what surrounded it and what it read of its settings.
         self._networks: list[tuple[Any, dict[str, Any]]] = []
@@ -153,8 +156,14 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         )
 
     def network(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """Returns the uncompiled model."""
-        inputs, features = self.trunk(hp)
+        """Returns the uncompiled model, which ends with `outputs`."""
+        made = self.trunk(hp)
+        if not isinstance(made, tuple | list) or len(made) != 2:
+            raise TypeError(
+                "`trunk(hp)` must return two things, the inputs and the features that "
+                f"the last layer is given. {_validation.received('trunk', made, True)}"
+            )
+        inputs, features = made
         return keras.Model(inputs, self.outputs(features))
 
     def optimizer(
@@ -179,6 +188,7 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         else:
             # The space must be whole before the data are seen.
             self.compile_arguments(hp, total_steps=1)
+        self._learned().check_network(model, self._known_of_labels)
         return model
 
     def fit(
@@ -299,15 +309,17 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         From then on `build` compiles for so many.
 
         Raises:
-            keras_tuner.errors.FatalValueError: If a label is none of the task's; it is
-                a `ValueError`. A dataset is read for that, once, as far as an epoch
-                goes. Labels are left alone where a subclass compiles in its own way.
+            keras_tuner.errors.FatalValueError: If a label is none of the task's, or a
+                weight is not finite; it is a `ValueError`. A dataset is read for that,
+                once, as far as an epoch goes. Labels are left alone where a subclass
+                compiles in its own way.
             ValueError: If the number of updates is not known, or `patience` has
                 nothing to judge by.
         """
-        call = self._with_arrays(FitCall.of(args, kwargs))
+        call = FitCall.of(args, kwargs)
         if not call.is_given("epochs"):
             call = call.replace(epochs=self.epochs)
+        call = self._with_arrays(with_numbers(call))
         if _holds_all_examples(call["x"]) and call["batch_size"] is None:
             call = call.replace(batch_size=self.batch_size)
         # A run that goes on at `initial_epoch` has the schedule of the whole run, and
@@ -319,19 +331,17 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         self._check_call(call)
         self._known_of_labels = self.target_scale
         learns = self._learned().learns_of_labels and self.target_scale is None
-        learns = learns and self._has_one_row_of_outputs()
         seen = []
         for found in examples_of(call, self._read_before, self._limits()):
             self._check_examples(found)
             if learns and found.is_trained_on:
-                seen += [_trained_on(y, call) for y in arrays_of(found.labels)]
+                seen += found.labels_that_count(call)
         if learns:
             self._known_of_labels = self._known(call, seen)
         return call.args, call.kwargs
 
     def _check_call(self, call: FitCall) -> None:
         """Raises an error for arguments that Keras would take otherwise than meant."""
-        _validation.check_int("epochs", call["epochs"], minimum=1)
         weights = call["class_weight"]
         if weights is not None and not isinstance(weights, dict):
             refuse(
@@ -347,6 +357,16 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
                 f"Pass `sample_weight`{own}.",
                 f"class_weight={weights!r}",
             )
+        if weights is not None and self._compiles_as_here():
+            check_class_weight(weights, self._learned().num_outputs)
+        validation = call["validation_data"]
+        is_pair = not isinstance(validation, tuple | list) or len(validation) in (2, 3)
+        if not is_pair and self._compiles_as_here():
+            refuse(
+                "`validation_data` must be `(x, y)`, `(x, y, weights)` or a dataset.",
+                "",
+                f"{len(validation)} of these",
+            )
         specs = keras.tree.flatten(getattr(call["x"], "element_spec", None))
         if any(getattr(spec, "shape", (None,)) == () for spec in specs):
             refuse(
@@ -354,7 +374,7 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
                 f"`dataset.batch({self.batch_size})` makes them.",
                 f"x={_validation.shown(call['x'])}",
             )
-        if self._has_one_row_of_outputs() and _holds_all_examples(call["x"]):
+        if self._has_usual_outputs() and _holds_all_examples(call["x"]):
             if call["y"] is None:
                 refuse("`y` must hold the labels of the examples.", "", "y=None")
             if isinstance(call["y"], list) and call["y"] and np.isscalar(call["y"][0]):
@@ -378,7 +398,7 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         if not seen and key in self._read_before:
             return self._read_before[key]
         if seen:
-            known = self._learned().seen(seen)
+            known = self._seen(seen)
             if is_dataset(call["x"]):
                 self._read_before.add(key, known)
             return known
@@ -391,6 +411,18 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
             )
         return None
 
+    def _seen(self, labels: list[Any]) -> Any:
+        """Returns what some labels say, nothing if they are another network's."""
+        task = self._learned()
+        if not any(map(len, labels)):  # All have a weight of 0.
+            return task.unseen()
+        if not self._has_usual_outputs():
+            try:
+                task.check(labels, "`y`", one_each=True)
+            except keras_tuner.errors.FatalValueError:
+                return task.unseen()
+        return task.seen(labels)
+
     def _limits(self) -> tuple[Any, ...]:
         """Returns what examples are compared with."""
         return self.task, self.num_classes, self.num_outputs
@@ -400,20 +432,29 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         places = {"`y`": "`x`", "`validation_data[1]`": "`validation_data[0]`"}
         place = places.get(examples.place, examples.place)
         self._check_inputs(examples.inputs, place)
-        # Whoever brings another loss may want other labels.
-        if sameness.is_of_package(self, "compile_arguments", "_compile", "fit"):
-            one_each = self._has_one_row_of_outputs()
+        if self._compiles_as_here():
+            if examples.labels is None and examples.place.startswith("batch"):
+                refuse(
+                    "A dataset must give batches `(inputs, labels)`.",
+                    "",
+                    f"no labels in {examples.place}",
+                )
+            check_weights(examples.weights, place)
+            one_each = self._has_usual_outputs()
             self._learned().check(examples.labels, examples.place, one_each=one_each)
 
     def _check_inputs(self, inputs: Any, place: str) -> None:
         """Raises `FatalValueError` for inputs that the network would take silently."""
 
-    def _has_one_row_of_outputs(self) -> bool:
-        # Whoever brings another network may want more than one label an example.
-        network = ("network", "trunk", "outputs", "logits")
-        return sameness.is_of_package(
-            self, "compile_arguments", "_compile", "fit", *network
-        )
+    def _compiles_as_here(self) -> bool:
+        # Whoever brings another loss may want other labels.
+        return sameness.is_of_package(self, "compile_arguments", "_compile")
+
+    def _has_usual_outputs(self) -> bool:
+        # Whoever brings another network may want more than one label an example. A
+        # trunk alone changes nothing about that.
+        network = ("network", "outputs", "logits")
+        return self._compiles_as_here() and sameness.is_of_package(self, *network)
 
     def compile_arguments(
         self,
@@ -486,6 +527,11 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         surroundings = sameness.surroundings(self)
         with watched(hp) as values:
             model = self.network(hp)
+        if not isinstance(model, keras.Model):
+            raise TypeError(
+                "`network(hp)` must return a keras.Model. "
+                f"{_validation.received('network', model, True)}"
+            )
         read = sameness.what_was_read(values, but=self._fed_names())
         if read is not None and (surroundings, read) not in self._networks:
             self._networks.append((surroundings, read))
@@ -617,7 +663,13 @@ def checked_sizes(name: str, sizes: Any) -> tuple[int, ...]:
         raise ValueError(
             f"`{name}` must hold a size. {_validation.received(name, sizes)}"
         )
-    return tuple(_validation.check_int(name, size, minimum=1) for size in sizes)
+    found = [_validation.plain(size) for size in sizes]
+    if not all(type(size) is int and size >= 1 for size in found):
+        raise ValueError(
+            f"`{name}` must hold whole numbers >= 1. "
+            f"{_validation.received(name, sizes)}"
+        )
+    return tuple(found)
 
 
 def checked_dictionary(name: str, value: Any) -> dict[str, Any]:
@@ -633,11 +685,16 @@ def checked_dictionary(name: str, value: Any) -> dict[str, Any]:
     return dict(value or {})
 
 
-def _trained_on(labels: Any, call: FitCall) -> Any:
-    """Returns the labels without those that `fit` sets aside for validation."""
-    if is_dataset(call["x"]):
-        return labels
-    return labels[: call.num_training_examples(len(labels))]
+def _checked_names(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Returns arguments of `hyper_optimizer`, or raises `TypeError`."""
+    known = [*inspect.signature(hyper_optimizer).parameters][2:]
+    unknown = [name for name in arguments if name not in known]
+    if unknown:
+        raise TypeError(
+            f"`optimizer_arguments` must name arguments of `hyper_optimizer`: {known}. "
+            f"{_validation.received('optimizer_arguments', unknown)}"
+        )
+    return arguments
 
 
 def _first_input(x: Any) -> Any:
@@ -657,6 +714,11 @@ def _updates_per_epoch(call: FitCall) -> int:
     if _holds_all_examples(call["x"]):
         num_examples = int(_first_input(call["x"]).shape[0])
         training = call.num_training_examples(num_examples)
+        if num_examples and not training:
+            raise ValueError(
+                "`validation_split` must leave examples to train on, of "
+                f"{num_examples}. Received: validation_split={call['validation_split']}"
+            )
         return math.ceil(training / call.array_batch_size)
     batches = num_batches(call["x"])
     if batches is None:

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from keras_tricks._fit_call import FitCall
+from keras_tricks.hypermodels.tasks.arrays import arrays_of
 
 
 class Examples(NamedTuple):
@@ -21,14 +22,34 @@ class Examples(NamedTuple):
     Attributes:
         inputs: What the network takes.
         labels: Their labels, None if there are none.
+        weights: Their weights, None if there are none.
         place: Where the labels are, in words.
         is_trained_on: Whether `fit` trains on them, but for those that it sets aside.
     """
 
     inputs: Any
     labels: Any
+    weights: Any
     place: str
     is_trained_on: bool = True
+
+    def labels_that_count(self, call: FitCall) -> list[np.ndarray]:
+        """Returns the arrays of labels that are trained on, with a weight but 0.
+
+        Args:
+            call: The call of `fit` whose examples these are.
+        """
+        labels, weights = arrays_of(self.labels), arrays_of(self.weights)
+        found = []
+        for array in labels:
+            count = len(array)
+            if not is_dataset(call["x"]):
+                count = call.num_training_examples(count)
+            counts: Any = np.ones(count, bool)
+            if len(labels) == len(weights) == 1 and len(weights[0]) == len(array):
+                counts = (weights[0][:count].reshape(count, -1) != 0).any(axis=1)
+            found.append(array[:count] if counts.all() else array[:count][counts])
+        return found
 
 
 class ReadBefore:
@@ -77,13 +98,17 @@ def examples_of(
         purpose: What the examples are compared with.
     """
     yield from _of_one(
-        (call["x"], call["y"]), "`y`", call["steps_per_epoch"], read_before, purpose
+        (call["x"], call["y"], call["sample_weight"]),
+        "`y`",
+        call["steps_per_epoch"],
+        read_before,
+        purpose,
     )
     validation = call["validation_data"]
     if validation is not None:
         pair = validation if isinstance(validation, tuple | list) else (validation,)
         for found in _of_one(
-            (*pair, None)[:2],
+            (*pair, None, None)[:3],
             "`validation_data[1]`",
             call["validation_steps"],
             read_before,
@@ -93,22 +118,22 @@ def examples_of(
 
 
 def _of_one(
-    pair: tuple[Any, ...],
+    given: tuple[Any, ...],
     place: str,
     steps: int | None,
     read_before: ReadBefore,
     purpose: tuple[Any, ...],
 ) -> Iterator[Examples]:
-    inputs, labels = pair
+    inputs, labels, weights = given
     if not is_dataset(inputs):
-        yield Examples(inputs, labels, place)
+        yield Examples(inputs, labels, weights, place)
         return
     key = (inputs, steps, *purpose)
     if key in read_before or not _has_end(inputs, steps):
         return
     with _same_draws():
-        for number, (x, y) in enumerate(batches_of(inputs, steps)):
-            yield Examples(x, y, f"batch {number} of the dataset")
+        for number, batch in enumerate(batches_of(inputs, steps)):
+            yield Examples(*batch, f"batch {number} of the dataset")
     read_before.add(key)
 
 
@@ -120,16 +145,16 @@ def is_dataset(data: Any) -> bool:
     return hasattr(data, "element_spec") and hasattr(data, "take")
 
 
-def batches_of(dataset: Any, steps: int | None) -> Iterator[tuple[Any, Any]]:
-    """Yields the inputs and the labels of a dataset's batches, at most `steps`."""
+def batches_of(dataset: Any, steps: int | None) -> Iterator[tuple[Any, Any, Any]]:
+    """Yields inputs, labels and weights of a dataset's batches, at most `steps`."""
     if isinstance(dataset, keras.utils.PyDataset):
         count = num_batches(dataset) if steps is None else steps
         elements: Any = (dataset[index] for index in range(count or 0))
     else:
         elements = iter(dataset if steps is None else dataset.take(steps))
     for element in elements:
-        several = isinstance(element, tuple | list)
-        yield (*element, None)[:2] if several else (element, None)
+        several = element if isinstance(element, tuple | list) else (element,)
+        yield (*several, None, None)[:3]
 
 
 def num_batches(data: Any) -> int | None:

@@ -19,6 +19,7 @@ from keras_tricks.hypermodels.layer_wise import layer_wise
 from keras_tricks.hypermodels.layers import PACKAGE
 from keras_tricks.hypermodels.layers import pooled_image
 from keras_tricks.hypermodels.layers import pooled_sequence
+from keras_tricks.parameters.keras_hooks import all_layers
 
 Kind = Literal["text", "image"]
 KINDS = get_args(Kind)
@@ -309,6 +310,12 @@ def _copy(model: keras.Model) -> keras.Model:
         )
     for target, source in zip(copy.weights, model.weights, strict=True):
         target.assign(source)
+    for target, source in zip(all_layers(copy), all_layers(model), strict=True):
+        if type(target).load_own_variables is not keras.Layer.load_own_variables:
+            # Some, such as `Normalization`, compute by what they make of their weights.
+            store: dict[str, Any] = {}
+            source.save_own_variables(store)
+            target.load_own_variables(store)
     _freeze_inside(copy)
     return copy
 

@@ -182,7 +182,11 @@ def _checked_trunks(trunks: Any) -> dict[str, SupervisedHyperModel]:
             f"{_validation.received('trunks', trunks, True)}"
         )
     for name, hypermodel in trunks.items():
-        _validation.check_text("trunks", name)
+        if not isinstance(name, str):
+            raise TypeError(
+                "`trunks` must have names that are strings. "
+                f"{_validation.received('trunks', name, True)}"
+            )
         if not isinstance(hypermodel, SupervisedHyperModel):
             raise TypeError(
                 "`trunks` must hold hypermodels of this package, or of classes that "

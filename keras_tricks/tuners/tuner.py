@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
+import inspect
 import os
 import secrets
 import sys
@@ -231,8 +232,8 @@ class TunerMixin(Results):
                 1 on, if the tuner has a `parameter_budget` and the data are not the
                 first argument, if the objective is not among what `fit` logs, or if
                 `stop_hopeless` is to go by more than one.
-            TypeError: If an argument cannot be sent to worker processes, or, where
-                Keras's `fit` trains, is none of its arguments.
+            TypeError: If an argument cannot be sent to worker processes, is one of the
+                tuner itself, or, where Keras's `fit` trains, is none of its arguments.
             ImportError: If a TensorBoard callback is passed without tensorboard, or
                 `live_curves` without matplotlib, or `report` without plotly.
             FileNotFoundError: If the folder of `report` is not there.
@@ -248,6 +249,7 @@ class TunerMixin(Results):
         given: dict[str, Any] = {**fit_kwargs}
         self._searched_with = fit_args, given
         call, rest = self._search_call(fit_args, given)
+        self._check_misplaced(call)
         verbose = call["verbose"]
         if np.ndim(verbose) or verbose not in ("auto", 0, 1, 2):
             raise ValueError(
@@ -494,7 +496,27 @@ class TunerMixin(Results):
     def _on_build_end(
         self, model: keras.Model, hp: keras_tuner.HyperParameters
     ) -> None:
+        self._check_compiled(model)
         self._runner.end_build(model, hp)
+
+    def _check_compiled(self, model: keras.Model) -> None:
+        """Refuses a model that Keras's `fit` would refuse in each trial."""
+        if (
+            isinstance(model, budget.OverBudget)
+            or model.compiled
+            or not self._is_in_trial
+            or not overrides.trains_by_fit(self.hypermodel)
+            or type(model).fit is not keras.Model.fit
+            or not (self._uses_our_run_trial and self._fits_as_keras_tuner_does)
+        ):
+            return
+        raise keras_tuner.errors.FatalValueError(
+            "`build` must return a compiled model, since Keras's `fit` trains it. A "
+            "hypermodel of keras_tricks compiles in its own `fit`, when it knows how "
+            "many updates there will be: pass the hypermodel in place of its `build`, "
+            "have your `fit` call its `fit`, or give it `total_steps` (and a "
+            "regression `target_scale`). Received: a model that is not compiled"
+        )
 
     def _asked(
         self, hp: keras_tuner.HyperParameters
@@ -553,6 +575,24 @@ class TunerMixin(Results):
         if self._uses_our_run_trial:
             return overrides.fit_call(self.hypermodel, fit_args, fit_kwargs)
         return FitCall(tuple(fit_args[:2]), dict(fit_kwargs)), tuple(fit_args[2:])
+
+    def _check_misplaced(self, call: FitCall) -> None:
+        """Refuses what belongs to the tuner where Keras's `fit` would get it."""
+        if not self._uses_our_run_trial or not (
+            overrides.trains_by_fit(self.hypermodel)
+            or overrides.prepares_fit(self.hypermodel)
+        ):
+            return
+        options = {field.name for field in dataclasses.fields(TunerOptions)}
+        own = {*inspect.signature(type(self).__init__).parameters, *options}
+        misplaced = [name for name in call.unknown() if name in own]
+        if misplaced:
+            raise TypeError(
+                f"`{misplaced[0]}` is an argument of {type(self).__name__}, not of "
+                f"`search`: {type(self).__name__}(..., {misplaced[0]}=...). Received: "
+                f"search(..., {misplaced[0]}="
+                f"{_validation.shown(call.kwargs[misplaced[0]])})"
+            )
 
     def _folds_of(self, call: FitCall, seed: int) -> list[cross_validation.Fold] | None:
         """Returns the folds of the data of a search, if it has any."""

@@ -122,7 +122,7 @@ def test_a_shape_without_three_axes_is_refused_with_the_remedy(shape):
 
 
 def test_an_image_without_pixels_is_refused():
-    with pytest.raises(ValueError, match="`input_shape` must be a whole number >= 1"):
+    with pytest.raises(ValueError, match="`input_shape` must hold whole numbers >= 1"):
         HyperCNN((8, 0, 1), 10)
 
 

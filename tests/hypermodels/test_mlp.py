@@ -44,7 +44,7 @@ def test_a_plain_model_is_dense_layers_with_relu_between():
 
 @pytest.mark.parametrize("shape", [(0,), (-1,), (2.5,), (4, 0)])
 def test_a_shape_without_features_is_refused(shape):
-    with pytest.raises(ValueError, match="`input_shape` must be a whole number >= 1"):
+    with pytest.raises(ValueError, match="`input_shape` must hold whole numbers >= 1"):
         HyperMLP(shape, 3)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -154,10 +155,22 @@ def arrays_for(
     network: keras.Model, columns: tuple[Column, ...], x: Any
 ) -> dict[str, np.ndarray]:
     """Returns what a trained network takes of a frame with these columns."""
-    keys = ()
+    keys: tuple[np.ndarray, ...] = ()
     if any(column.size for column in columns):
         keys = network.get_layer(CATEGORIES).keys_of()
-    return arrays(table_of(x, columns, "`x`"), keys)
+    found = arrays(table_of(x, columns, "`x`"), keys)
+    if not keys:
+        return found
+    names = [column.name for column in columns if column.size]
+    for name, known, codes in zip(names, keys, found["codes"].T, strict=True):
+        if len(known) and len(codes) > 1 and not codes.any():
+            warnings.warn(
+                f"No value of the column {name!r} occurred in the rows that "
+                "were trained on, so that all count as unknown. A text is another "
+                "value than a number: '1' is none of 1, 2, 3.",
+                stacklevel=4,
+            )
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

@@ -109,6 +109,13 @@ def numbers_of(
         keras_tuner.errors.FatalValueError: If there are any; it is a `ValueError`.
     """
     _refuse_extension_types(labels, required, dtype)
+    for part in _parts(labels):
+        if np.ma.is_masked(part):
+            refuse(
+                required,
+                "Keras knows no masks: leave the masked examples out.",
+                f"a masked array, {int(np.ma.count_masked(part))} entries masked",
+            )
     for array in arrays_of(labels):
         _refuse_no_numbers(array, required, remedy_for_strings, dtype)
         yield array

@@ -95,6 +95,37 @@ class ClassificationAUC(MultiLabelAUC):
         return super().update_state(one_hot, against_others, sample_weight)
 
 
+@keras.saving.register_keras_serializable(PACKAGE, name="ScaledRMSE")
+class ScaledRMSE(keras.metrics.RootMeanSquaredError):
+    """Keras's root of the mean squared error, of errors in a unit that can be squared.
+
+    `unit * sqrt(mean(((y_true - y_pred) / unit)**2))`: the squares of 1e-20 are 0 in
+    float32, and those of 1e20 infinite.
+
+    Args:
+        unit: What errors are divided by. By a power of two nothing is rounded.
+        name: Under which it is logged.
+        dtype: See `keras.metrics.Metric`.
+    """
+
+    def __init__(self, unit: float = 1.0, name: str = "rmse", dtype: Any = None):
+        super().__init__(name=name, dtype=dtype)
+        self.unit = unit
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        if self.unit != 1:
+            y_pred = ops.convert_to_tensor(y_pred)
+            y_true = ops.cast(y_true, y_pred.dtype) / self.unit
+            y_pred = y_pred / self.unit
+        return super().update_state(y_true, y_pred, sample_weight)
+
+    def result(self) -> Any:
+        return super().result() * self.unit if self.unit != 1 else super().result()
+
+    def get_config(self) -> dict[str, Any]:
+        return {"unit": self.unit, "name": self.name, "dtype": self.dtype}
+
+
 @keras.saving.register_keras_serializable(PACKAGE, name="StandardizedR2")
 class StandardizedR2(keras.metrics.R2Score):
     """Keras's R2 of standardised numbers, which keeps its digits.

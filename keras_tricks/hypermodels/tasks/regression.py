@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from typing import Any
 from typing import ClassVar
 from typing import NamedTuple
@@ -15,6 +17,7 @@ from keras_tricks import _validation
 from keras_tricks.hypermodels.tasks.arrays import first_row
 from keras_tricks.hypermodels.tasks.arrays import numbers_of
 from keras_tricks.hypermodels.tasks.arrays import refuse
+from keras_tricks.hypermodels.tasks.metrics import ScaledRMSE
 from keras_tricks.hypermodels.tasks.metrics import StandardizedR2
 from keras_tricks.hypermodels.tasks.target_scale import TargetScale
 from keras_tricks.hypermodels.tasks.task import Metric
@@ -22,9 +25,12 @@ from keras_tricks.hypermodels.tasks.task import Task
 from keras_tricks.losses import RegressionLoss
 from keras_tricks.losses.regression import KINDS
 from keras_tricks.losses.regression import Kind
+from keras_tricks.parameters.keras_hooks import all_layers
 
 # In deviations of the targets.
 COARSEST_STEP = 0.01
+# Deviations between which squares are far from the ends of float32.
+SQUARED_AS_THEY_ARE = (1e-12, 1e12)
 
 
 class Scale(NamedTuple):
@@ -49,7 +55,7 @@ class Regression(Task):
 
     layer = "standardized"
     metrics: ClassVar[dict[str, Metric]] = {
-        "rmse": lambda num_outputs, known: keras.metrics.RootMeanSquaredError("rmse"),
+        "rmse": lambda num_outputs, known: ScaledRMSE(_power_of_two(known)),
         "mae": lambda num_outputs, known: keras.metrics.MeanAbsoluteError("mae"),
         "r2": lambda num_outputs, known: StandardizedR2(*(known or ())),
     }
@@ -63,7 +69,9 @@ class Regression(Task):
         self, hp: keras_tuner.HyperParameters, known: Scale | None = None
     ) -> keras.losses.Loss:
         kind = _validation.check_choice("loss", hp.Fixed("loss", "mse"), KINDS)
-        delta = hp.Fixed("huber_delta", 1.0)
+        delta = _validation.check_float(
+            "huber_delta", hp.Fixed("huber_delta", 1.0), exclusive=True
+        )
         quantile = hp.Fixed("quantile", 0.5)
         deviation: Any = (1.0,) if known is None else known.deviation
         if len(deviation) == 1:
@@ -98,10 +106,35 @@ class Regression(Task):
         _check_digits(columns, mean, deviation)
         return Scale(tuple(mean.tolist()), tuple(deviation.tolist()))
 
+    def unseen(self) -> Scale:
+        return Scale((0.0,) * self.num_outputs, (1.0,) * self.num_outputs)
+
+    def check_network(self, model: keras.Model, known: Scale | None) -> None:
+        scales = [each for each in all_layers(model) if isinstance(each, TargetScale)]
+        if known is not None and known != self.unseen() and not scales:
+            warnings.warn(
+                "The network must learn the targets in the data's unit, with mean "
+                f"{_validation.shown(known.mean)} and deviation "
+                f"{_validation.shown(known.deviation)}, since it does not end with "
+                "`outputs`: `return keras.Model(inputs, self.outputs(features))`.",
+                stacklevel=3,
+            )
+
     def set_in(self, model: keras.Model, known: Scale | None) -> None:
         for layer in model.layers:
             if isinstance(layer, TargetScale) and known is not None:
                 layer.set(*known)
+
+
+def _power_of_two(known: Scale | None) -> float:
+    """Returns what deviations are divided by where float32 cannot hold their squares.
+
+    It is 1 for most targets: a program knows the number.
+    """
+    largest = 1.0 if known is None else max(known.deviation)
+    if SQUARED_AS_THEY_ARE[0] < largest < SQUARED_AS_THEY_ARE[1]:
+        return 1.0
+    return 2.0 ** min(max(round(math.log2(largest)), -120), 120)
 
 
 def _check_digits(columns: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> None:
@@ -115,7 +148,7 @@ def _check_digits(columns: np.ndarray, mean: np.ndarray, deviation: np.ndarray) 
             "Targets must differ by much more than float32, in which they are compared "
             f"and predicted, can tell apart: near {mean[number]:.6g} its numbers are "
             f"{step[number]:.3g} apart, and the deviation of the targets is "
-            f"{deviation[number]:.3g}.",
+            f"{columns[:, number].std():.3g}.",
             "Subtract an offset such as their mean, divide by a unit such as their "
             "deviation, and do the reverse to the predictions.",
             f"targets from {columns[:, number].min():.12g} to "

@@ -72,5 +72,12 @@ class Task(abc.ABC):
         """
         raise NotImplementedError
 
+    def unseen(self) -> Any:
+        """Returns what stands for labels that say nothing."""
+        return None
+
+    def check_network(self, model: keras.Model, known: Any) -> None:  # noqa: B027
+        """Warns of a network that makes nothing of what is known of the labels."""
+
     def set_in(self, model: keras.Model, known: Any) -> None:  # noqa: B027
         """Writes what is known of the labels into a model made before they were."""

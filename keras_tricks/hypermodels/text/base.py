@@ -100,7 +100,7 @@ class TextHyperModel(SupervisedHyperModel):
         if not is_dataset(x):
             self._check_array_of_ids(x)
             return
-        for ids, _ in batches_of(x, batches):
+        for ids, _, _ in batches_of(x, batches):
             self._check_array_of_ids(ids)
 
     def _check_array_of_ids(self, x: Any) -> None:

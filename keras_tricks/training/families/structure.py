@@ -81,7 +81,8 @@ def reason_not_of_one_trial(
         model: A model that was just built.
         before: The variables that were there before.
     """
-    if any(variable in before for variable in model.optimizer.variables):
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer and any(variable in before for variable in optimizer.variables):
         return "the optimizer was there before the model was built"
     for metric in _given_metrics(model):
         if any(variable in before for variable in metric.variables):
@@ -113,7 +114,8 @@ def reason_kept_by_code(
     holders = reachable.reached(_HOLDERS_OF_VARIABLES)
     if not holders:
         return None
-    parts = [model, model.optimizer, *_given_metrics(model)]
+    optimizer = getattr(model, "optimizer", None)
+    parts = [model, *([optimizer] if optimizer else []), *_given_metrics(model)]
     own = {
         id(variable)
         for part in parts
