@@ -142,9 +142,11 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
         if not isinstance(jit_compile, str) or jit_compile != "auto":
             jit_compile = _validation.check_flag("jit_compile", jit_compile)
         self.jit_compile = jit_compile
-        self.optimizer_arguments = _checked_names(
-            checked_dictionary("optimizer_arguments", optimizer_arguments)
+        self.optimizer_arguments = checked_dictionary(
+            "optimizer_arguments", optimizer_arguments
         )
+        if sameness.is_of_package(self, "optimizer", "_arguments_of_optimizer"):
+            _check_names(self.optimizer_arguments)
         # For each network, what surrounded it and what it read of its settings.
         self._networks: list[tuple[Any, dict[str, Any]]] = []
         self._read_before = ReadBefore()
@@ -685,8 +687,8 @@ def checked_dictionary(name: str, value: Any) -> dict[str, Any]:
     return dict(value or {})
 
 
-def _checked_names(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Returns arguments of `hyper_optimizer`, or raises `TypeError`."""
+def _check_names(arguments: dict[str, Any]) -> None:
+    """Raises `TypeError` for what is no argument of `hyper_optimizer`."""
     known = [*inspect.signature(hyper_optimizer).parameters][2:]
     unknown = [name for name in arguments if name not in known]
     if unknown:
@@ -694,7 +696,6 @@ def _checked_names(arguments: dict[str, Any]) -> dict[str, Any]:
             f"`optimizer_arguments` must name arguments of `hyper_optimizer`: {known}. "
             f"{_validation.received('optimizer_arguments', unknown)}"
         )
-    return arguments
 
 
 def _first_input(x: Any) -> Any:

@@ -290,6 +290,15 @@ def test_wrong_names_are_refused_by_the_constructor():
         HyperJoin({1: HyperMLP((4,), 2), "b": HyperMLP((4,), 2)}, 2)
 
 
+def test_an_optimizer_of_one_s_own_has_arguments_of_its_own():
+    class Own(HyperMLP):
+        def optimizer(self, hp, total_steps):
+            return keras.optimizers.SGD(**self.optimizer_arguments)
+
+    hypermodel = Own((4,), 2, total_steps=1, optimizer_arguments={"nesterov": True})
+    assert hypermodel.build(keras_tuner.HyperParameters()).optimizer.nesterov
+
+
 # Searches.
 
 
