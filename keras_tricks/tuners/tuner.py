@@ -505,9 +505,9 @@ class TunerMixin(Results):
             isinstance(model, budget.OverBudget)
             or model.compiled
             or not self._is_in_trial
-            or not overrides.trains_by_fit(self.hypermodel)
+            or not self._logs_are_known()
+            or not self._fits_as_keras_tuner_does
             or type(model).fit is not keras.Model.fit
-            or not (self._uses_our_run_trial and self._fits_as_keras_tuner_does)
         ):
             return
         raise keras_tuner.errors.FatalValueError(
@@ -578,9 +578,8 @@ class TunerMixin(Results):
 
     def _check_misplaced(self, call: FitCall) -> None:
         """Refuses what belongs to the tuner where Keras's `fit` would get it."""
-        if not self._uses_our_run_trial or not (
-            overrides.trains_by_fit(self.hypermodel)
-            or overrides.prepares_fit(self.hypermodel)
+        if not self._uses_our_run_trial or not overrides.hands_on_to_keras(
+            self.hypermodel
         ):
             return
         options = {field.name for field in dataclasses.fields(TunerOptions)}

@@ -62,7 +62,7 @@ def reason_for_fit(tuner: Any) -> str | None:
     if tuner._runner.session.shows_fit:
         return "verbose=2 shows the lines of `fit`"
     hypermodel = tuner.hypermodel
-    if not (overrides.trains_by_fit(hypermodel) or overrides.prepares_fit(hypermodel)):
+    if not overrides.hands_on_to_keras(hypermodel):
         return "the hypermodel has its own `fit`"
     return None
 

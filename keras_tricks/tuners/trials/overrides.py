@@ -44,6 +44,11 @@ def prepares_fit(hypermodel: Any) -> bool:
     )
 
 
+def hands_on_to_keras(hypermodel: Any) -> bool:
+    """Whether what it is given to train with are the arguments of Keras's `fit`."""
+    return trains_by_fit(hypermodel) or prepares_fit(hypermodel)
+
+
 def follows_logs(method: Any) -> Any:
     """Marks an `on_epoch_end` that, of the model, uses `stop_training` only.
 
@@ -72,7 +77,7 @@ def fit_call(
     Raises:
         TypeError: If an argument of Keras's `fit` is given twice.
     """
-    if trains_by_fit(hypermodel) or prepares_fit(hypermodel):
+    if hands_on_to_keras(hypermodel):
         return FitCall.of(args, kwargs), ()
     return FitCall(tuple(args[:2]), dict(kwargs)), tuple(args[2:])
 
