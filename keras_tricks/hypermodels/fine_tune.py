@@ -300,24 +300,39 @@ def _layer_decay(hp: keras_tuner.HyperParameters) -> float:
 def _copy(model: keras.Model) -> keras.Model:
     """Returns a model with the layers, weights and frozen layers of `model`."""
     copy = keras.models.clone_model(model, recursive=True)
-    shapes, copied = ([v.shape for v in m.weights] for m in (model, copy))
-    if shapes != copied:
+    shapes, copied = (_shapes(whole) for whole in (model, copy))
+    if shapes != copied or len(model.weights) != len(copy.weights):
         raise ValueError(
             "The backbone cannot be made anew from its configuration: that gives "
-            f"{len(copied)} weights instead of {len(shapes)}, or others. Pass a "
-            "function that makes it, weights included, as `backbone`. "
+            f"{len(copy.weights)} weights instead of {len(model.weights)}, or "
+            "others. Pass a function that makes it, weights included, as `backbone`. "
             f"{_validation.received('backbone', model)}"
         )
-    for target, source in zip(copy.weights, model.weights, strict=True):
-        target.assign(source)
-    for target, source in zip(all_layers(copy), all_layers(model), strict=True):
-        if type(target).load_own_variables is not keras.Layer.load_own_variables:
-            # Some, such as `Normalization`, compute by what they make of their weights.
-            store: dict[str, Any] = {}
-            source.save_own_variables(store)
-            target.load_own_variables(store)
+    for target, source in zip(_layers(copy), _layers(model), strict=True):
+        _load_from(source, target)
     _freeze_inside(copy)
     return copy
+
+
+def _shapes(model: keras.Model) -> list[tuple[int, ...]]:
+    """Returns the shapes of the weights, in the order of the layers.
+
+    A class of one's own may list its weights in the order of its attributes.
+    """
+    return [v.shape for layer in _layers(model) for v in layer.weights]
+
+
+def _load_from(source: keras.Layer, target: keras.Layer) -> None:
+    """Gives `target` the weights of `source`, and what it makes of them."""
+    for whole, part in zip(all_layers(source), all_layers(target), strict=True):
+        if type(part).load_own_variables is not keras.Layer.load_own_variables:
+            # Some, such as `Normalization`, compute by what they make of their weights.
+            store: dict[str, Any] = {}
+            whole.save_own_variables(store)
+            part.load_own_variables(store)
+    # Last, since loading clears the weights of low-rank adaptation.
+    for value, weight in zip(source.weights, target.weights, strict=True):
+        weight.assign(value)
 
 
 def _freeze_inside(model: keras.Model) -> None:

@@ -167,6 +167,51 @@ def test_a_normalization_inside_a_backbone_stays_one(tmp_path):
         )
 
 
+def copied(backbone):
+    """The copy of `backbone` that a trial trains."""
+    hypermodel = HyperFineTune(backbone, 2, kind="image", epochs=1, total_steps=10)
+    return hypermodel.build(keras_tuner.HyperParameters()).get_layer("backbone")
+
+
+@keras.saving.register_keras_serializable("keras_tricks_tests")
+class LastLayerFirst(keras.Model):
+    """Its attributes are in another order than its layers, as KerasHub's may be."""
+
+    def __init__(self, units=5, **kwargs):
+        self.units = units
+        self.last = keras.layers.Dense(units, name="last")
+        self.first = keras.layers.Dense(5, activation="tanh", name="first")
+        inputs = keras.Input((5,))
+        super().__init__(inputs, self.last(self.first(inputs)), **kwargs)
+
+    def get_config(self):
+        return {"units": self.units, "name": self.name}
+
+
+@pytest.mark.parametrize("units", [5, 3])
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_backbone_whose_attributes_are_not_in_order_keeps_its_weights(units, inside):
+    backbone = LastLayerFirst(units)
+    assert backbone.weights[0].path == "last/kernel"
+    if inside:
+        inputs = keras.Input((5,))
+        backbone = keras.Model(inputs, keras.layers.Dense(4)(backbone(inputs)))
+    copy = copied(backbone)
+    x = np.random.default_rng(0).normal(size=(6, 5))
+    np.testing.assert_array_equal(copy(x), backbone(x))
+
+
+def test_a_backbone_of_low_rank_adaptation_goes_on_with_it():
+    """Keras's loading of a layer sets both of its matrices to 0, which cannot learn."""
+    layer = keras.layers.Dense(4)
+    backbone = keras.Sequential([keras.Input((5,)), layer])
+    layer.enable_lora(2)
+    layer.lora_kernel_b.assign(np.ones((2, 4)))
+    copy = copied(backbone)
+    for mine, given in zip(copy.weights, backbone.weights, strict=True):
+        np.testing.assert_array_equal(mine, given)
+
+
 # Numbers.
 
 
