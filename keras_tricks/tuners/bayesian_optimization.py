@@ -45,8 +45,11 @@ class BayesianOptimization(TunerMixin, keras_tuner.BayesianOptimization):
     they lie, and the nearer such a trial is than one with a score, the smaller is the
     probability, so that a search leaves an edge at which its best trial lies. Trials
     that run, as those of a pack or of workers, count as if they had ended as expected.
-    A suggestion takes some 40 ms after 100 trials, and is a function of the seed and
-    the trials.
+    From the 31st trial on every second one comes from densities instead (TPE): it
+    resembles the best tenth of the trials more than the others. That goes on to explore
+    where noise is large, or neighbours share a score. The models are made of at most
+    500 trials, the best ones and some of each rank below. A suggestion takes some 40 ms
+    after 100 trials, and is a function of the seed and the trials.
 
     `engine="keras_tuner"` is KerasTuner's own process instead, which minimizes a lower
     confidence bound, takes a second or more, and counts failed trials as the worst.
@@ -106,7 +109,8 @@ class BayesianOptimization(TunerMixin, keras_tuner.BayesianOptimization):
 
     Reference:
         Jones et al., "Efficient Global Optimization of Expensive Black-Box Functions",
-        1998; Gelbart et al., "Bayesian Optimization with Unknown Constraints", 2014;
+        1998; Bergstra et al., "Algorithms for Hyper-Parameter Optimization", 2011;
+        Gelbart et al., "Bayesian Optimization with Unknown Constraints", 2014;
         Ament et al., "Unexpected Improvements to Expected Improvement for Bayesian
         Optimization", 2023. KerasTuner's: Srinivas et al., "Gaussian Process
         Optimization in the Bandit Setting", 2010.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import keras_tuner
@@ -12,6 +13,7 @@ import numpy as np
 from keras_tricks.tuners import seeds
 from keras_tricks.tuners.compat import keras_tuner_hooks
 from keras_tricks.tuners.oracles import expected_improvement
+from keras_tricks.tuners.oracles import parzen
 from keras_tricks.tuners.oracles.base import OracleMixin
 from keras_tricks.tuners.results import scores
 from keras_tricks.tuners.search_space import once_each
@@ -24,10 +26,19 @@ from keras_tricks.tuners.search_space.unit_cube import UnitCube
 LEAST_SCORES = 2
 REFITTED_UNTIL = 16
 GROWTH = 1.1
+# From this trial on every second one comes from densities. What is smooth is found by
+# then.
+DENSITIES_FROM = 30
+# Trials with a score, and trials without one, that a model is made of at most. Its cost
+# grows with their third power.
+MOST = 500
 
 
 class _ExpectedImprovement(keras_tuner.Oracle):
-    """First a Sobol sequence, then what promises to improve on the best most."""
+    """First a Sobol sequence, then what promises to improve on the best most.
+
+    Later on every second trial is one that resembles the good ones instead.
+    """
 
     seed: int
     trials: dict[str, Any]
@@ -85,32 +96,45 @@ class _ExpectedImprovement(keras_tuner.Oracle):
             elif not points.names_out_of_range(space, trial.hyperparameters.values):
                 # Else it failed by an initial setting, and says nothing of any other.
                 groups["failed"].append(trial)
-        scored, failed = groups["scored"], groups["failed"]
-        if len(scored) < LEAST_SCORES:
+        if len(groups["scored"]) < LEAST_SCORES:
             return None
-        sign = scores.sign(self.objective.direction)
-        ended = self._rows_of(space, [*scored, *failed])
-        pending = self._rows_of(space, groups["pending"])
-        surrogate = expected_improvement.Surrogate(
-            cube,
-            ended,
-            np.array([sign * trial.score for trial in scored]),
-            pending,
-            self._parameters_of_scores(space, scored, sign),
-            self._parameters_of_feasible(space, scored, failed),
-        )
-        generator = np.random.default_rng(
-            seeds.derived_seed(self.seed, trial_id, "candidates")
-        )
         seen = self._seen(space)
         # Few of the candidates of a small space are new; `seen` has the last word.
-        tried = np.concatenate([ended, pending])
-        for settings in expected_improvement.suggestions(
-            surrogate, cube, tried, generator
-        ):
+        for settings in self._candidates(cube, space, trial_id, groups):
             if points.signature(space, settings) not in seen:
                 return settings
         return None
+
+    def _candidates(
+        self,
+        cube: UnitCube,
+        space: list[Any],
+        trial_id: str,
+        groups: dict[str, list[Any]],
+    ) -> Iterator[points.Settings]:
+        """Yields settings, the most promising ones first."""
+        sign = scores.sign(self.objective.direction)
+        scored = _best_and_others(groups["scored"], sign)
+        ended = self._rows_of(space, [*scored, *_spread(groups["failed"], MOST)])
+        pending = self._rows_of(space, groups["pending"])
+        tried = np.concatenate([ended, pending])
+        found = np.array([sign * trial.score for trial in scored])
+        generator = np.random.default_rng(
+            seeds.derived_seed(self.seed, trial_id, "candidates")
+        )
+        surrogate = expected_improvement.Surrogate(
+            cube,
+            ended,
+            found,
+            pending,
+            self._parameters_of_scores(space, groups["scored"], sign),
+            self._parameters_of_feasible(space, groups["scored"], groups["failed"]),
+        )
+        if int(trial_id) >= DENSITIES_FROM and int(trial_id) % 2:
+            yield from parzen.suggestions(
+                cube, tried, found, surrogate.log_feasible, generator
+            )
+        yield from expected_improvement.suggestions(surrogate, cube, tried, generator)
 
     def _seen(self, space: list[Any]) -> set[str]:
         return set(self._signatures.of(space, self.trials.values()))
@@ -129,8 +153,9 @@ class _ExpectedImprovement(keras_tuner.Oracle):
         cube = self._rows.prepared(space)
 
         def fitted(count: int) -> np.ndarray:
-            found = np.array([sign * trial.score for trial in scored[:count]])
-            rows = self._rows_of(space, scored[:count])
+            trials = _best_and_others(scored[:count], sign)
+            found = np.array([sign * trial.score for trial in trials])
+            rows = self._rows_of(space, trials)
             return expected_improvement.fitted_parameters(cube, rows, found)
 
         return self._fitted_once("scores", len(scored), cube, fitted)
@@ -146,8 +171,9 @@ class _ExpectedImprovement(keras_tuner.Oracle):
         cube = self._rows.prepared(space)
 
         def fitted(count: int) -> np.ndarray:
-            rows = self._rows_of(space, every[:count])
-            is_feasible = np.array([t.trial_id in with_score for t in every[:count]])
+            trials = _spread(every[:count], MOST)
+            rows = self._rows_of(space, trials)
+            is_feasible = np.array([t.trial_id in with_score for t in trials])
             return expected_improvement.fitted_feasibility(cube, rows, is_feasible)
 
         return self._fitted_once("feasible", len(every), cube, fitted)
@@ -173,6 +199,21 @@ def _thread_pools() -> Any:
 def _one_thread() -> Any:
     """Has small matrices not wait for threads."""
     return _thread_pools().limit(limits=1, user_api="blas")
+
+
+def _best_and_others(trials: list[Any], sign: float) -> list[Any]:
+    """Returns at most `MOST` trials: the best ones, and some of each rank below."""
+    if len(trials) <= MOST:
+        return trials
+    ranked = sorted(trials, key=lambda trial: sign * trial.score)
+    return ranked[: MOST // 2] + _spread(ranked[MOST // 2 :], MOST - MOST // 2)
+
+
+def _spread(trials: list[Any], count: int) -> list[Any]:
+    """Returns at most so many of some trials, at even distances."""
+    if len(trials) <= count:
+        return trials
+    return [trials[number * len(trials) // count] for number in range(count)]
 
 
 def _milestone(count: int) -> int:

@@ -73,17 +73,23 @@ class Surrogate:
         features, _ = self._cube.features(rows)
         mean, deviation = self._process.predict(features)
         found = np.log(deviation) + log_improvement((self._best - mean) / deviation)
-        if self._feasible is not None:
-            from scipy.special import log_ndtr
-
-            label, doubt = self._feasible.predict(features)
-            chance = log_ndtr(label / np.hypot(doubt, BLUR))
-            chance += STEEPNESS * self._log_nearness(features)
-            found += np.maximum(chance, LEAST_FEASIBLE)
+        found += self.log_feasible(rows)
         if len(self._pending):
             squared = squared_distances(features, self._pending).min(axis=1)
             found += np.log(-np.expm1(-squared / APART**2) + 1e-12)
         return found
+
+    def log_feasible(self, rows: np.ndarray) -> np.ndarray:
+        """Returns the log of the probability of being feasible."""
+        if self._feasible is None:
+            return np.zeros(len(rows))
+        from scipy.special import log_ndtr
+
+        features, _ = self._cube.features(rows)
+        label, doubt = self._feasible.predict(features)
+        chance = log_ndtr(label / np.hypot(doubt, BLUR))
+        chance += STEEPNESS * self._log_nearness(features)
+        return np.maximum(chance, LEAST_FEASIBLE)
 
     def _log_nearness(self, features: np.ndarray) -> np.ndarray:
         """Returns the log of a number from 0 (at a trial without a score) to 1 (with).
