@@ -484,3 +484,77 @@ def test_tensorboard_writes_events_of_each_trial(tmp_path):
     fitted = searched(tmp_path / "fitted", [callback], reuse_programs=False)
     assert_same(searched(tmp_path / "shared", [callback]), fitted)
     assert list((tmp_path / "logs").rglob("*tfevents*"))
+
+
+class Raises(keras.callbacks.Callback):
+    """Raises an error of trials whose rate is high, in one of Keras's hooks."""
+
+    def __init__(self, hook, error):
+        super().__init__()
+        self.hook, self.error = hook, error
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.told("on_epoch_end", epoch)
+
+    def on_train_end(self, logs=None):
+        self.told("on_train_end", None)
+
+    def told(self, hook, epoch):
+        rate = float(self.model.optimizer.learning_rate)
+        SEEN.append((rate, hook, epoch))
+        if hook == self.hook and epoch in (1, None) and rate > 0.05:
+            raise self.error
+
+
+def searched_with_errors(directory, hook, error, **arguments):
+    tuner = tuners.RandomSearch(
+        build_of_a_rate,
+        "val_loss",
+        max_trials=6,
+        seed=0,
+        directory=directory,
+        max_consecutive_failed_trials=9,
+        **arguments,
+    )
+    data = {"validation_data": VALIDATION, "epochs": 3, "verbose": 0}
+    tuner.search(X[:48], Y[:48], callbacks=[Raises(hook, error)], **data)
+    trials = tuner.oracle.trials.values()
+    scores = [trial.score for trial in trials if trial.score is not None]
+    told = sorted(SEEN, key=str)
+    SEEN.clear()
+    return told, [trial.status for trial in trials], scores
+
+
+def build_of_a_rate(hp):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(hp.Float("rate", 0.01, 0.1)), "mse")
+    return model
+
+
+@pytest.mark.parametrize("hook", ["on_epoch_end", "on_train_end"])
+def test_an_error_in_a_callback_is_that_of_its_trial_alone(hook, tmp_path, caplog):
+    """Those beside it in a pack go on, and no callback is told anything twice."""
+    ways: list[dict[str, Any]] = [{"packed_trials": 3}, {"packed_trials": "auto"}, {}]
+    told, status, expected = searched_with_errors(
+        tmp_path / "fit", hook, RuntimeError("mine"), reuse_programs=False
+    )
+    assert {"FAILED", "COMPLETED"} == set(status)
+    for number, way in enumerate(ways):
+        with caplog.at_level(logging.INFO, logger="keras_tricks"):
+            found = searched_with_errors(
+                tmp_path / str(number), hook, RuntimeError("mine"), **way
+            )
+        assert found[:2] == (told, status)
+        assert found[2] == pytest.approx(expected, 1e-5)
+    assert "Trained by `fit`" not in caplog.text
+
+
+@pytest.mark.parametrize("packed_trials", [None, 3])
+def test_a_fatal_error_in_a_callback_ends_the_search(packed_trials, tmp_path):
+    with pytest.raises(keras_tuner.errors.FatalTypeError):
+        searched_with_errors(
+            tmp_path,
+            "on_epoch_end",
+            keras_tuner.errors.FatalTypeError("mine"),
+            packed_trials=packed_trials,
+        )

@@ -392,6 +392,24 @@ def test_a_search_ends_when_its_time_is_up(way, tmp_path):
         assert list(table["stopped_by"]).count("max_seconds") == 1
 
 
+def test_packs_that_have_not_begun_are_left_to_the_next_search(tmp_path):
+    """Several are taken ahead, and would otherwise all have one epoch each."""
+    arguments = {"max_trials": 12, "packed_trials": 2}
+    tuner = made("RandomSearch", tmp_path, Slow(), **arguments)
+    tuner.search(**DATA, epochs=1000, callbacks=[Waits()], max_seconds=1)
+    first = tuner.leaderboard()
+    assert len(first) == 2
+    assert set(first["stopped_by"]) == {"max_seconds"}
+    again = made("RandomSearch", tmp_path, Slow(), **arguments)
+    again.search(**DATA, epochs=2)
+    table = again.leaderboard()
+    assert set(table["status"]) == {"COMPLETED"}
+    assert len(table) == 12
+    assert list(table["stopped_by"]).count("max_seconds") == 2
+    lengths = {one: len(again.curves(one)[0]["loss"]) for one in table["trial_id"]}
+    assert {lengths[one] for one in lengths.keys() - set(first["trial_id"])} == {2}
+
+
 def test_a_search_with_time_enough_is_as_without_a_limit(tmp_path):
     scores = []
     for number, own in enumerate(({}, {"max_seconds": 3600})):

@@ -539,7 +539,8 @@ def test_a_worker_of_a_chief_shares_programs(reused, tmp_path):
     ("arguments", "message"),
     [
         ({"packed_trials": 0}, "`packed_trials` must be"),
-        ({"packed_trials": "all"}, "`packed_trials` must be"),
+        ({"packed_trials": "all"}, '`packed_trials` must be .* "auto" or None'),
+        ({"packed_trials": True}, '`packed_trials` must be .* "auto" or None'),
         ({"packed_trials": 2, "reuse_programs": False}, "needs `reuse_programs=True`"),
     ],
 )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import keras_tuner
 import tensorflow as tf
 
 from keras_tricks.callbacks import ReduceScheduleOnPlateau
@@ -140,7 +141,7 @@ class CallbackFollower(Follower):
         on_epoch: Called with each epoch and what was logged, after the callbacks.
 
     Attributes:
-        error: What a callback or the tuner raised.
+        error: What a callback or the tuner raised, after which nobody is told anything.
     """
 
     def __init__(
@@ -184,7 +185,7 @@ class CallbackFollower(Follower):
         return self._model.history
 
     def on_train_begin(self, view: TrialView) -> None:
-        self._model.stop_training = False
+        self._model.stop_training, self.error = False, None
         self._on_begin()
         self._tell(view, self._callbacks.on_train_begin)
 
@@ -217,7 +218,7 @@ class CallbackFollower(Follower):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any], view: TrialView) -> bool:
         self._tell(view, self._callbacks.on_epoch_end, epoch, logs)
         logs.update(self._logged)
-        return self._model.stop_training
+        return self._model.stop_training or self.error is not None
 
     def on_train_end(self, view: TrialView) -> None:
         self._tell(view, self._callbacks.on_train_end, self._logged)
@@ -233,6 +234,8 @@ class CallbackFollower(Follower):
         self._on_epoch(epoch, logs)
 
     def _tell(self, view: TrialView, function: Any, *arguments: Any) -> None:
+        if self.error is not None:
+            return
         try:
             if self._live is None:
                 function(*arguments)
@@ -240,11 +243,11 @@ class CallbackFollower(Follower):
             self._live.show(view)
             function(*arguments)
             self._live.take_over(view)
-        except UnsupportedModelError:
+        except (UnsupportedModelError, keras_tuner.errors.FatalError):
             raise
         except Exception as error:
+            # It ends this trial. Those beside it in the pack go on.
             self.error = error
-            raise
 
 
 class _AfterAll(keras.callbacks.Callback):

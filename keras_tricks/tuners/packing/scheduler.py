@@ -24,6 +24,7 @@ from keras_tricks.training.packs import memory
 from keras_tricks.training.packs import pack_size
 from keras_tricks.training.packs import packing
 from keras_tricks.training.packs.progress import RunConfig
+from keras_tricks.training.packs.progress import TrainingResult
 from keras_tricks.tuners.compat import tensorflow_hooks
 from keras_tricks.tuners.packing import jobs as trial_jobs
 from keras_tricks.tuners.packing.jobs import Job
@@ -89,6 +90,7 @@ class TrialScheduler:
         self._reason = reason_for_fit(tuner)
         self._window = _window_of(tuner) if self._reason is None else 1
         self._logged: set[str] = set()
+        self._is_first = True
 
     # Taking trials.
 
@@ -145,7 +147,12 @@ class TrialScheduler:
     # Training them.
 
     def train(self, taken: list[PendingTrial]) -> None:
-        """Trains the trials and ends each as soon as it is trained."""
+        """Trains the trials and ends each as soon as it is trained.
+
+        Those that the deadline keeps from beginning are left running, as where a search
+        is interrupted: the next one begins with them.
+        """
+        self._is_first = True
         groups: dict[Any, list[Job]] = collections.defaultdict(list)
         for each in taken:
             if not each.jobs:
@@ -154,6 +161,11 @@ class TrialScheduler:
                 groups[job.group].append(job)
         for jobs in groups.values():
             self._train_group([job for job in jobs if job.taken.jobs])
+
+    def _may_begin(self) -> bool:
+        """Whether a training may begin: the first of those taken, or before the end."""
+        is_first, self._is_first = self._is_first, False
+        return is_first or not self.tuner._runner.session.deadline.is_over
 
     def _train_group(self, jobs: list[Job]) -> None:
         """Trains the jobs of one group, and ends the trials that are then trained."""
@@ -169,7 +181,7 @@ class TrialScheduler:
             jit_compile=bool(jobs[0].steps.model.jit_compile),
             told=self._logged,
         )
-        while jobs:
+        while jobs and self._may_begin():
             began = time.perf_counter()
             try:
                 with self._training(jobs):
@@ -181,10 +193,13 @@ class TrialScheduler:
                 return
             ended, jobs = jobs[: len(outcomes)], jobs[len(outcomes) :]
             seconds = (time.perf_counter() - began) / len(ended)
-            for job, outcome in zip(ended, outcomes, strict=True):
-                job.outcome = outcome
-                job.taken.running.add_seconds(seconds)
-            self._end_trained([job.taken for job in ended])
+            self._end_trained(
+                [
+                    job.taken
+                    for job, outcome in zip(ended, outcomes, strict=True)
+                    if _took_in(job, outcome, seconds)
+                ]
+            )
 
     def _end_failed(self, jobs: list[Job], error: Exception) -> None:
         """Ends the trials of a group whose program raised an error."""
@@ -195,14 +210,9 @@ class TrialScheduler:
             self._end([failed])
             self._train_group([job for job in jobs if job.taken.jobs])
             return
-        for job in jobs:
-            if job.follower.error is not None and job.taken.jobs:
-                job.taken.running.failure, job.taken.jobs = job.follower.error, []
         trials = list(dict.fromkeys(job.taken for job in jobs))
-        others = [each for each in trials if each.running.failure is None]
-        if others:
-            # Whether it is their own error shows where each is trained by itself.
-            self._fall_back(others, packing.reason_of(error))
+        # Whether it is a trial's own error shows where each is trained by itself.
+        self._fall_back(trials, packing.reason_of(error))
         self._end(trials)
 
     @contextlib.contextmanager
@@ -256,6 +266,9 @@ class TrialScheduler:
 
     def _end(self, trials: list[PendingTrial]) -> None:
         for each in trials:
+            is_left = not each.jobs and each.running.failure is None
+            if is_left and not self._may_begin():
+                continue
             if each.jobs:
                 each.running.results = [job.follower.history for job in each.jobs]
             self.tuner._runner.trial = each.running
@@ -276,6 +289,18 @@ class TrialScheduler:
                 "Trained by `fit`, one by one, since %s.",
                 reason,
             )
+
+
+def _took_in(job: Job, outcome: TrainingResult, seconds: float) -> bool:
+    """Takes in how a training went, unless its trial has failed before."""
+    taken = job.taken
+    if not taken.jobs:
+        return False
+    job.outcome = outcome
+    taken.running.add_seconds(seconds)
+    if job.follower.error is not None:
+        taken.running.failure, taken.jobs = job.follower.error, []
+    return True
 
 
 def _window_of(tuner: Any) -> int:

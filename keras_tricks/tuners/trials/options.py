@@ -68,7 +68,12 @@ class TunerOptions:
 def _checked_packed(packed_trials: Any, reuse_programs: bool) -> Packed:
     if packed_trials is None:
         return None
-    if not isinstance(packed_trials, str) or packed_trials != "auto":
+    if isinstance(packed_trials, (str, bool)) and packed_trials != "auto":
+        raise TypeError(
+            '`packed_trials` must be a whole number >= 1, "auto" or None. '
+            f"{_validation.received('packed_trials', packed_trials)}"
+        )
+    if not isinstance(packed_trials, str):
         packed_trials = _validation.check_int("packed_trials", packed_trials, minimum=1)
     if not reuse_programs:
         raise ValueError(
