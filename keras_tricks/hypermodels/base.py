@@ -166,6 +166,13 @@ class SupervisedHyperModel(keras_tuner.HyperModel):
                 f"the last layer is given. {_validation.received('trunk', made, True)}"
             )
         inputs, features = made
+        if self._has_usual_outputs() and len(getattr(features, "shape", (0, 0))) != 2:
+            raise ValueError(
+                "The features that `trunk(hp)` returns must have the shape (batch, "
+                "features), since each example has one output: pool them. For an "
+                "output at each position write `network` instead. "
+                f"Received: features of shape {tuple(features.shape)}"
+            )
         return keras.Model(inputs, self.outputs(features))
 
     def optimizer(

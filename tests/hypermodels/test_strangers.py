@@ -137,6 +137,22 @@ def test_a_trunk_that_returns_something_else_is_refused(returned, message):
         Wrong(2).build(keras_tuner.HyperParameters())
 
 
+def test_features_at_each_position_are_refused_where_the_trunk_returns_them():
+    class Positions(SupervisedHyperModel):
+        def trunk(self, hp):
+            inputs = keras.Input((4, 3))
+            return inputs, keras.layers.Dense(8)(inputs)
+
+    class Pooled(Positions):
+        def outputs(self, x, max_norm=0.0):
+            return super().outputs(keras.layers.GlobalMaxPooling1D()(x), max_norm)
+
+    hp = keras_tuner.HyperParameters()
+    with pytest.raises(ValueError, match=r"pool them.*shape \(None, 4, 8\)"):
+        Positions(3, total_steps=1).build(hp)
+    assert Pooled(3, total_steps=1).build(hp).output_shape == (None, 3)
+
+
 def test_a_network_that_is_no_model_is_refused():
     class Wrong(SupervisedHyperModel):
         def network(self, hp):
