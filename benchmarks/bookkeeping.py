@@ -10,10 +10,10 @@ comes once: constructing the tuner anew on the folder, the first trial after tha
 `leaderboard()`.
 
 Bookkeeping, and no model: `BayesianOptimization` takes random points in place of those
-of the Gaussian process, and `OptunaSearch` draws from the sequence `"qmc"`. The rows of
-`"tpe"`, and of KerasTuner's Bayesian search, have their models' time in them. `"tpe"`
-ends at 1,000 trials, and KerasTuner, most of whose time is the garbage collection
-before each model, at `--stock-count`.
+of the Gaussian process (its densities stay), and `OptunaSearch` draws from the sequence
+`"qmc"`. The rows of `"tpe"`, and of KerasTuner's Bayesian search, have their models'
+time in them. `"tpe"` ends at 1,000 trials, and KerasTuner, most of whose time is the
+garbage collection before each model, at `--stock-count`.
 """
 
 import argparse
@@ -82,6 +82,9 @@ class NoModel:
 
     def __init__(self, cube, *rest):
         pass
+
+    def log_feasible(self, rows):
+        return np.zeros(len(rows))
 
     @staticmethod
     def suggestions(surrogate, cube, tried, generator):
