@@ -3,7 +3,6 @@
 import itertools
 import weakref
 from collections.abc import Callable
-from collections.abc import Iterator
 from typing import Any
 from typing import Literal
 from typing import get_args
@@ -13,13 +12,15 @@ import keras_tuner
 import numpy as np
 
 from keras_tricks import _validation
+from keras_tricks.hypermodels.backbones import Backbone
+from keras_tricks.hypermodels.backbones import check_inputs
+from keras_tricks.hypermodels.backbones import copy_of
+from keras_tricks.hypermodels.backbones import layers_of
 from keras_tricks.hypermodels.base import SupervisedHyperModel
 from keras_tricks.hypermodels.base import checked_dictionary
 from keras_tricks.hypermodels.layer_wise import layer_wise
-from keras_tricks.hypermodels.layers import PACKAGE
 from keras_tricks.hypermodels.layers import pooled_image
 from keras_tricks.hypermodels.layers import pooled_sequence
-from keras_tricks.parameters.keras_hooks import all_layers
 
 Kind = Literal["text", "image"]
 KINDS = get_args(Kind)
@@ -132,7 +133,7 @@ class HyperFineTune(SupervisedHyperModel):
         optimizer_arguments = {**rate, **given}
         super().__init__(num_classes, optimizer_arguments=optimizer_arguments, **kwargs)
         if isinstance(backbone, keras.Model):
-            _check_inputs(backbone)
+            check_inputs(backbone)
         elif isinstance(backbone, keras.Layer) or not callable(backbone):
             raise TypeError(
                 "`backbone` must be a keras.Model, or a function that returns one. "
@@ -193,10 +194,10 @@ class HyperFineTune(SupervisedHyperModel):
         )
         model.compile(**arguments)
 
-    def _new_backbone(self) -> "Backbone":
+    def _new_backbone(self) -> Backbone:
         """Returns a backbone of the model's own, with one output."""
         if isinstance(self.backbone, keras.Model):
-            model = _copy(self.backbone)
+            model = copy_of(self.backbone)
         else:
             model = self.backbone()
             if not isinstance(model, keras.Model):
@@ -204,7 +205,7 @@ class HyperFineTune(SupervisedHyperModel):
                     "The function `backbone` must return a keras.Model. "
                     f"Received: {model!r}"
                 )
-            _check_inputs(model)
+            check_inputs(model)
             if model is self._last_made():
                 raise ValueError(
                     "The function `backbone` must return a new model at each call, or "
@@ -267,95 +268,14 @@ class HyperFineTune(SupervisedHyperModel):
         return pooled_image(features, hp.Fixed("pooling", "mean"))
 
 
-@keras.saving.register_keras_serializable(PACKAGE, name="Backbone")
-class Backbone(keras.Model):
-    """A Functional model whose frozen layers are still frozen when it is loaded.
-
-    Keras, as of 3.15, restores `trainable` of a layer and not of the layers inside of
-    it, so that a frozen `MultiHeadAttention` would learn again.
-    """
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        model = super().from_config(config, custom_objects)
-        _freeze_inside(model)
-        return model
-
-
-def _check_inputs(model: keras.Model) -> None:
-    # A Sequential model without them raises an AttributeError, too.
-    if not getattr(model, "inputs", None):
-        raise ValueError(
-            "`backbone` must be a Functional or Sequential model that knows its "
-            "inputs: pass keras.Model(inputs, backbone(inputs)), with "
-            f"inputs = keras.Input(...). {_validation.received('backbone', model)}"
-        )
-
-
 def _layer_decay(hp: keras_tuner.HyperParameters) -> float:
     decay = hp.Fixed("layer_decay", 1.0)
     return _validation.check_float("layer_decay", decay, exclusive=True, maximum=1)
 
 
-def _copy(model: keras.Model) -> keras.Model:
-    """Returns a model with the layers, weights and frozen layers of `model`."""
-    copy = keras.models.clone_model(model, recursive=True)
-    shapes, copied = (_shapes(whole) for whole in (model, copy))
-    if shapes != copied or len(model.weights) != len(copy.weights):
-        raise ValueError(
-            "The backbone cannot be made anew from its configuration: that gives "
-            f"{len(copy.weights)} weights instead of {len(model.weights)}, or "
-            "others. Pass a function that makes it, weights included, as `backbone`. "
-            f"{_validation.received('backbone', model)}"
-        )
-    for target, source in zip(_layers(copy), _layers(model), strict=True):
-        _load_from(source, target)
-    _freeze_inside(copy)
-    return copy
-
-
-def _shapes(model: keras.Model) -> list[tuple[int, ...]]:
-    """Returns the shapes of the weights, in the order of the layers.
-
-    A class of one's own may list its weights in the order of its attributes.
-    """
-    return [v.shape for layer in _layers(model) for v in layer.weights]
-
-
-def _load_from(source: keras.Layer, target: keras.Layer) -> None:
-    """Gives `target` the weights of `source`, and what it makes of them."""
-    for whole, part in zip(all_layers(source), all_layers(target), strict=True):
-        if type(part).load_own_variables is not keras.Layer.load_own_variables:
-            # Some, such as `Normalization`, compute by what they make of their weights.
-            store: dict[str, Any] = {}
-            whole.save_own_variables(store)
-            part.load_own_variables(store)
-    # Last, since loading clears the weights of low-rank adaptation.
-    for value, weight in zip(source.weights, target.weights, strict=True):
-        weight.assign(value)
-
-
-def _freeze_inside(model: keras.Model) -> None:
-    """Freezes the layers inside of frozen layers."""
-    for layer in _layers(model):
-        if not layer.trainable:
-            # TensorFlow passes over an attribute that is set to what it is.
-            layer.trainable = True
-            layer.trainable = False
-
-
-def _layers(model: keras.Model) -> Iterator[keras.Layer]:
-    """Yields the layers from bottom to top, those of models inside of it, too."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
-        else:
-            yield layer
-
-
 def _stages(model: keras.Model, count: int) -> list[list[keras.Layer]]:
     """Returns the layers with weights, in `count` groups or as many as there are."""
-    layers = list(dict.fromkeys(layer for layer in _layers(model) if layer.weights))
+    layers = list(dict.fromkeys(layer for layer in layers_of(model) if layer.weights))
     groups = min(count, len(layers))
     bounds = np.linspace(0, len(layers), groups + 1).round().astype(int)
     return [layers[a:b] for a, b in itertools.pairwise(bounds)]

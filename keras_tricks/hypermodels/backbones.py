@@ -1,0 +1,92 @@
+"""Backbones: copies of trained models, with their weights and what is frozen."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from keras_tricks import _validation
+from keras_tricks.hypermodels.layers import PACKAGE
+from keras_tricks.parameters.keras_hooks import all_layers
+
+
+@keras.saving.register_keras_serializable(PACKAGE, name="Backbone")
+class Backbone(keras.Model):
+    """A Functional model whose frozen layers are still frozen when it is loaded.
+
+    Keras, as of 3.15, restores `trainable` of a layer and not of the layers inside of
+    it, so that a frozen `MultiHeadAttention` would learn again.
+    """
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        model = super().from_config(config, custom_objects)
+        _freeze_inside(model)
+        return model
+
+
+def check_inputs(model: keras.Model) -> None:
+    """Raises `ValueError` if a model does not know its inputs yet."""
+    # A Sequential model without them raises an AttributeError, too.
+    if not getattr(model, "inputs", None):
+        raise ValueError(
+            "`backbone` must be a Functional or Sequential model that knows its "
+            "inputs: pass keras.Model(inputs, backbone(inputs)), with "
+            f"inputs = keras.Input(...). {_validation.received('backbone', model)}"
+        )
+
+
+def copy_of(model: keras.Model) -> keras.Model:
+    """Returns a model with the layers, weights and frozen layers of `model`."""
+    copy = keras.models.clone_model(model, recursive=True)
+    shapes, copied = (_shapes(whole) for whole in (model, copy))
+    if shapes != copied or len(model.weights) != len(copy.weights):
+        raise ValueError(
+            "The backbone cannot be made anew from its configuration: that gives "
+            f"{len(copy.weights)} weights instead of {len(model.weights)}, or "
+            "others. Pass a function that makes it, weights included, as `backbone`. "
+            f"{_validation.received('backbone', model)}"
+        )
+    for target, source in zip(layers_of(copy), layers_of(model), strict=True):
+        _load_from(source, target)
+    _freeze_inside(copy)
+    return copy
+
+
+def _shapes(model: keras.Model) -> list[tuple[int, ...]]:
+    """Returns the shapes of the weights, in the order of the layers.
+
+    A class of one's own may list its weights in the order of its attributes.
+    """
+    return [v.shape for layer in layers_of(model) for v in layer.weights]
+
+
+def _load_from(source: keras.Layer, target: keras.Layer) -> None:
+    """Gives `target` the weights of `source`, and what it makes of them."""
+    for whole, part in zip(all_layers(source), all_layers(target), strict=True):
+        if type(part).load_own_variables is not keras.Layer.load_own_variables:
+            # Some, such as `Normalization`, compute by what they make of their weights.
+            store: dict[str, Any] = {}
+            whole.save_own_variables(store)
+            part.load_own_variables(store)
+    # Last, since loading clears the weights of low-rank adaptation.
+    for value, weight in zip(source.weights, target.weights, strict=True):
+        weight.assign(value)
+
+
+def _freeze_inside(model: keras.Model) -> None:
+    """Freezes the layers inside of frozen layers."""
+    for layer in layers_of(model):
+        if not layer.trainable:
+            # TensorFlow passes over an attribute that is set to what it is.
+            layer.trainable = True
+            layer.trainable = False
+
+
+def layers_of(model: keras.Model) -> Iterator[keras.Layer]:
+    """Yields the layers from bottom to top, those of models inside of it, too."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from layers_of(layer)
+        else:
+            yield layer
