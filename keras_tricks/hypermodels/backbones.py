@@ -37,20 +37,71 @@ def check_inputs(model: keras.Model) -> None:
 
 
 def copy_of(model: keras.Model) -> keras.Model:
-    """Returns a model with the layers, weights and frozen layers of `model`."""
-    copy = keras.models.clone_model(model, recursive=True)
+    """Returns a model with the layers, weights and frozen layers of `model`.
+
+    Raises:
+        ValueError: If its configuration does not make it.
+    """
+    remedy = (
+        "Pass a function that makes it, weights included, as `backbone`. "
+        f"{_validation.received('backbone', model)}"
+    )
+    try:
+        copy = _made_anew(model)
+    except Exception as error:
+        raise ValueError(
+            f"The backbone cannot be made anew from its configuration: {error} {remedy}"
+        ) from error
     shapes, copied = (_shapes(whole) for whole in (model, copy))
     if shapes != copied or len(model.weights) != len(copy.weights):
         raise ValueError(
             "The backbone cannot be made anew from its configuration: that gives "
             f"{len(copy.weights)} weights instead of {len(model.weights)}, or "
-            "others. Pass a function that makes it, weights included, as `backbone`. "
-            f"{_validation.received('backbone', model)}"
+            f"others. {remedy}"
         )
     for target, source in zip(layers_of(copy), layers_of(model), strict=True):
         _load_from(source, target)
     _freeze_inside(copy)
     return copy
+
+
+def _made_anew(model: keras.Model) -> keras.Model:
+    """Returns a model of the same configuration, with weights of its own."""
+    made: dict[int, Any] = {}
+
+    def copied(layer: Any) -> Any:
+        # A layer that models share stays one.
+        if id(layer) not in made:
+            if isinstance(layer, keras.Model) and not has_own_call(layer):
+                copy = keras.models.clone_model(layer, clone_function=copied)
+            else:
+                copy = type(layer).from_config(layer.get_config())
+            made[id(layer)] = copy
+        return made[id(layer)]
+
+    return copied(model)
+
+
+def has_own_call(model: keras.Model) -> bool:
+    """Whether a model computes something else than Keras's own do."""
+    return not is_keras_s(type(model).call)
+
+
+def is_keras_s(thing: Any) -> bool:
+    """Whether Keras defines a class or a function."""
+    return getattr(thing, "__module__", "").partition(".")[0] == "keras"
+
+
+def inputs_and_outputs(model: keras.Model) -> tuple[Any, Any]:
+    """Returns those of the model's layers, or of the model as one layer.
+
+    It is one layer where its layers are not all that it computes.
+    """
+    is_sequential = isinstance(model, keras.Sequential)
+    inputs = model.inputs[0] if is_sequential else model.input
+    if has_own_call(model):
+        return inputs, model(inputs)
+    return inputs, model.outputs[0] if is_sequential else model.output
 
 
 def _shapes(model: keras.Model) -> list[tuple[int, ...]]:

@@ -15,6 +15,7 @@ from keras_tricks import _validation
 from keras_tricks.hypermodels.backbones import Backbone
 from keras_tricks.hypermodels.backbones import check_inputs
 from keras_tricks.hypermodels.backbones import copy_of
+from keras_tricks.hypermodels.backbones import inputs_and_outputs
 from keras_tricks.hypermodels.backbones import layers_of
 from keras_tricks.hypermodels.base import SupervisedHyperModel
 from keras_tricks.hypermodels.base import checked_dictionary
@@ -62,8 +63,9 @@ class HyperFineTune(SupervisedHyperModel):
         backbone: A Functional or Sequential model without its old head, with the
             weights to start from: of Keras Applications (`include_top=False`), of
             KerasHub, or one's own. Or a function that returns a new one at each call,
-            for models that cannot be made anew from their configuration. Layers that
-            are not trainable remain so.
+            for models that cannot be made anew from their configuration. Where a class
+            overrides `call`, its model is called as a whole. Layers that are not
+            trainable remain so.
         num_classes: Number of classes, or of labels; not for regressions.
         kind: `"text"` or `"image"`, which sets the defaults above.
         stages: Groups into which the backbone's layers are cut, >= 1, at most one a
@@ -213,9 +215,7 @@ class HyperFineTune(SupervisedHyperModel):
                     f"{model.name!r} twice."
                 )
             self._last_made = weakref.ref(model)
-        is_sequential = isinstance(model, keras.Sequential)
-        inputs = model.inputs[0] if is_sequential else model.input
-        outputs = model.outputs[0] if is_sequential else model.output
+        inputs, outputs = inputs_and_outputs(model)
         return Backbone(inputs, self._chosen(outputs), name="backbone")
 
     def _chosen(self, outputs: Any) -> Any:

@@ -228,6 +228,58 @@ def test_a_backbone_of_low_rank_adaptation_goes_on_with_it():
         np.testing.assert_array_equal(mine, given)
 
 
+@keras.saving.register_keras_serializable("keras_tricks_tests")
+class Scaled(keras.Model):
+    """A Functional model whose `call` does more than its graph."""
+
+    def __init__(self, factor=10.0, **kwargs):
+        self.factor = factor
+        inputs = keras.Input((5,))
+        super().__init__(inputs, keras.layers.Dense(4)(inputs), **kwargs)
+
+    def call(self, inputs, **kwargs):
+        return super().call(inputs, **kwargs) * self.factor + 1
+
+    def get_config(self):
+        return {"factor": self.factor, "name": self.name}
+
+
+def inside(model):
+    inputs = keras.Input((5,))
+    return keras.Model(inputs, keras.layers.Dense(3)(model(inputs)))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("by_function", [False, True])
+def test_a_model_with_a_call_of_its_own_is_called(nested, by_function, tmp_path):
+    backbone = inside(Scaled(3.0)) if nested else Scaled(3.0)
+    given = (lambda: backbone) if by_function else backbone
+    hypermodel = HyperFineTune(given, 2, kind="image", epochs=1, stages=1)
+    hp = keras_tuner.HyperParameters()
+    hp.Fixed("frozen_stages", 1)
+    model = hypermodel.build(hp)
+    x = np.random.default_rng(0).normal(size=(6, 5))
+    np.testing.assert_array_equal(model.get_layer("backbone")(x), backbone(x))
+    hypermodel.fit(hp, model, x, np.arange(6) % 2, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        loaded.predict(x, verbose=0), model.predict(x, verbose=0)
+    )
+
+
+def test_a_model_that_its_configuration_does_not_tell_of_needs_a_function():
+    class Unknown(Scaled):
+        def __init__(self, factor, units):
+            super().__init__(factor)
+
+        def get_config(self):
+            return {"factor": self.factor}
+
+    with pytest.raises(ValueError, match=r"'units'.* Pass a function that makes it"):
+        copied(Unknown(2.0, 4))
+
+
 # Numbers.
 
 
