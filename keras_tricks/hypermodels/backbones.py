@@ -12,16 +12,25 @@ from keras_tricks.parameters.keras_hooks import all_layers
 
 @keras.saving.register_keras_serializable(PACKAGE, name="Backbone")
 class Backbone(keras.Model):
-    """A Functional model whose frozen layers are still frozen when it is loaded.
+    """A Functional model in whose file stands what is frozen inside of its layers.
 
-    Keras, as of 3.15, restores `trainable` of a layer and not of the layers inside of
-    it, so that a frozen `MultiHeadAttention` would learn again.
+    Keras, as of 3.15, restores `trainable` of a layer and not of the layers and
+    variables inside of it, so that a frozen `MultiHeadAttention` would learn again.
     """
+
+    def get_config(self) -> dict[str, Any]:
+        learning = [_what_learns(layer) for layer in layers_of(self)]
+        return {**super().get_config(), "what_learns": learning}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        config = dict(config)
+        learning = config.pop("what_learns", None)
         model = super().from_config(config, custom_objects)
-        _freeze_inside(model)
+        if learning is None:  # A file of version 0.1.
+            learning = [_what_learns(layer) for layer in layers_of(model)]
+        for layer, flags in zip(layers_of(model), learning, strict=True):
+            _set_what_learns(layer, *flags)
         return model
 
 
@@ -61,7 +70,7 @@ def copy_of(model: keras.Model) -> keras.Model:
         )
     for target, source in zip(layers_of(copy), layers_of(model), strict=True):
         _load_from(source, target)
-    _freeze_inside(copy)
+        _set_what_learns(target, *_what_learns(source))
     return copy
 
 
@@ -125,13 +134,27 @@ def _load_from(source: keras.Layer, target: keras.Layer) -> None:
         weight.assign(value)
 
 
-def _freeze_inside(model: keras.Model) -> None:
-    """Freezes the layers inside of frozen layers."""
-    for layer in layers_of(model):
-        if not layer.trainable:
-            # TensorFlow passes over an attribute that is set to what it is.
-            layer.trainable = True
-            layer.trainable = False
+def _what_learns(layer: keras.Layer) -> list[list[bool]]:
+    """Returns `trainable` of a layer and all in it, and of their weights."""
+    parts = [part.trainable for part in all_layers(layer)]
+    if not parts[0] and all(parts[1:]):
+        # The layer was made so, or loaded from a file: that leaves its contents alone.
+        parts = [False] * len(parts)
+    return [parts, [weight.trainable and any(parts) for weight in layer.weights]]
+
+
+def _set_what_learns(
+    layer: keras.Layer, of_parts: list[bool], of_weights: list[bool]
+) -> None:
+    """Sets what `_what_learns` returned, of this layer or of one like it."""
+    # What contains others is set before them, since it sets them, too. Where a layer
+    # has become another, Keras says so when it loads the weights.
+    for part, is_trainable in zip(all_layers(layer), of_parts, strict=False):
+        # TensorFlow passes over an attribute that is set to what it is.
+        part.trainable = not is_trainable
+        part.trainable = is_trainable
+    for weight, is_trainable in zip(layer.weights, of_weights, strict=False):
+        weight.trainable = is_trainable
 
 
 def layers_of(model: keras.Model) -> Iterator[keras.Layer]:

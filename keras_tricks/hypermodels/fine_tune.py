@@ -65,7 +65,8 @@ class HyperFineTune(SupervisedHyperModel):
             KerasHub, or one's own. Or a function that returns a new one at each call,
             for models that cannot be made anew from their configuration. Where a class
             overrides `call`, its model is called as a whole. Layers that are not
-            trainable remain so.
+            trainable remain so, and so do layers and variables inside of them; of those
+            Keras's own files do not know, the files of the models that are built do.
         num_classes: Number of classes, or of labels; not for regressions.
         kind: `"text"` or `"image"`, which sets the defaults above.
         stages: Groups into which the backbone's layers are cut, >= 1, at most one a

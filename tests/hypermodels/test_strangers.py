@@ -280,6 +280,77 @@ def test_a_model_that_its_configuration_does_not_tell_of_needs_a_function():
         copied(Unknown(2.0, 4))
 
 
+# What does not learn.
+
+
+def attention_with(freeze):
+    inputs = keras.Input((5, 4))
+    layer = keras.layers.MultiHeadAttention(2, 3, name="attention")
+    backbone = keras.Model(inputs, layer(inputs, inputs))
+    freeze(layer)
+    return backbone
+
+
+def query_alone(layer):
+    layer.query_dense.trainable = False
+
+
+def one_kernel(layer):
+    layer.query_dense.kernel.trainable = False
+
+
+def all_but_the_query(layer):
+    layer.trainable = False
+    layer.query_dense.trainable = True
+
+
+def all_of_it(layer):
+    layer.trainable = False
+
+
+@pytest.mark.parametrize(
+    "freeze", [query_alone, one_kernel, all_but_the_query, all_of_it]
+)
+def test_what_is_frozen_inside_of_a_layer_does_not_learn(freeze, tmp_path):
+    backbone = attention_with(freeze)
+    expected = [v.path for v in backbone.trainable_variables]
+    assert len(expected) < 8
+    hypermodel = HyperFineTune(backbone, 2, kind="image", epochs=1)
+    x = np.random.default_rng(0).normal(size=(6, 5, 4)).astype("float32")
+    model, _ = fit(hypermodel, x, np.arange(6) % 2)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for trained in (model, loaded):
+        found = trained.get_layer("backbone")
+        assert [v.path for v in found.trainable_variables] == expected
+    moved = [
+        v.path
+        for v, old in zip(found.weights, backbone.weights, strict=True)
+        if not np.array_equal(v, old)
+    ]
+    assert set(moved) <= set(expected)
+    again = copied(found)
+    assert [v.path for v in again.trainable_variables] == expected
+
+
+def test_what_was_frozen_in_a_backbone_that_keras_loaded_does_not_learn(tmp_path):
+    """Keras's own file says of the layer alone that it is frozen."""
+    attention_with(all_of_it).save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.get_layer("attention").query_dense.trainable
+    assert not copied(loaded).trainable_variables
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_cell_that_is_frozen_does_not_learn(inside):
+    lstm = keras.layers.LSTM(3)
+    inner = keras.Sequential([keras.Input((5, 4)), lstm])
+    lstm.cell.trainable = False
+    inputs = keras.Input((5, 4))
+    backbone = keras.Model(inputs, inner(inputs)) if inside else inner
+    assert not copied(backbone).trainable_variables
+
+
 # Numbers.
 
 
