@@ -1,5 +1,7 @@
 """Backbones: copies of trained models, with their weights and what is frozen."""
 
+import warnings
+from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,6 +9,7 @@ import keras
 
 from keras_tricks import _validation
 from keras_tricks.hypermodels.layers import PACKAGE
+from keras_tricks.parameters.abstract_build import built_abstractly
 from keras_tricks.parameters.keras_hooks import all_layers
 
 
@@ -45,8 +48,13 @@ def check_inputs(model: keras.Model) -> None:
         )
 
 
-def copy_of(model: keras.Model) -> keras.Model:
+def copy_of(model: keras.Model, as_whole: bool = False) -> keras.Model:
     """Returns a model with the layers, weights and frozen layers of `model`.
+
+    Args:
+        model: A model.
+        as_whole: Whether models of classes of one's own are made by these, and not
+            layer by layer.
 
     Raises:
         ValueError: If its configuration does not make it.
@@ -56,7 +64,7 @@ def copy_of(model: keras.Model) -> keras.Model:
         f"{_validation.received('backbone', model)}"
     )
     try:
-        copy = _made_anew(model)
+        copy = _made_anew(model, as_whole)
     except Exception as error:
         raise ValueError(
             f"The backbone cannot be made anew from its configuration: {error} {remedy}"
@@ -74,14 +82,14 @@ def copy_of(model: keras.Model) -> keras.Model:
     return copy
 
 
-def _made_anew(model: keras.Model) -> keras.Model:
+def _made_anew(model: keras.Model, as_whole: bool) -> keras.Model:
     """Returns a model of the same configuration, with weights of its own."""
     made: dict[int, Any] = {}
 
     def copied(layer: Any) -> Any:
         # A layer that models share stays one.
         if id(layer) not in made:
-            if isinstance(layer, keras.Model) and not has_own_call(layer):
+            if isinstance(layer, keras.Model) and not _is_one(layer, as_whole):
                 copy = keras.models.clone_model(layer, clone_function=copied)
             else:
                 copy = type(layer).from_config(layer.get_config())
@@ -91,26 +99,60 @@ def _made_anew(model: keras.Model) -> keras.Model:
     return copied(model)
 
 
-def has_own_call(model: keras.Model) -> bool:
-    """Whether a model computes something else than Keras's own do."""
-    return not is_keras_s(type(model).call)
+def _is_one(model: keras.Model, as_whole: bool) -> bool:
+    """Whether a model must be called, since its layers are not all that it is."""
+    has_own_call = not _is_keras_s(type(model).call)
+    return has_own_call or (as_whole and not _is_keras_s(type(model)))
 
 
-def is_keras_s(thing: Any) -> bool:
+def _is_keras_s(thing: Any) -> bool:
     """Whether Keras defines a class or a function."""
     return getattr(thing, "__module__", "").partition(".")[0] == "keras"
 
 
-def inputs_and_outputs(model: keras.Model) -> tuple[Any, Any]:
-    """Returns those of the model's layers, or of the model as one layer.
-
-    It is one layer where its layers are not all that it computes.
-    """
+def inputs_and_outputs(model: keras.Model, as_whole: bool = False) -> tuple[Any, Any]:
+    """Returns those of the model's layers, or of the model as one layer."""
     is_sequential = isinstance(model, keras.Sequential)
     inputs = model.inputs[0] if is_sequential else model.input
-    if has_own_call(model):
+    if _is_one(model, as_whole):
         return inputs, model(inputs)
     return inputs, model.outputs[0] if is_sequential else model.output
+
+
+def has_own_class(model: keras.Model) -> bool:
+    """Whether models are taken apart that a class of one's own made."""
+    if _is_one(model, as_whole=False):
+        return False
+    return not _is_keras_s(type(model)) or any(
+        has_own_class(layer) for layer in model.layers if isinstance(layer, keras.Model)
+    )
+
+
+def _cause_of(error: Exception) -> str:
+    """Returns the innermost message, without the configuration that Keras shows."""
+    text = str(error).rpartition("Exception encountered: ")[2]
+    return text.partition("Full object config")[0].strip()[:300]
+
+
+def problem_of_file(make: Callable[[], keras.Model]) -> str | None:
+    """Returns why a file of the model that `make` returns will not load, or None.
+
+    Nothing is allocated.
+    """
+
+    def remade() -> str | None:
+        model = make()
+        config = keras.saving.serialize_keras_object(model)
+        loaded = keras.saving.deserialize_keras_object(config)
+        is_same = _shapes(loaded) == _shapes(model)
+        return None if is_same else "it has other weights then."
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return built_abstractly(remade)
+        except Exception as error:
+            return _cause_of(error)
 
 
 def _shapes(model: keras.Model) -> list[tuple[int, ...]]:

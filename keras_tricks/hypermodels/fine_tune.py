@@ -1,6 +1,7 @@
 """A new head on a model that has been trained already."""
 
 import itertools
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -15,8 +16,10 @@ from keras_tricks import _validation
 from keras_tricks.hypermodels.backbones import Backbone
 from keras_tricks.hypermodels.backbones import check_inputs
 from keras_tricks.hypermodels.backbones import copy_of
+from keras_tricks.hypermodels.backbones import has_own_class
 from keras_tricks.hypermodels.backbones import inputs_and_outputs
 from keras_tricks.hypermodels.backbones import layers_of
+from keras_tricks.hypermodels.backbones import problem_of_file
 from keras_tricks.hypermodels.base import SupervisedHyperModel
 from keras_tricks.hypermodels.base import checked_dictionary
 from keras_tricks.hypermodels.layer_wise import layer_wise
@@ -64,7 +67,8 @@ class HyperFineTune(SupervisedHyperModel):
             weights to start from: of Keras Applications (`include_top=False`), of
             KerasHub, or one's own. Or a function that returns a new one at each call,
             for models that cannot be made anew from their configuration. Where a class
-            overrides `call`, its model is called as a whole. Layers that are not
+            overrides `call`, or its layers cannot be made anew without it (KerasHub's
+            DeBERTa and ViT), its model is called as a whole. Layers that are not
             trainable remain so, and so do layers and variables inside of them; of those
             Keras's own files do not know, the files of the models that are built do.
         num_classes: Number of classes, or of labels; not for regressions.
@@ -154,6 +158,8 @@ class HyperFineTune(SupervisedHyperModel):
         )
         self.mask = mask
         self._last_made: Callable[[], Any] = lambda: None
+        # Known once a backbone has been made.
+        self._as_whole: bool | None = None
 
     def trunk(self, hp: keras_tuner.HyperParameters) -> tuple[Any, Any]:
         backbone = self._new_backbone()
@@ -199,25 +205,56 @@ class HyperFineTune(SupervisedHyperModel):
 
     def _new_backbone(self) -> Backbone:
         """Returns a backbone of the model's own, with one output."""
-        if isinstance(self.backbone, keras.Model):
-            model = copy_of(self.backbone)
-        else:
-            model = self.backbone()
-            if not isinstance(model, keras.Model):
-                raise TypeError(
-                    "The function `backbone` must return a keras.Model. "
-                    f"Received: {model!r}"
-                )
-            check_inputs(model)
-            if model is self._last_made():
-                raise ValueError(
-                    "The function `backbone` must return a new model at each call, or "
-                    "trials would go on from each other's weights. It returned "
-                    f"{model.name!r} twice."
-                )
-            self._last_made = weakref.ref(model)
-        inputs, outputs = inputs_and_outputs(model)
+        is_given = isinstance(self.backbone, keras.Model)
+        model = self.backbone if is_given else self._returned()
+        problem = None
+        if self._as_whole is None:
+            self._as_whole, problem = self._way_of(model)
+        backbone = self._made_of(model, self._as_whole)
+        if problem is not None:
+            warnings.warn(
+                "A `.keras` file of this model will not load, since the backbone "
+                f"cannot be made anew from its configuration: {problem} Save its "
+                "weights (`model.save_weights`), and `load_weights` into the model "
+                "that `build(hp)` returns.",
+                stacklevel=2,
+            )
+        return backbone
+
+    def _way_of(self, model: keras.Model) -> tuple[bool, str | None]:
+        """Returns whether to take it as a whole, and why no file of it would load."""
+        if not has_own_class(model):
+            return False, None
+        problem = problem_of_file(lambda: self._made_of(model, as_whole=False))
+        if problem is None:
+            return False, None
+        # Some layers can be made by their model's class alone.
+        if problem_of_file(lambda: self._made_of(model, as_whole=True)) is None:
+            return True, None
+        return False, problem
+
+    def _made_of(self, model: keras.Model, as_whole: bool) -> Backbone:
+        own = copy_of(model, as_whole) if model is self.backbone else model
+        inputs, outputs = inputs_and_outputs(own, as_whole)
         return Backbone(inputs, self._chosen(outputs), name="backbone")
+
+    def _returned(self) -> keras.Model:
+        """Returns what the function `backbone` does."""
+        model = self.backbone()
+        if not isinstance(model, keras.Model):
+            raise TypeError(
+                "The function `backbone` must return a keras.Model. "
+                f"Received: {model!r}"
+            )
+        check_inputs(model)
+        if model is self._last_made():
+            raise ValueError(
+                "The function `backbone` must return a new model at each call, or "
+                "trials would go on from each other's weights. It returned "
+                f"{model.name!r} twice."
+            )
+        self._last_made = weakref.ref(model)
+        return model
 
     def _chosen(self, outputs: Any) -> Any:
         if isinstance(outputs, dict):

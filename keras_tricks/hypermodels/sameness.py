@@ -15,7 +15,9 @@ from keras_tricks._watched_values import WatchedValues
 _PACKAGE = f"{__package__}."
 # No network depends on these: the first two are KerasTuner's (see `_shadows`), the
 # others say what was trained on and built before.
-_NOT_READ = frozenset({"build", "_build", "total_steps", "_networks", "_read_before"})
+_NOT_READ = frozenset(
+    {"build", "_build", "total_steps", "_networks", "_read_before", "_as_whole"}
+)
 _ABSENT = object()
 
 

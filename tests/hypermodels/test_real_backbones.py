@@ -160,6 +160,61 @@ def test_padding_changes_no_logit_of_bert():
     )
 
 
+def deberta(hub):
+    return hub.models.DebertaV3Backbone(
+        vocabulary_size=30,
+        num_layers=1,
+        num_heads=2,
+        hidden_dim=8,
+        intermediate_dim=16,
+        dropout=0.0,
+        max_sequence_length=LENGTH,
+        bucket_size=8,
+    )
+
+
+def vision_transformer(hub):
+    return hub.models.ViTBackbone(
+        image_shape=(32, 32, 3),
+        patch_size=8,
+        num_layers=1,
+        num_heads=2,
+        hidden_dim=8,
+        mlp_dim=16,
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "inputs", "kind"),
+    [(deberta, texts, "text"), (vision_transformer, images, "image")],
+)
+@pytest.mark.parametrize("by_function", [False, True])
+def test_backbones_that_only_their_class_can_make_are_saved_and_loaded(
+    make, inputs, kind, by_function, tmp_path
+):
+    hub = pytest.importorskip("keras_hub", reason="KerasHub is not installed")
+    backbone, x = make(hub), inputs()
+    if isinstance(x, dict):
+        del x["segment_ids"]
+    given = (lambda: make(hub)) if by_function else backbone
+    hypermodel = HyperFineTune(given, CLASSES, kind=kind, epochs=1, stages=2)
+    hp = cases.fixed(frozen_stages=1, learning_rate=1e-2)
+    model = hypermodel.build(hp)
+    if not by_function:
+        np.testing.assert_array_equal(model.get_layer("backbone")(x), backbone(x))
+    hypermodel.fit(hp, model, x, LABELS, verbose=0)
+    model.save(tmp_path / "model.keras")
+    restored = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        restored.predict(x, verbose=0), model.predict(x, verbose=0)
+    )
+    trainable = [v.path for v in model.trainable_variables]
+    assert [v.path for v in restored.trainable_variables] == trainable
+    lowest = model.get_layer("backbone").weights[0].path
+    assert "embedding" in lowest
+    assert lowest not in trainable
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     sampling.only(

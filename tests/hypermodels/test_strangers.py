@@ -1,5 +1,7 @@
 """Hypermodels that strangers derive, and the arguments and data that they bring."""
 
+import warnings
+
 import keras
 import keras_tuner
 import numpy as np
@@ -278,6 +280,92 @@ def test_a_model_that_its_configuration_does_not_tell_of_needs_a_function():
 
     with pytest.raises(ValueError, match=r"'units'.* Pass a function that makes it"):
         copied(Unknown(2.0, 4))
+
+
+# Layers that only their model's class can make.
+
+
+@keras.saving.register_keras_serializable("keras_tricks_tests")
+class Incomplete(keras.layers.Layer):
+    """A layer of which Keras cannot make another one from its configuration."""
+
+    def __init__(self, units=1, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = keras.layers.Dense(units, name="inner")
+
+    def get_config(self):
+        return keras.layers.Layer.get_config(self)
+
+    def call(self, x):
+        return self.inner(x)
+
+
+@keras.saving.register_keras_serializable("keras_tricks_tests")
+class ClassOfOneSOwn(keras.Model):
+    def __init__(self, units=4, **kwargs):
+        self.units = units
+        inputs = keras.Input((5,))
+        x = keras.layers.Dense(5, activation="tanh", name="first")(inputs)
+        super().__init__(inputs, Incomplete(units, name="own")(x), **kwargs)
+
+    def get_config(self):
+        return {"units": self.units, "name": self.name, "trainable": self.trainable}
+
+
+def trained_and_loaded(given, path, x):
+    hypermodel = HyperFineTune(given, 2, kind="image", epochs=1, stages=2)
+    hp = keras_tuner.HyperParameters()
+    hp.Fixed("frozen_stages", 1)
+    model = hypermodel.build(hp)
+    hypermodel.fit(hp, model, x, np.arange(len(x)) % 2, verbose=0)
+    model.save(path)
+    loaded = keras.models.load_model(path)
+    np.testing.assert_array_equal(
+        loaded.predict(x, verbose=0), model.predict(x, verbose=0)
+    )
+    assert [v.path for v in loaded.trainable_variables] == [
+        v.path for v in model.trainable_variables
+    ]
+    return hypermodel, model
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("by_function", [False, True])
+def test_layers_that_only_their_class_can_make_are_kept_in_it(
+    nested, by_function, tmp_path
+):
+    make = (lambda: inside(ClassOfOneSOwn())) if nested else ClassOfOneSOwn
+    backbone = make()
+    x = np.random.default_rng(0).normal(size=(6, 5))
+    hypermodel, model = trained_and_loaded(
+        make if by_function else backbone, tmp_path / "model.keras", x
+    )
+    trainable = [v.path for v in model.trainable_variables]
+    assert not [path for path in trainable if "first" in path]
+    assert len(trainable) >= 2
+    fresh = hypermodel.build(keras_tuner.HyperParameters()).get_layer("backbone")
+    if not by_function:
+        np.testing.assert_array_equal(fresh(x), backbone(x))
+
+
+@pytest.mark.parametrize("by_function", [False, True])
+def test_a_backbone_of_which_no_file_will_load_is_told_of_once(by_function):
+    class Other(ClassOfOneSOwn):
+        def get_config(self):
+            return {"units": self.units + 1}
+
+    given = Other if by_function else Other()
+    hypermodel = HyperFineTune(given, 2, kind="image", total_steps=10)
+    hp = keras_tuner.HyperParameters()
+    if not by_function:
+        with pytest.raises(ValueError, match="Pass a function that makes it"):
+            hypermodel.build(hp)
+        return
+    with pytest.warns(UserWarning, match="load_weights"):
+        hypermodel.build(hp)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        hypermodel.build(hp)
 
 
 # What does not learn.
