@@ -79,8 +79,8 @@ class HyperFineTune(SupervisedHyperModel):
             dictionary. By default the only one or `"sequence_output"`; what is needed
             for others alone is left out.
         mask: A function from the model's inputs to the mask `(batch, positions)` of
-            those that are pooled: `lambda tokens: keras.ops.not_equal(tokens, 0)`. By
-            default the input `"padding_mask"`, if there is one, or else the mask that
+            those that are pooled: `lambda tokens: keras.ops.not_equal(tokens, 0)`. Only
+            for outputs `(batch, positions, features)`. By default the input `"padding_mask"`, if there is one, or else the mask that
             Keras's layers pass on.
         optimizer_arguments: See `SupervisedHyperModel`; a `learning_rate` given here
             takes the place of the default.
@@ -91,7 +91,8 @@ class HyperFineTune(SupervisedHyperModel):
         TypeError: If an argument is not of its type.
         ValueError: If a number is out of its range, `kind` is unknown, or the backbone
             has no inputs yet. When a model is built: if its output cannot be
-            classified, it cannot be made anew, or the function does not.
+            classified, the mask does not fit it, it cannot be made anew, or the
+            function does not.
 
     Example:
 
@@ -164,7 +165,8 @@ class HyperFineTune(SupervisedHyperModel):
     def trunk(self, hp: keras_tuner.HyperParameters) -> tuple[Any, Any]:
         backbone = self._new_backbone()
         stages = _stages(backbone, self.stages)
-        frozen = hp.Int("frozen_stages", 0, len(stages), default=0)
+        given = hp.Int("frozen_stages", 0, len(stages), default=0)
+        frozen = _validation.check_int("frozen_stages", given)
         if frozen > len(stages):  # Somebody fixed it.
             raise ValueError(
                 f"`frozen_stages` must be at most {len(stages)}, the stages that the "
@@ -288,14 +290,16 @@ class HyperFineTune(SupervisedHyperModel):
     ) -> Any:
         """Returns `(batch, features)`."""
         rank = len(features.shape)
+        if self.mask is not None and rank != 3:
+            raise ValueError(
+                "`mask` is for a backbone that returns (batch, positions, features), "
+                "of which it leaves positions out. "
+                f"Received: an output of shape {features.shape}"
+            )
         if rank == 2:
             return features
         if rank == 3:
-            mask = None
-            if self.mask is not None:
-                mask = self.mask(inputs)
-            elif isinstance(inputs, dict) and "padding_mask" in inputs:
-                mask = keras.ops.cast(inputs["padding_mask"], "bool")
+            mask = self._mask_of(inputs, features.shape)
             return pooled_sequence(features, hp.Fixed("pooling", "attention"), mask)
         if rank not in (4, 5):
             raise ValueError(
@@ -304,6 +308,32 @@ class HyperFineTune(SupervisedHyperModel):
                 f"Received: an output of shape {features.shape}"
             )
         return pooled_image(features, hp.Fixed("pooling", "mean"))
+
+    def _mask_of(self, inputs: Any, shape: tuple[int | None, ...]) -> Any:
+        """Returns the mask for an output of a shape; None is Keras's own."""
+        if self.mask is not None:
+            mask = self.mask(inputs)
+        elif isinstance(inputs, dict) and "padding_mask" in inputs:
+            mask = keras.ops.cast(inputs["padding_mask"], "bool")
+        else:
+            return None
+        received = getattr(mask, "shape", None)
+        batch, positions = shape[:2]
+        if (
+            received is None
+            or len(received) != 2
+            or received[0] not in (None, 1, batch)
+            or (positions is not None and received[1] not in (None, positions))
+            # It would be repeated.
+            or (received[1] == 1 and positions != 1)
+        ):
+            raise ValueError(
+                f"`mask` must return (batch, {positions or 'positions'}), as many "
+                "positions as the backbone's output has; without it that is the input "
+                '"padding_mask". '
+                f"Received: {_validation.shown(mask) if received is None else received}"
+            )
+        return mask
 
 
 def _layer_decay(hp: keras_tuner.HyperParameters) -> float:

@@ -681,6 +681,9 @@ def scores():
         (dense_backbone, {"fixed": {"layer_decay": 1.5}}, "`layer_decay` must be a fi"),
         (dense_backbone, {"fixed": {"layer_decay": 0.0}}, "must be a finite number >"),
         (image_backbone, {"fixed": {"pooling": "first"}}, "one of 'mean', 'max'"),
+        (dense_backbone, {"fixed": {"frozen_stages": -1}}, "`frozen_stages` must be a"),
+        (dense_backbone, {"fixed": {"frozen_stages": 1.5}}, "frozen_stages=1.5"),
+        (dense_backbone, {"fixed": {"frozen_stages": 5}}, "must be at most 4"),
     ],
 )
 def test_what_cannot_be_classified_is_refused_when_the_model_is_built(
@@ -688,6 +691,61 @@ def test_what_cannot_be_classified_is_refused_when_the_model_is_built(
 ):
     with pytest.raises(ValueError, match=message):
         built(make(), **arguments)
+
+
+@pytest.mark.parametrize("frozen", ["2", True])
+def test_frozen_stages_that_are_no_number_are_refused(frozen):
+    with pytest.raises(TypeError, match="`frozen_stages` must be a whole number"):
+        built(dense_backbone(), fixed={"frozen_stages": frozen})
+
+
+@pytest.mark.parametrize(
+    ("mask", "received"),
+    [
+        (lambda tokens: tokens[:, :1] != 0, r"\(None, 1\)"),
+        (lambda tokens: tokens[:, 0] != 0, r"\(None,\)"),
+        (lambda tokens: (tokens != 0)[..., None], r"\(None, 5, 1\)"),
+        (lambda tokens: tokens[:, :4] != 0, r"\(None, 4\)"),
+        (lambda tokens: np.ones((1, 1)), r"\(1, 1\)"),
+        (lambda tokens: None, "None"),
+        (lambda tokens: [True] * 5, r"\[True"),
+    ],
+)
+def test_a_mask_of_another_shape_is_refused(mask, received):
+    message = rf"`mask` must return \(batch, 5\).* Received: {received}"
+    with pytest.raises(ValueError, match=message):
+        built(token_backbone(False), mask=mask)
+
+
+def test_a_mask_for_which_there_are_no_positions_is_refused():
+    for backbone, kind in ((dense_backbone(), "text"), (image_backbone(), "image")):
+        with pytest.raises(ValueError, match="`mask` is for a backbone that returns"):
+            built(backbone, kind=kind, mask=lambda x: x[..., 0] != 0)
+
+
+def test_a_padding_mask_that_does_not_fit_the_output_needs_another():
+    inputs = {
+        "x": keras.Input((8, 2), name="x"),
+        "padding_mask": keras.Input((8,), name="padding_mask"),
+    }
+    halved = layers.AveragePooling1D(2)(inputs["x"])
+    outputs = halved * keras.ops.ones_like(inputs["padding_mask"][:, :4, None])
+    backbone = keras.Model(inputs, outputs)
+    with pytest.raises(ValueError, match=r"`mask` must return \(batch, 4\).*None, 8"):
+        built(backbone)
+    built(backbone, mask=lambda given: given["padding_mask"][:, ::2])
+
+
+@pytest.mark.parametrize("length", [None, 5])
+@pytest.mark.parametrize("batch", [1, None])
+def test_masks_of_the_right_shape_are_taken(batch, length):
+    tokens = keras.Input((length,), dtype="int32")
+    backbone = keras.Model(tokens, layers.Embedding(10, 8)(tokens))
+
+    def mask(tokens):
+        return np.ones((1, 5)) if batch else tokens != 0
+
+    built(backbone, mask=mask)
 
 
 def test_rates_by_layer_are_refused_for_an_unknown_optimizer():
