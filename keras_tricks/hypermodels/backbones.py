@@ -1,5 +1,6 @@
 """Backbones: copies of trained models, with their weights and what is frozen."""
 
+import tempfile
 import warnings
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -59,26 +60,23 @@ def copy_of(model: keras.Model, as_whole: bool = False) -> keras.Model:
     Raises:
         ValueError: If its configuration does not make it.
     """
-    remedy = (
-        "Pass a function that makes it, weights included, as `backbone`. "
-        f"{_validation.received('backbone', model)}"
-    )
     try:
         copy = _made_anew(model, as_whole)
+        shapes, copied = (_shapes(whole) for whole in (model, copy))
+        if shapes != copied or len(model.weights) != len(copy.weights):
+            raise ValueError(
+                f"that gives {len(copy.weights)} weights instead of "
+                f"{len(model.weights)}, or others."
+            )
+        for target, source in zip(layers_of(copy), layers_of(model), strict=True):
+            _load_from(source, target)
+            _set_what_learns(target, *_what_learns(source))
     except Exception as error:
         raise ValueError(
-            f"The backbone cannot be made anew from its configuration: {error} {remedy}"
+            "The backbone cannot be made anew from its configuration: "
+            f"{_cause_of(error)} Pass a function that makes it, weights included, as "
+            f"`backbone`. {_validation.received('backbone', model)}"
         ) from error
-    shapes, copied = (_shapes(whole) for whole in (model, copy))
-    if shapes != copied or len(model.weights) != len(copy.weights):
-        raise ValueError(
-            "The backbone cannot be made anew from its configuration: that gives "
-            f"{len(copy.weights)} weights instead of {len(model.weights)}, or "
-            f"others. {remedy}"
-        )
-    for target, source in zip(layers_of(copy), layers_of(model), strict=True):
-        _load_from(source, target)
-        _set_what_learns(target, *_what_learns(source))
     return copy
 
 
@@ -131,7 +129,7 @@ def has_own_class(model: keras.Model) -> bool:
 def _cause_of(error: Exception) -> str:
     """Returns the innermost message, without the configuration that Keras shows."""
     text = str(error).rpartition("Exception encountered: ")[2]
-    return text.partition("Full object config")[0].strip()[:300]
+    return text.partition("Full object config")[0].strip()[:1000]
 
 
 def problem_of_file(make: Callable[[], keras.Model]) -> str | None:
@@ -171,6 +169,10 @@ def _load_from(source: keras.Layer, target: keras.Layer) -> None:
             store: dict[str, Any] = {}
             whole.save_own_variables(store)
             part.load_own_variables(store)
+        if hasattr(whole, "save_assets"):  # A vocabulary that was learned.
+            with tempfile.TemporaryDirectory() as folder:
+                whole.save_assets(folder)
+                part.load_assets(folder)
     # Last, since loading clears the weights of low-rank adaptation.
     for value, weight in zip(source.weights, target.weights, strict=True):
         weight.assign(value)

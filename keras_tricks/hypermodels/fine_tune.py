@@ -80,8 +80,9 @@ class HyperFineTune(SupervisedHyperModel):
             for others alone is left out.
         mask: A function from the model's inputs to the mask `(batch, positions)` of
             those that are pooled: `lambda tokens: keras.ops.not_equal(tokens, 0)`. Only
-            for outputs `(batch, positions, features)`. By default the input `"padding_mask"`, if there is one, or else the mask that
-            Keras's layers pass on.
+            for outputs `(batch, positions, features)`. By default the input
+            `"padding_mask"`, if there is one, or else the mask that Keras's layers pass
+            on.
         optimizer_arguments: See `SupervisedHyperModel`; a `learning_rate` given here
             takes the place of the default.
         **kwargs: `task`, `num_outputs`, `batch_size`, `epochs`, `patience`, `plain` and

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.metrics
+import tensorflow as tf
 
 from keras_tricks import tuners
 from keras_tricks.hypermodels import HyperFineTune
@@ -183,6 +184,48 @@ def test_a_normalization_inside_a_backbone_stays_one(tmp_path):
         np.testing.assert_array_equal(
             loaded.predict(x, verbose=0), model.predict(x, verbose=0)
         )
+
+
+def numbers_looked_up():
+    x = np.random.default_rng(0).integers(10, 20, size=(16, 4))
+    layer = keras.layers.IntegerLookup()
+    layer.adapt(x)
+    inputs = keras.Input((4,), dtype="int64")
+    return keras.Model(inputs, keras.layers.Embedding(20, 3)(layer(inputs))), x
+
+
+def texts_looked_up():
+    texts = np.array([["the cat sat"], ["a dog ran\u00fc off"], ["no"], ["dog"]] * 4)
+    layer = keras.layers.TextVectorization()
+    layer.adapt(texts)
+    inputs = keras.Input((1,), dtype="string")
+    x = keras.layers.Embedding(20, 3, mask_zero=True)(layer(inputs))
+    inner = keras.Model(inputs, x)
+    return keras.Model(inputs, inner(inputs)), tf.constant(texts)
+
+
+def numbers_weighed():
+    x = np.random.default_rng(0).integers(10, 20, size=(16, 4))
+    layer = keras.layers.IntegerLookup(output_mode="tf_idf")
+    layer.adapt(x)
+    inputs = keras.Input((4,), dtype="int64")
+    return keras.Model(inputs, layer(inputs)), x
+
+
+@pytest.mark.parametrize("make", [numbers_looked_up, texts_looked_up, numbers_weighed])
+def test_a_vocabulary_that_was_learned_stays_in_the_backbone(make):
+    backbone, x = make()
+    hypermodel = HyperFineTune(backbone, 2, epochs=1)
+    fit(hypermodel, x, np.arange(16) % 2)
+    fresh = hypermodel.build(keras_tuner.HyperParameters()).get_layer("backbone")
+    np.testing.assert_array_equal(fresh(x), backbone(x))
+    assert np.any(backbone(x)[0] != backbone(x)[1])
+
+
+def test_a_vocabulary_that_was_not_learned_is_told_of():
+    inputs = keras.Input((1,), dtype="string")
+    with pytest.raises(ValueError, match="The backbone cannot be made anew"):
+        copied(keras.Model(inputs, keras.layers.TextVectorization()(inputs)))
 
 
 def copied(backbone):
