@@ -1,5 +1,6 @@
 """A new head on a model that has been trained already."""
 
+import inspect
 import itertools
 import warnings
 import weakref
@@ -41,8 +42,9 @@ class HyperFineTune(SupervisedHyperModel):
 
     Its layers with weights are cut into `stages` groups of about equal size, from the
     bottom, where the inputs are, to the top. The lowest `frozen_stages` of them do not
-    learn, and their batch norms keep their statistics and work as in inference. In the
-    others rates shrink from the top to the bottom:
+    learn, and their batch norms keep their statistics and work as in inference. (As in
+    Keras, a frozen `SpectralNormalization` goes on dividing its layer's weights.) In
+    the others rates shrink from the top to the bottom:
 
         rate(stage) = rate * layer_decay ** (number of stages - stage)
 
@@ -76,8 +78,10 @@ class HyperFineTune(SupervisedHyperModel):
         stages: Groups into which the backbone's layers are cut, >= 1, at most one a
             layer.
         output: Name of the output to be classified, for a backbone that returns a
-            dictionary. By default the only one or `"sequence_output"`; what is needed
-            for others alone is left out.
+            dictionary. By default the only one or `"sequence_output"`. Layers that are
+            needed for others alone are left out; inputs are not, since Keras would take
+            one for another where the examples hold all. Pass `keras.Model(inputs,
+            backbone.output[name])` with the inputs that are needed to do without them.
         mask: A function from the model's inputs to the mask `(batch, positions)` of
             those that are pooled: `lambda tokens: keras.ops.not_equal(tokens, 0)`. Only
             for outputs `(batch, positions, features)`. By default the input
@@ -148,6 +152,8 @@ class HyperFineTune(SupervisedHyperModel):
                 "`backbone` must be a keras.Model, or a function that returns one. "
                 f"{_validation.received('backbone', backbone)}"
             )
+        else:
+            _check_takes_nothing(backbone)
         if mask is not None and not callable(mask):
             raise TypeError(
                 "`mask` must be a function from the model's inputs to a mask. "
@@ -335,6 +341,21 @@ class HyperFineTune(SupervisedHyperModel):
                 f"Received: {_validation.shown(mask) if received is None else received}"
             )
         return mask
+
+
+def _check_takes_nothing(function: Callable[..., Any]) -> None:
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # Some that are written in C have none.
+        return
+    try:
+        signature.bind()
+    except TypeError as error:
+        raise TypeError(
+            "The function `backbone` must take no arguments: pass "
+            "`lambda: function(...)`. "
+            f"{_validation.received('backbone', function)}, {error}"
+        ) from None
 
 
 def _layer_decay(hp: keras_tuner.HyperParameters) -> float:

@@ -642,6 +642,44 @@ def test_what_is_no_model_is_refused(backbone):
         HyperFineTune(backbone, CLASSES)
 
 
+@pytest.mark.parametrize(
+    "function", [lambda units: None, lambda *, units: None, keras.Sequential.add]
+)
+def test_a_function_that_takes_arguments_is_refused(function):
+    with pytest.raises(TypeError, match=r"`backbone` must take no arguments.*missing"):
+        HyperFineTune(function, CLASSES)
+
+
+def doubled(x):
+    return 2 * x
+
+
+@pytest.mark.parametrize(
+    "layer", [layers.Lambda(doubled), layers.Dense(3, activation=doubled)]
+)
+def test_layers_that_keras_does_not_load_are_refused_with_the_remedy(layer):
+    inputs = keras.Input((6,))
+    message = r"(?s)cannot be made anew from its .*(safe_mode|doubled).* a function"
+    with pytest.raises(ValueError, match=message) as caught:
+        built(keras.Model(inputs, layer(inputs)))
+    assert caught.value.__cause__ is not None
+
+
+def test_inputs_of_other_outputs_are_left_out_by_a_model_without_them():
+    inputs = {name: keras.Input((6,), name=name) for name in ("encoder", "decoder")}
+    encoded = layers.Dense(4, activation="tanh")(inputs["encoder"])
+    decoded = layers.Dense(3)(encoded) + layers.Dense(3)(inputs["decoder"])
+    whole = keras.Model(inputs, {"encoded": encoded, "decoded": decoded})
+    part = keras.Model({"encoder": whole.input["encoder"]}, whole.output["encoded"])
+    assert set(built(whole, output="encoded").input) == {"encoder", "decoder"}
+    model = built(part)
+    assert set(model.input) == {"encoder"}
+    x = {"encoder": FEATURES, "decoder": FEATURES}
+    np.testing.assert_array_equal(
+        model.get_layer("backbone")({"encoder": FEATURES}), whole(x)["encoded"]
+    )
+
+
 def test_a_function_that_returns_no_model_is_refused():
     with pytest.raises(TypeError, match=r"must return a keras.Model. Received: 3"):
         built(lambda: 3)
