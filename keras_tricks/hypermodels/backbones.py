@@ -105,7 +105,7 @@ def _is_one(model: keras.Model, as_whole: bool) -> bool:
 
 def _is_keras_s(thing: Any) -> bool:
     """Whether Keras defines a class or a function."""
-    return getattr(thing, "__module__", "").partition(".")[0] == "keras"
+    return str(getattr(thing, "__module__", "")).partition(".")[0] == "keras"
 
 
 def inputs_and_outputs(model: keras.Model, as_whole: bool = False) -> tuple[Any, Any]:
@@ -118,10 +118,9 @@ def inputs_and_outputs(model: keras.Model, as_whole: bool = False) -> tuple[Any,
 
 
 def has_own_class(model: keras.Model) -> bool:
-    """Whether models are taken apart that a class of one's own made."""
-    if _is_one(model, as_whole=False):
-        return False
-    return not _is_keras_s(type(model)) or any(
+    """Whether a class of one's own made a model of layers, or one inside of it."""
+    knows_layers = bool(getattr(model, "inputs", None))
+    return (knows_layers and not _is_keras_s(type(model))) or any(
         has_own_class(layer) for layer in model.layers if isinstance(layer, keras.Model)
     )
 

@@ -234,13 +234,11 @@ class HyperFineTune(SupervisedHyperModel):
         """Returns whether to take it as a whole, and why no file of it would load."""
         if not has_own_class(model):
             return False, None
-        problem = problem_of_file(lambda: self._made_of(model, as_whole=False))
-        if problem is None:
+        if problem_of_file(lambda: self._made_of(model, as_whole=False)) is None:
             return False, None
         # Some layers can be made by their model's class alone.
-        if problem_of_file(lambda: self._made_of(model, as_whole=True)) is None:
-            return True, None
-        return False, problem
+        problem = problem_of_file(lambda: self._made_of(model, as_whole=True))
+        return problem is None, problem
 
     def _made_of(self, model: keras.Model, as_whole: bool) -> Backbone:
         own = copy_of(model, as_whole) if model is self.backbone else model

@@ -391,19 +391,24 @@ def test_layers_that_only_their_class_can_make_are_kept_in_it(
         np.testing.assert_array_equal(fresh(x), backbone(x))
 
 
-@pytest.mark.parametrize("by_function", [False, True])
-def test_a_backbone_of_which_no_file_will_load_is_told_of_once(by_function):
-    class Other(ClassOfOneSOwn):
-        def get_config(self):
-            return {"units": self.units + 1}
+class OfOtherSize(ClassOfOneSOwn):
+    def get_config(self):
+        return {"units": self.units + 1}
 
-    given = Other if by_function else Other()
-    hypermodel = HyperFineTune(given, 2, kind="image", total_steps=10)
+
+class NotRegistered(Scaled):
+    pass
+
+
+def test_a_class_whose_configuration_makes_other_layers_needs_a_function():
+    with pytest.raises(ValueError, match="Pass a function that makes it"):
+        copied(OfOtherSize())
+
+
+@pytest.mark.parametrize("make", [OfOtherSize, NotRegistered])
+def test_a_backbone_of_which_no_file_will_load_is_told_of_once(make):
+    hypermodel = HyperFineTune(make, 2, kind="image", total_steps=10)
     hp = keras_tuner.HyperParameters()
-    if not by_function:
-        with pytest.raises(ValueError, match="Pass a function that makes it"):
-            hypermodel.build(hp)
-        return
     with pytest.warns(UserWarning, match="load_weights"):
         hypermodel.build(hp)
     with warnings.catch_warnings():
