@@ -201,7 +201,14 @@ def _set_what_learns(
 
 
 def layers_of(model: keras.Model) -> Iterator[keras.Layer]:
-    """Yields the layers from bottom to top, those of models inside of it, too."""
+    """Yields the layers from bottom to top, those of models inside of it, too.
+
+    A model that has weights beside those of its layers is one layer.
+    """
+    inside = {id(weight) for layer in model.layers for weight in layer.weights}
+    if any(id(weight) not in inside for weight in model.weights):
+        yield model
+        return
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from layers_of(layer)

@@ -313,6 +313,34 @@ def test_a_model_with_a_call_of_its_own_is_called(nested, by_function, tmp_path)
     )
 
 
+@keras.saving.register_keras_serializable("keras_tricks_tests")
+class ScaledByAWeight(Scaled):
+    def __init__(self, factor=10.0, **kwargs):
+        super().__init__(factor, **kwargs)
+        self.weight = self.add_weight(shape=(), initializer="ones", name="weight")
+
+    def call(self, inputs, **kwargs):
+        return super().call(inputs, **kwargs) * self.weight
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("frozen", [0, 1])
+def test_weights_of_the_model_itself_are_copied_and_frozen(nested, frozen):
+    own = ScaledByAWeight()
+    own.weight.assign(5.0)
+    backbone = inside(own) if nested else own
+    x = np.random.default_rng(0).normal(size=(6, 5))
+    np.testing.assert_array_equal(copied(backbone)(x), backbone(x))
+    hypermodel = HyperFineTune(backbone, 2, kind="image", stages=1, epochs=1)
+    hp = keras_tuner.HyperParameters()
+    hp.Fixed("frozen_stages", frozen)
+    model = hypermodel.build(hp)
+    learning = [v.path for v in model.get_layer("backbone").trainable_variables]
+    assert len(learning) == (0 if frozen else len(backbone.weights))
+    hypermodel.fit(hp, model, x, np.arange(6) % 2, verbose=0)
+    assert float(own.weight) == 5.0
+
+
 def test_a_model_that_its_configuration_does_not_tell_of_needs_a_function():
     class Unknown(Scaled):
         def __init__(self, factor, units):
