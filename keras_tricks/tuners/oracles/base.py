@@ -224,6 +224,12 @@ class OracleMixin(keras_tuner_hooks.OracleHooks):
         self.save()
         return trial
 
+    def give_back(self, trial: Any) -> None:
+        """Takes back a trial that the deadline keeps from beginning.
+
+        It stays as it is: the next search begins with what this one has left running.
+        """
+
     @keras_tuner.synchronized
     def end_trial(self, trial: Any) -> None:
         """Ends a trial, and drops the weights that are no longer among the best."""

@@ -149,8 +149,8 @@ class TrialScheduler:
     def train(self, taken: list[PendingTrial]) -> None:
         """Trains the trials and ends each as soon as it is trained.
 
-        Those that the deadline keeps from beginning are left running, as where a search
-        is interrupted: the next one begins with them.
+        Those that the deadline keeps from beginning are given back, and the next search
+        begins with them.
         """
         self._is_first = True
         groups: dict[Any, list[Job]] = collections.defaultdict(list)
@@ -200,6 +200,7 @@ class TrialScheduler:
                     if _took_in(job, outcome, seconds)
                 ]
             )
+        self._give_back([job.taken for job in jobs if job.taken.jobs])
 
     def _end_failed(self, jobs: list[Job], error: Exception) -> None:
         """Ends the trials of a group whose program raised an error."""
@@ -268,6 +269,7 @@ class TrialScheduler:
         for each in trials:
             is_left = not each.jobs and each.running.failure is None
             if is_left and not self._may_begin():
+                self._give_back([each])
                 continue
             if each.jobs:
                 each.running.results = [job.follower.history for job in each.jobs]
@@ -276,6 +278,10 @@ class TrialScheduler:
             fit_args, fit_kwargs = each.given or (self.fit_args, self.fit_kwargs)
             self.tuner._run_and_update(each.trial, fit_args, fit_kwargs)
             self.tuner.on_trial_end(each.trial)
+
+    def _give_back(self, trials: list[PendingTrial]) -> None:
+        for trial in {each.trial.trial_id: each.trial for each in trials}.values():
+            self.tuner._local_oracle.give_back(trial)
 
     def _fall_back(self, trials: list[PendingTrial], reason: str) -> None:
         """Leaves trials to `fit`, and logs why if that is news."""

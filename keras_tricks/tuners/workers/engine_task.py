@@ -111,7 +111,13 @@ class _TaskLine:
         return self._on_more() or _stopped()
 
     def _on_more(self) -> dict[str, Any] | None:
+        assert self._task is not None
+        if time.time() >= self._task.ends_at:
+            self._waiting.clear()
         return self._waiting.popleft() if self._waiting else None
+
+    def _on_back(self, trial_id: str) -> None:
+        """Does nothing: a trial that a task does not end is run by the next search."""
 
     def _on_end(self, state: dict[str, Any], updates: Any) -> str:
         calls = self._calls.pop(state["trial_id"], [])

@@ -23,6 +23,7 @@ class Line(Protocol):
             ("more",): That of one more beside those that run here; None if there is
                 none now.
             ("end", state, updates): A trial has ended; the answer is its status.
+            ("back", trial_id): A trial is left for want of time.
             ("call", name, args, kwargs): What a method of the oracle returns.
         """
 
@@ -80,6 +81,10 @@ class LeasedOracle(base.OracleMixin, keras_tuner.Oracle):
         updates = self.updates.pop(trial.trial_id)
         status = self.line.ask("end", trial.get_state(), updates)
         self.trials[trial.trial_id].status = status
+
+    def give_back(self, trial: Any) -> None:
+        if self.updates.pop(trial.trial_id, None) is not None:
+            self.line.ask("back", trial.trial_id)
 
     def completed_scores(self, trial_id: str) -> dict[str, float]:
         """Asks for them: this process knows its own trials only."""

@@ -234,6 +234,11 @@ class _Pool(Lender):
         worker.trials.pop(state["trial_id"], None)
         self.send(worker, ("answer", self.take_back(state, updates)))
 
+    def on_back(self, worker: _Worker, trial_id: str) -> None:
+        worker.trials.pop(trial_id, None)
+        self.oracle.run_again(trial_id)
+        self.send(worker, ("answer", None))
+
     def on_gave_up(self, worker: _Worker) -> None:
         self.remove(worker)
         if self.has_completed and self.replacements < MAX_REPLACEMENTS:
