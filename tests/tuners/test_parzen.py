@@ -22,6 +22,26 @@ def first(cube, rows, scores, seed, log_feasible=feasible):
     return next(parzen.suggestions(cube, rows, scores, log_feasible, generator))
 
 
+def oracle_of(hp):
+    return bayesian.ExpectedImprovementOracle(
+        objective=keras_tuner.Objective("score", "min"),
+        num_initial_points=None,
+        seed=0,
+        hyperparameters=hp,
+    )
+
+
+def trial_of(hp, oracle, number, score, status="COMPLETED"):
+    """The trial that the oracle suggests, told of with a function of its settings."""
+    own = hp.copy()
+    own.values = oracle.populate_space(str(number))["values"]
+    trial = keras_tuner.engine.trial.Trial(own, trial_id=str(number))
+    trial.status = status
+    trial.score = score(own) if status == "COMPLETED" else None
+    oracle.trials[trial.trial_id] = trial
+    return own
+
+
 def cube_of(dimensions):
     hp = keras_tuner.HyperParameters()
     for number in range(dimensions):
@@ -90,21 +110,12 @@ def test_a_search_ends_when_a_small_space_is_exhausted(count):
     """One whose 24 candidates have all been tried long before."""
     hp = keras_tuner.HyperParameters()
     hp.Int("a", 1, count)
-    oracle = bayesian.ExpectedImprovementOracle(
-        objective=keras_tuner.Objective("score", "min"),
-        num_initial_points=None,
-        seed=0,
-        hyperparameters=hp,
-    )
-    values = []
-    for number in range(count):
-        given = oracle.populate_space(str(number))
-        own = hp.copy()
-        own.values = given["values"]
-        trial = keras_tuner.engine.trial.Trial(own, trial_id=str(number))
-        trial.status, trial.score = "COMPLETED", float(own.get("a") % 7)
-        oracle.trials[trial.trial_id] = trial
-        values.append(own.get("a"))
+    oracle = oracle_of(hp)
+    settings = [
+        trial_of(hp, oracle, number, lambda own: own.get("a") % 7.0)
+        for number in range(count)
+    ]
+    values = [own.get("a") for own in settings]
     assert sorted(values) == list(range(1, count + 1))
     assert oracle.populate_space(str(count))["status"] == "STOPPED"
 
@@ -119,22 +130,20 @@ def test_every_second_suggestion_of_a_long_search_is_one_of_these(monkeypatch):
     monkeypatch.setattr(bayesian.parzen, "suggestions", suggestions)
     hp = keras_tuner.HyperParameters()
     hp.Float("x0", 0.0, 1.0)
-    oracle = bayesian.ExpectedImprovementOracle(
-        objective=keras_tuner.Objective("score", "min"),
-        num_initial_points=None,
-        seed=0,
-        hyperparameters=hp,
-    )
-    found = []
-    for number in range(34):
-        own = hp.copy()
-        own.values = oracle.populate_space(str(number))["values"]
-        trial = keras_tuner.engine.trial.Trial(own, trial_id=str(number))
-        # The first fails, and the 31st runs.
-        trial.status = {0: "FAILED", 30: "RUNNING"}.get(number, "COMPLETED")
-        trial.score = (own.get("x0") - 0.7) ** 2 if number not in (0, 30) else None
-        oracle.trials[trial.trial_id] = trial
-        found.append(own.get("x0"))
+    oracle = oracle_of(hp)
+    # The first fails, and the 31st runs.
+    status = {0: "FAILED", 30: "RUNNING"}
+    settings = [
+        trial_of(
+            hp,
+            oracle,
+            number,
+            lambda own: (own.get("x0") - 0.7) ** 2,
+            status.get(number, "COMPLETED"),
+        )
+        for number in range(34)
+    ]
+    found = [own.get("x0") for own in settings]
     assert asked == [(31, 29), (33, 31)]
     assert found[31] == 0.25
     assert found[33] != 0.25  # It was tried before.
