@@ -112,7 +112,9 @@ class _TaskLine:
 
     def _on_more(self) -> dict[str, Any] | None:
         assert self._task is not None
-        if time.time() >= self._task.ends_at:
+        # The first one of a task was submitted in time.
+        is_first = len(self._waiting) == len(self._task.trials)
+        if not is_first and time.time() >= self._task.ends_at:
             self._waiting.clear()
         return self._waiting.popleft() if self._waiting else None
 
