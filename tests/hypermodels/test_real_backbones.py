@@ -20,11 +20,14 @@ LABELS = np.arange(48) % CLASSES
 LENGTH = 8
 
 
-def bert():
-    hub = pytest.importorskip(
+def hub():
+    return pytest.importorskip(
         "keras_hub", reason="KerasHub, the extra `hub`, is not installed"
     )
-    return hub.models.BertBackbone(
+
+
+def bert():
+    return hub().models.BertBackbone(
         vocabulary_size=30,
         num_layers=4,
         num_heads=2,
@@ -160,8 +163,8 @@ def test_padding_changes_no_logit_of_bert():
     )
 
 
-def deberta(hub):
-    return hub.models.DebertaV3Backbone(
+def deberta():
+    return hub().models.DebertaV3Backbone(
         vocabulary_size=30,
         num_layers=1,
         num_heads=2,
@@ -173,8 +176,8 @@ def deberta(hub):
     )
 
 
-def vision_transformer(hub):
-    return hub.models.ViTBackbone(
+def vision_transformer():
+    return hub().models.ViTBackbone(
         image_shape=(32, 32, 3),
         patch_size=8,
         num_layers=1,
@@ -192,11 +195,10 @@ def vision_transformer(hub):
 def test_backbones_that_only_their_class_can_make_are_saved_and_loaded(
     make, inputs, kind, by_function, tmp_path
 ):
-    hub = pytest.importorskip("keras_hub", reason="KerasHub is not installed")
-    backbone, x = make(hub), inputs()
+    backbone, x = make(), inputs()
     if isinstance(x, dict):
         del x["segment_ids"]
-    given = (lambda: make(hub)) if by_function else backbone
+    given = make if by_function else backbone
     hypermodel = HyperFineTune(given, CLASSES, kind=kind, epochs=1, stages=2)
     hp = cases.fixed(frozen_stages=1, learning_rate=1e-2)
     model = hypermodel.build(hp)
